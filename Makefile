@@ -1,0 +1,30 @@
+# Every target sets itself up in .venv; a second call reuses it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test test-slow lint clean
+
+demo: $(READY)
+	$(BIN)/python train/demo.py
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cmpl_zoo needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --only-binary :all: setuptools
+	$(BIN)/pip install --quiet --prefer-binary -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs

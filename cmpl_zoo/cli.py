@@ -1,0 +1,92 @@
+"""The `cmpl-zoo` command: one function a verb."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from cmpl_zoo._version import __version__
+
+
+def split(args: argparse.Namespace) -> int:
+    from cmpl_zoo.data.manifest import read_list, split_list, write_split
+
+    manifest = read_list(args.list)
+    parts = split_list(manifest, args.labels_per_class, args.seed, args.sampling, args.val, args.group)
+    write_split(manifest, parts, args.output, args.keep_labels)
+    for name, indices in parts.items():
+        print(f"{Path(args.output, name)}.csv  {len(indices)} videos")
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    from cmpl_zoo.data.video import VideoError
+    from cmpl_zoo.models import create_model
+    from cmpl_zoo.predict import predict
+
+    model = create_model(args.model, pretrained=True).eval()
+    failed = 0
+    for path in args.videos:
+        try:
+            ranked = predict(model, path)
+        except VideoError as error:
+            print(f"cmpl-zoo: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        print(path)
+        for name, probability in ranked:
+            print(f"  {probability:6.1%}  {name}")
+    return failed
+
+
+def demo(args: argparse.Namespace) -> int:
+    from cmpl_zoo.demo.render import render_demo
+
+    print(render_demo(args.directory, videos_per_class=args.videos_per_class, seed=args.seed))
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cmpl-zoo", description="A zoo of R3D video networks.")
+    parser.add_argument("--version", action="version", version=f"cmpl-zoo {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    verb = verbs.add_parser("split", help="draw which videos of a list keep their label")
+    verb.set_defaults(run=split)
+    verb.add_argument("list", help="CSV with the header path,label")
+    verb.add_argument("--labels-per-class", type=int, required=True, metavar="N")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument(
+        "--sampling",
+        choices=["uniform", "category-wise"],
+        default="uniform",
+        help="the same number from each class, or N x classes in proportion to the classes (default: uniform)",
+    )
+    verb.add_argument("--val", type=float, default=0.0, metavar="SHARE", help="share cut off for validation")
+    verb.add_argument("--group", metavar="COLUMN", help="column whose values stay on one side of that cut")
+    verb.add_argument("--keep-labels", action="store_true", help="keep labels in unlabeled.csv, to measure with")
+    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the lists go")
+
+    verb = verbs.add_parser("predict", help="the five best classes of videos")
+    verb.set_defaults(run=predict)
+    verb.add_argument("model", help="model directory, name, or hf-hub:ORG/NAME")
+    verb.add_argument("videos", nargs="+", metavar="video", help="video file, GIF, or folder of frames")
+
+    verb = verbs.add_parser("demo", help="render the demo's videos")
+    verb.set_defaults(run=demo)
+    verb.add_argument("directory", type=Path, help="where videos and videos.csv go")
+    verb.add_argument("--videos-per-class", type=int, default=50, metavar="N")
+    verb.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"cmpl-zoo: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

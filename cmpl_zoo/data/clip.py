@@ -1,0 +1,98 @@
+"""From a video file to the tensor that a model eats: its test views."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cmpl_zoo.data.sampling import uniform_clips
+from cmpl_zoo.data.transforms import IMAGENET_MEAN, IMAGENET_STD, crop_views, normalize
+from cmpl_zoo.data.video import Video
+
+
+def resolve_data_config(model: nn.Module) -> dict[str, Any]:
+    """The settings a model wants its clips with, as keyword arguments of `load_clip`.
+
+    Returns:
+        `frames`, `stride`, `clips` and `crops` from `model.clip`; `size` (height, width), `crop_pct`, `mean` and
+        `std` from `model.pretrained_cfg`. They come with a trained model.
+
+    Raises:
+        ValueError: the model carries no clip settings, as an image model does not.
+    """
+    if not isinstance(clip := getattr(model, "clip", None), dict):
+        raise ValueError(
+            f"{type(model).__name__} has no clip settings (model.clip): make the model with cmpl_zoo.create_model, "
+            "without features_only, or pass frames, stride and size to load_clip yourself"
+        )
+    cfg = model.pretrained_cfg
+    return {
+        **clip,
+        "size": tuple(cfg["input_size"][1:]),
+        "crop_pct": cfg["crop_pct"],
+        "mean": tuple(cfg["mean"]),
+        "std": tuple(cfg["std"]),
+    }
+
+
+def load_views(
+    path: str | os.PathLike[str],
+    frames: int,
+    stride: int,
+    size: Sequence[int],
+    crop_pct: float = 0.875,
+    clips: int = 1,
+    crops: int = 1,
+) -> Tensor:
+    """The test views of a video, not yet normalized; arguments and errors as in `load_clip`.
+
+    Returns:
+        uint8 (clips * crops, 3, frames, height, width), the crops of a clip together.
+    """
+    with Video(path) as video:
+        indices = uniform_clips(video.num_frames, frames, stride, clips)
+        pictures = video.read([i for clip in indices for i in clip]).permute(0, 3, 1, 2)
+    views = crop_views(pictures, size, round(max(size) / crop_pct), crops)  # (crops, clips * frames, C, H, W)
+    views = views.unflatten(1, (clips, frames)).transpose(0, 1).flatten(0, 1)
+    return views.transpose(1, 2).contiguous()
+
+
+def load_clip(
+    path: str | os.PathLike[str],
+    frames: int = 8,
+    stride: int = 8,
+    size: Sequence[int] = (224, 224),
+    crop_pct: float = 0.875,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    clips: int = 1,
+    crops: int = 1,
+) -> Tensor:
+    """A video as the batch of clips that a model eats: `model(load_clip(path, **resolve_data_config(model)))`.
+
+    Clips are spread evenly over the video and loop where it is shorter; the short side is resized to
+    max(size) / crop_pct; crops lie at the centre, or at the centre and both ends of the longer side. A video's
+    class probabilities are the mean of the softmax over its views (10 x 3 is the field's habit).
+
+    Args:
+        path: video file, GIF, or folder of JPEG or PNG frames.
+        frames: frames of a clip.
+        stride: distance between two frames, in frames of the video.
+        size: height and width of a crop, in pixels.
+        crop_pct: size over the short side that frames are resized to, in (0, 1].
+        mean: of each channel, of values in 0..1.
+        std: of each channel, of values in 0..1.
+        clips: number of clips.
+        crops: 1 or 3.
+
+    Returns:
+        float32 (clips * crops, 3, frames, height, width), normalized.
+
+    Raises:
+        VideoError: nothing of the file can be decoded.
+        ValueError: `crops` is neither 1 nor 3.
+    """
+    views = load_views(path, frames, stride, size, crop_pct, clips, crops)
+    return normalize(views.to(torch.float32), mean, std)

@@ -1,0 +1,270 @@
+"""Lists of videos: CSV files with the header `path,label`, their classes, and label splits.
+
+Paths are relative to a root folder. Other columns are kept by `split_list` and ignored in training.
+"""
+
+import csv
+import os
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLINGS = ("uniform", "category-wise")
+
+
+class ManifestError(ValueError):
+    """A list or a class file that cannot be used; the message names file, line and remedy."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A list of videos.
+
+    Attributes:
+        file: the CSV file it was read from.
+        paths: path of each video, the root included.
+        labels: class name of each video, or None where the list has no label column; "" where a row has none.
+        rows: the rows as they stand in the file.
+    """
+
+    file: Path
+    paths: list[str]
+    labels: list[str] | None
+    rows: list[dict[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def line(self, index: int) -> int:
+        """Line number in the file of a video's row (the header is line 1)."""
+        return index + 2
+
+
+def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", labeled: bool = True) -> Manifest:
+    """Read a CSV list of videos. The videos themselves are not looked at: a missing one is found when read.
+
+    Args:
+        file: CSV with the header `path,label`; further columns are allowed, `label` may lack if not `labeled`.
+        root: folder that the paths are relative to.
+        labeled: every row must have a label.
+
+    Raises:
+        ManifestError: the list is missing, empty, lacks a column or a label, or holds a video twice.
+    """
+    file = Path(file)
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            columns = reader.fieldnames or []
+            rows = list(reader)
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(
+            f"{file}: not a CSV text file in UTF-8 ({error}); expected the header path,label"
+        ) from error
+
+    for column in ("path", "label") if labeled else ("path",):
+        if column not in columns:
+            found = ",".join(columns) or "nothing"
+            raise ManifestError(f"{file}: no column {column!r} in its header ({found}); line 1 must be path,label")
+    if not rows:
+        raise ManifestError(f"{file}: the list holds no video; add a row per video below the header")
+
+    paths: list[str] = []
+    seen: dict[str, int] = {}
+    for line, row in enumerate(rows, start=2):
+        if not row["path"]:
+            raise ManifestError(f"{file}, line {line}: the path is empty; fill it in or delete the line")
+        if labeled and not row["label"]:
+            raise ManifestError(f"{file}, line {line}: {row['path']} has no label; fill it in or delete the line")
+        path = os.path.normpath(os.path.join(root, row["path"]))
+        if path in seen:
+            raise ManifestError(f"{file}, line {line}: {row['path']} is on line {seen[path]} already; delete one")
+        seen[path] = line
+        paths.append(path)
+    labels = [row["label"] or "" for row in rows] if "label" in columns else None
+    return Manifest(file, paths, labels, rows)
+
+
+def read_classes(file: str | os.PathLike[str]) -> list[str]:
+    """Class names, one a line; the line number, from 0, is the class id.
+
+    Raises:
+        ManifestError: the file is missing, empty, or names a class twice.
+    """
+    try:
+        names = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{file}: cannot read these class names ({error}); give a text file, one a line") from error
+    while names and not names[-1]:
+        names.pop()
+    for line, name in enumerate(names, start=1):
+        if not name:
+            raise ManifestError(f"{file}, line {line}: the class name is empty; delete the line")
+        if (first := names.index(name) + 1) < line:
+            raise ManifestError(f"{file}, line {line}: class {name!r} is on line {first} already; delete one")
+    if not names:
+        raise ManifestError(f"{file}: no class names; write one a line")
+    return names
+
+
+def class_ids(manifest: Manifest, classes: Sequence[str]) -> list[int]:
+    """The class id of each video of a labeled list.
+
+    Raises:
+        ManifestError: a label is not among the classes.
+    """
+    ids = {name: i for i, name in enumerate(classes)}
+    assert manifest.labels is not None, "a list read with labeled=True has labels"
+    for index, label in enumerate(manifest.labels):
+        if label not in ids:
+            raise ManifestError(
+                f"{manifest.file}, line {manifest.line(index)}: label {label!r} is not among the {len(ids)} classes "
+                f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it, or give the list "
+                "of classes with --classes"
+            )
+    return [ids[label] for label in manifest.labels]
+
+
+def check_disjoint(train: Manifest, validation: Manifest) -> None:
+    """Refuse a video that is both in the labeled list and in the validation list.
+
+    Raises:
+        ManifestError: there is one.
+    """
+    lines = {path: train.line(i) for i, path in enumerate(train.paths)}
+    for index, path in enumerate(validation.paths):
+        if path in lines:
+            raise ManifestError(
+                f"{validation.file}, line {validation.line(index)}: {path} is also labeled for training "
+                f"({train.file}, line {lines[path]}); delete one, or the accuracy would be of videos learned by heart"
+            )
+
+
+def split_list(
+    manifest: Manifest,
+    labels_per_class: int,
+    seed: int = 0,
+    sampling: str = "uniform",
+    val: float = 0.0,
+    group: str | None = None,
+) -> dict[str, list[int]]:
+    """Draw which videos keep their label, and which are put aside for validation.
+
+    Args:
+        manifest: a labeled list.
+        labels_per_class: labeled videos per class (`uniform`), or on average per class (`category-wise`).
+        seed: seed of the draw.
+        sampling: `uniform` draws the same number from each class; `category-wise` draws labels_per_class x classes
+            videos in proportion to the classes' sizes (largest remainder), at least one of each (Table 4).
+        val: share of each class's videos, in [0, 1), cut off for validation before labels are drawn.
+        group: column whose values (a recording, a source, an actor) never stand on both sides of that cut.
+            A group belongs to its most frequent class.
+
+    Returns:
+        Indices into the list, ascending: `labeled`, `unlabeled` (the rest), and `val` if asked for.
+
+    Raises:
+        ManifestError: too few videos, or no such column.
+        ValueError: an argument is out of range.
+    """
+    if labels_per_class < 1:
+        raise ValueError(f"--labels-per-class must be at least 1, not {labels_per_class}")
+    if not 0 <= val < 1:
+        raise ValueError(f"--val is a share of the videos from 0 up to, not including, 1; not {val}")
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"unknown --sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}")
+    if group is not None and group not in manifest.rows[0]:
+        raise ManifestError(f"{manifest.file}: no column {group!r} to group by; its columns are "
+                            f"{', '.join(manifest.rows[0])}")  # fmt: skip
+
+    validation = _draw_validation(manifest, seed, val, group)
+    held_out = set(validation)
+    assert manifest.labels is not None
+    by_class: dict[str, list[int]] = {label: [] for label in sorted(set(manifest.labels))}
+    for index, label in enumerate(manifest.labels):
+        if index not in held_out:
+            by_class[label].append(index)
+
+    sizes = {label: len(members) for label, members in by_class.items()}
+    quotas = dict.fromkeys(sizes, labels_per_class)
+    if sampling == "category-wise":
+        quotas = _proportional_quotas(manifest, sizes, labels_per_class * len(sizes))
+    labeled: list[int] = []
+    for label, members in by_class.items():
+        if len(members) < quotas[label]:
+            raise ManifestError(
+                f"{manifest.file}: class {label!r} has {len(members)} videos to draw from, fewer than the "
+                f"{quotas[label]} labels asked for; lower --labels-per-class or --val"
+            )
+        labeled += random.Random(f"labels/{seed}/{label}").sample(members, quotas[label])
+    chosen = set(labeled)
+    rest = [i for members in by_class.values() for i in members if i not in chosen]
+    split = {"labeled": sorted(labeled), "unlabeled": sorted(rest)}
+    return split | ({"val": sorted(validation)} if val else {})
+
+
+def _draw_validation(manifest: Manifest, seed: int, val: float, group: str | None) -> list[int]:
+    """Whole groups at random, class by class, until each class's share is reached."""
+    assert manifest.labels is not None
+    groups: dict[str, list[int]] = {}
+    for index, row in enumerate(manifest.rows):
+        groups.setdefault(row[group] if group else str(index), []).append(index)
+    by_class: dict[str, list[list[int]]] = {label: [] for label in sorted(set(manifest.labels))}
+    for members in groups.values():
+        counts = Counter(manifest.labels[i] for i in members)
+        by_class[counts.most_common(1)[0][0]].append(members)
+
+    drawn: list[int] = []
+    for label, candidates in by_class.items():
+        wanted = round(val * sum(len(members) for members in candidates))
+        random.Random(f"val/{seed}/{label}").shuffle(candidates)
+        taken = 0
+        for members in candidates:
+            if taken >= wanted:
+                break
+            drawn += members
+            taken += len(members)
+    return drawn
+
+
+def _proportional_quotas(manifest: Manifest, sizes: dict[str, int], total: int) -> dict[str, int]:
+    """`total` labels over the classes in proportion to their sizes: largest remainder, at least one each."""
+    videos = sum(sizes.values())
+    if total > videos:
+        raise ManifestError(
+            f"{manifest.file}: {total} labels asked for, but only {videos} videos to draw from; "
+            "lower --labels-per-class or --val"
+        )
+    shares = {label: total * size / videos for label, size in sizes.items()}
+    quotas = {label: max(1, int(share)) for label, share in shares.items()}
+    while sum(quotas.values()) < total:
+        quotas[max(quotas, key=lambda label: shares[label] - quotas[label])] += 1
+    while sum(quotas.values()) > total:  # the minimum of one has given small classes more than their share
+        shrinkable = [label for label in quotas if quotas[label] > 1]
+        quotas[min(shrinkable, key=lambda label: shares[label] - quotas[label])] -= 1
+    return quotas
+
+
+def write_split(manifest: Manifest, split: dict[str, list[int]], directory: str | os.PathLike[str],
+                keep_labels: bool = False) -> None:  # fmt: skip
+    """Write `labeled.csv`, `unlabeled.csv` and, where asked for, `val.csv` with all columns of the list.
+
+    Args:
+        manifest: the list that was split.
+        split: what `split_list` returned.
+        directory: created where missing; lists of these names in it are replaced.
+        keep_labels: keep the label column of `unlabeled.csv`, for measuring pseudo-labels; training never sees it.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, indices in split.items():
+        hide = name == "unlabeled" and not keep_labels
+        columns = [c for c in manifest.rows[0] if c is not None and not (hide and c == "label")]
+        with (directory / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(manifest.rows[i] for i in indices)

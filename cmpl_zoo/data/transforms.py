@@ -1,0 +1,97 @@
+"""Views of a clip: weak, strong and test crops, on uint8 frames of shape (T, C, H, W).
+
+One draw of parameters serves all frames of a clip, and also the frames of a second clip stacked below them.
+The paper names the views (random resize, crop and flip; a strong augmentation on top) and not their settings:
+every number here is our choice.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as tv
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+STRONG_VIEWS = ("randaugment", "autoaugment")
+
+# What Cutout leaves: the ImageNet mean, zero after normalization.
+_GREY = [round(255 * m) for m in IMAGENET_MEAN]
+
+
+def weak_view(size: int, short_side: Sequence[int]) -> v2.Transform:
+    """Random resize, random crop, random horizontal flip (paper).
+
+    Args:
+        size: height and width of the crop, in pixels.
+        short_side: least and greatest short side that frames are resized to before the crop, in pixels, both
+            included (our choice: 8/7 and 10/7 of the size, as 256 and 320 are to 224).
+    """
+    least, greatest = short_side
+    return v2.Compose(
+        [
+            v2.RandomShortestSize(list(range(least, greatest + 1)), antialias=True),
+            v2.RandomCrop(size),
+            v2.RandomHorizontalFlip(),
+        ]
+    )
+
+
+def strong_view(
+    size: int, short_side: Sequence[int], augment: str = "randaugment", cutout: bool = True
+) -> v2.Transform:
+    """A weak view, then RandAugment (2 operations of magnitude 9) or AutoAugment, then Cutout.
+
+    Args:
+        size: as in `weak_view`.
+        short_side: as in `weak_view`.
+        augment: one of `STRONG_VIEWS`.
+        cutout: paint one square grey, of a tenth to a quarter of the area, at the same place in all frames.
+
+    Raises:
+        ValueError: `augment` is unknown.
+    """
+    if augment not in STRONG_VIEWS:
+        raise ValueError(f"unknown strong view {augment!r}: choose one of {', '.join(STRONG_VIEWS)}")
+    bilinear = v2.InterpolationMode.BILINEAR
+    operations = (
+        v2.RandAugment(interpolation=bilinear, fill=_GREY)
+        if augment == "randaugment"
+        else v2.AutoAugment(interpolation=bilinear, fill=_GREY)
+    )
+    erase = [v2.RandomErasing(p=1.0, scale=(0.1, 0.25), ratio=(1.0, 1.0), value=_GREY)] if cutout else []
+    return v2.Compose([weak_view(size, short_side), operations, *erase])
+
+
+def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int = 1) -> Tensor:
+    """Test crops: resize the short side, then crop at the centre, or at both ends and the centre.
+
+    Args:
+        frames: (T, C, H, W) uint8.
+        size: height and width of a crop, in pixels.
+        short_side: short side after resizing, in pixels, at least max(size).
+        crops: 1 (centre) or 3 (both ends and the middle of the longer side).
+
+    Returns:
+        (crops, T, C, height, width) uint8.
+
+    Raises:
+        ValueError: `crops` is neither 1 nor 3.
+    """
+    if crops not in (1, 3):
+        raise ValueError(f"crops must be 1 (centre) or 3 (both ends and the centre), not {crops}")
+    frames = tv.resize(frames, [short_side], antialias=True)
+    (height, width), (h, w) = frames.shape[-2:], size
+    along_width = width >= height
+    room = (width - w) if along_width else (height - h)
+    offsets = [round(room / 2)] if crops == 1 else [0, round(room / 2), room]
+    top, left = round((height - h) / 2), round((width - w) / 2)
+    return torch.stack([tv.crop(frames, *((top, x) if along_width else (x, left)), h, w) for x in offsets])
+
+
+def normalize(clips: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
+    """uint8 clips (..., C, T, H, W) in 0..255 as float32, scaled to 0..1, minus the mean, over the std."""
+    shift = 255 * torch.tensor(mean, device=clips.device)[:, None, None, None]
+    scale = 255 * torch.tensor(std, device=clips.device)[:, None, None, None]
+    return (clips - shift) / scale

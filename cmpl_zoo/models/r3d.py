@@ -1,0 +1,453 @@
+"""R3D: the 3-D ResNet family of Cross-Model Pseudo-Labeling (CVPR 2022, supplementary material, Table 3).
+
+The first convolution of every bottleneck is inflated in time and nothing ever halves time, so a clip keeps
+its number of frames up to the final pooling. Input is (batch, channels, frames, height, width) everywhere.
+
+Modules carry the names of timm's ResNet, so that an image checkpoint maps onto this network name by name.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.layers import get_device_dtype
+from timm.models import (
+    adapt_input_conv,
+    build_model_with_cfg,
+    checkpoint_seq,
+    generate_default_cfgs,
+    register_model,
+)
+from timm.models._features import feature_take_indices
+from torch import Tensor, nn
+
+__all__ = ["R3D", "BasicBlock", "Bottleneck", "checkpoint_filter_fn"]
+
+# Eight frames are the paper's; the stride and the test views are our choice, the field's habit.
+DEFAULT_CLIP = {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3x3 convolutions and a shortcut (our choice: the paper describes no basic block)."""
+
+    expansion = 1
+
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(inplanes, planes, 3, stride=(1, stride, stride), padding=1, bias=False)
+        self.bn1 = nn.BatchNorm3d(planes)
+        self.act1 = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv3d(planes, planes, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm3d(planes)
+        self.act2 = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.act1(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        x += shortcut
+        return self.act2(x)
+
+
+class Bottleneck(nn.Module):
+    """[3x1x1, planes; 1x3x3, planes; 1x1x1, 4 planes] and a shortcut (paper, Table 3).
+
+    The table does not say where space is halved; the stride sits on the 1x3x3, the most probable reading.
+    """
+
+    expansion = 4
+
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+        super().__init__()
+        outplanes = planes * self.expansion
+        self.conv1 = nn.Conv3d(inplanes, planes, (3, 1, 1), padding=(1, 0, 0), bias=False)
+        self.bn1 = nn.BatchNorm3d(planes)
+        self.act1 = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv3d(planes, planes, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False)
+        self.bn2 = nn.BatchNorm3d(planes)
+        self.act2 = nn.ReLU(inplace=True)
+        self.conv3 = nn.Conv3d(planes, outplanes, 1, bias=False)
+        self.bn3 = nn.BatchNorm3d(outplanes)
+        self.act3 = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.act1(self.bn1(self.conv1(x)))
+        x = self.act2(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        x += shortcut
+        return self.act3(x)
+
+
+class GlobalPool3d(nn.Module):
+    """(N, C, T, H, W) to (N, C) by `avg` or `max`; `""` passes the input on."""
+
+    def __init__(self, pool_type: str = "avg") -> None:
+        super().__init__()
+        if pool_type not in ("avg", "max", ""):
+            raise ValueError(f"global_pool is {pool_type!r}; it must be 'avg', 'max', or '' for none")
+        self.pool_type = pool_type
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pool_type == "avg":
+            return x.mean((2, 3, 4))
+        if self.pool_type == "max":
+            return x.amax((2, 3, 4))
+        return x
+
+    def extra_repr(self) -> str:
+        return f"pool_type={self.pool_type!r}"
+
+
+def _stage(
+    block: type[BasicBlock] | type[Bottleneck], inplanes: int, planes: int, depth: int, stride: int
+) -> nn.Sequential:
+    """`depth` blocks; the first one halves space where `stride` is 2."""
+    outplanes = planes * block.expansion
+    downsample = None
+    if stride != 1 or inplanes != outplanes:
+        # Table 3 is silent on the shortcut; a strided 1x1x1 convolution with BN is the most probable reading.
+        downsample = nn.Sequential(
+            nn.Conv3d(inplanes, outplanes, 1, stride=(1, stride, stride), bias=False),
+            nn.BatchNorm3d(outplanes),
+        )
+    first = block(inplanes, planes, stride, downsample)
+    return nn.Sequential(first, *(block(outplanes, planes) for _ in range(depth - 1)))
+
+
+class R3D(nn.Module):
+    """3-D ResNet. Kernels, widths, depths and the strides of stem and pool are the paper's (Table 3).
+
+    The most probable reading where the table is silent: where res3-5 halve space, the shortcut, BN with eps
+    1e-5 and momentum 0.1 after every convolution and no bias in one, global average pool, dropout, linear.
+
+    Input is a float tensor (batch, channels, frames, height, width): any number of frames from 1, any height
+    and width from 32, normalized with `pretrained_cfg["mean"]` and `["std"]`. Output is (batch, num_classes)
+    logits. In training BN needs more than one value a channel in res5: more than one frame of 32x32 a batch.
+
+    Attributes:
+        clip: the clips that the model is made for: `frames` a clip; `stride` from one of them to the next, in
+            frames of the video; in a test `clips` spread over the video, times `crops` of each.
+        num_features: channels of `forward_features`.
+        head_hidden_size: channels of `forward_head(..., pre_logits=True)`.
+        feature_info: channels, reduction in space and module of the stem and of res2 to res5.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        layers: Sequence[int],
+        width_divisor: int = 1,
+        num_classes: int = 400,
+        in_chans: int = 3,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+        clip: dict[str, int] | None = None,
+    ) -> None:
+        """
+        Args:
+            block: the residual block.
+            layers: blocks in res2, res3, res4 and res5.
+            width_divisor: every width is divided by it; a divisor of 64.
+            num_classes: size of the classifier; 0 for none, then the output is the pooled features.
+            in_chans: channels of the input.
+            global_pool: `avg`, `max`, or `""` for none, which needs `num_classes=0`.
+            drop_rate: dropout before the classifier, 0 to 1; 0 as in timm, 0.5 is the most probable reading.
+            clip: clip settings (see Attributes); those not given keep `DEFAULT_CLIP`.
+
+        Raises:
+            ValueError: a width, a pooling or a clip setting that there is not.
+        """
+        super().__init__()
+        if width_divisor < 1 or 64 % width_divisor:
+            raise ValueError(f"width_divisor is {width_divisor}, which does not divide 64; give 1, 2, 4 or 8")
+        self.in_chans = in_chans
+        self.drop_rate = drop_rate
+        self.grad_checkpointing = False
+        self.clip = _clip_settings(clip)
+
+        width = 64 // width_divisor
+        self.conv1 = nn.Conv3d(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.act1 = nn.ReLU(inplace=True)
+        self.maxpool: nn.Module = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        wide = width * block.expansion
+        self.layer1 = _stage(block, width, width, layers[0], stride=1)
+        self.layer2 = _stage(block, wide, 2 * width, layers[1], stride=2)
+        self.layer3 = _stage(block, 2 * wide, 4 * width, layers[2], stride=2)
+        self.layer4 = _stage(block, 4 * wide, 8 * width, layers[3], stride=2)
+
+        self.feature_info: list[dict[str, Any]] = [
+            {"num_chs": width, "reduction": 2, "module": "act1"},
+            {"num_chs": wide, "reduction": 4, "module": "layer1"},
+            {"num_chs": 2 * wide, "reduction": 8, "module": "layer2"},
+            {"num_chs": 4 * wide, "reduction": 16, "module": "layer3"},
+            {"num_chs": 8 * wide, "reduction": 32, "module": "layer4"},
+        ]
+        self.num_features = self.head_hidden_size = 8 * wide
+        self.global_pool = GlobalPool3d(global_pool)
+        self.reset_classifier(num_classes)
+
+        # The last BN of a block starts at 0, so that every block starts as its shortcut (our choice, as timm's and
+        # SlowFast's ResNets do). Otherwise untrained logits are so large that pseudo-labels are confident from the
+        # first step.
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, Bottleneck):
+                nn.init.zeros_(module.bn3.weight)
+            elif isinstance(module, BasicBlock):
+                nn.init.zeros_(module.bn2.weight)
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Patterns that group parameters from the stem to res5, by stage (coarse) or by block."""
+        return {"stem": r"^(?:conv1|bn1)", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute blocks in the backward pass to save memory; as in timm, BN sees such a batch twice."""
+        self.grad_checkpointing = enable
+
+    def get_classifier(self, name_only: bool = False) -> str | nn.Module:
+        """The classifier, `nn.Identity` where there is none, or its name."""
+        return "fc" if name_only else self.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Put a new classifier in place, on the device and in the dtype of the model.
+
+        Args:
+            num_classes: size of the classifier, 0 for none.
+            global_pool: `avg`, `max`, or `""` for none; None keeps what there is.
+
+        Raises:
+            ValueError: the pooling does not exist, or there is none but a classifier.
+        """
+        pool = self.global_pool if global_pool is None else GlobalPool3d(global_pool)
+        if num_classes > 0 and not pool.pool_type:
+            raise ValueError(f"{num_classes} classes need pooling: set global_pool to 'avg', or num_classes to 0")
+        self.num_classes = num_classes
+        self.global_pool = pool.train(self.training)
+        fc = nn.Linear(self.num_features, num_classes, **get_device_dtype(self)) if num_classes > 0 else nn.Identity()
+        self.fc = fc.train(self.training)
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCTHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Feature maps of chosen stages.
+
+        Args:
+            x: (N, C, T, H, W).
+            indices: which stages: the last n if int, all if None; 0 is the stem, 1 to 4 are res2 to res5.
+            norm: part of timm's signature, without effect: there is no final norm.
+            stop_early: do not run the stages after the last one asked for.
+            output_fmt: `NCTHW` is the only one.
+            intermediates_only: leave out the final features.
+
+        Returns:
+            The final features and the list of feature maps, or the list alone.
+
+        Raises:
+            ValueError: the input is not five-dimensional, or the format is another.
+        """
+        if output_fmt != "NCTHW":
+            raise ValueError(f"output_fmt is {output_fmt!r}, but video features come as 'NCTHW' only; leave it out")
+        take, last = feature_take_indices(5, indices)
+        intermediates = []
+        x = self._stem(x)
+        if 0 in take:
+            intermediates.append(x)
+        x = self.maxpool(x)
+        for i, layer in enumerate(self._stages()[: last if stop_early else 4], start=1):
+            x = checkpoint_seq(layer, x) if self.grad_checkpointing else layer(x)
+            if i in take:
+                intermediates.append(x)
+        return intermediates if intermediates_only else (x, intermediates)
+
+    def prune_intermediate_layers(
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Drop the stages after the last one in `indices` (as in `forward_intermediates`) and the head.
+
+        Args:
+            indices: stages to keep.
+            prune_norm: part of timm's signature, without effect: there is no final norm.
+            prune_head: drop the head even where res5 stays; without res5 it always goes.
+
+        Returns:
+            The stages kept, counted from the stem.
+        """
+        take, last = feature_take_indices(5, indices)
+        for i in range(last + 1, 5):
+            setattr(self, f"layer{i}", nn.Sequential())
+        if last == 0:
+            self.maxpool = nn.Identity()
+        self.num_features = self.head_hidden_size = self.feature_info[last]["num_chs"]
+        if prune_head or last < 4:
+            self.reset_classifier(0, "")
+        return take
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) to res5's feature map, (N, num_features, T, H/32, W/32) with sizes rounded up.
+
+        Raises:
+            ValueError: the input is not five-dimensional.
+        """
+        x = self.maxpool(self._stem(x))
+        for layer in self._stages():
+            x = checkpoint_seq(layer, x) if self.grad_checkpointing else layer(x)
+        return x
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Pool over frames and space, drop out, classify; `pre_logits` leaves the classifier out."""
+        x = F.dropout(self.global_pool(x), p=self.drop_rate, training=self.training)
+        return x if pre_logits else self.fc(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) to (N, num_classes) logits; raises as `forward_features` does."""
+        return self.forward_head(self.forward_features(x))
+
+    def _stem(self, x: Tensor) -> Tensor:
+        if x.ndim != 5:
+            raise ValueError(
+                f"input has {x.ndim} dimensions, shape {tuple(x.shape)}; give a batch of clips of shape "
+                "(batch, channels, frames, height, width)"
+            )
+        return self.act1(self.bn1(self.conv1(x)))
+
+    def _stages(self) -> tuple[nn.Sequential, ...]:
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+
+def _clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
+    clip = clip or {}
+    if unknown := sorted(clip.keys() - DEFAULT_CLIP.keys()):
+        raise ValueError(f"clip has no setting {', '.join(unknown)}; it takes {', '.join(DEFAULT_CLIP)}")
+    for key, value in clip.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"clip setting {key} is {value!r}; give a whole number from 1")
+    return DEFAULT_CLIP | clip
+
+
+def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Fit a checkpoint to `model`: a stem of other channels is adapted, anything else must match.
+
+    The check is needed because timm loads without strictness as soon as the number of classes differs or only
+    features are asked for. The classifier is left to timm, which drops one of another size.
+
+    Args:
+        state_dict: a checkpoint of the same architecture; it is not changed.
+        model: the whole model, before timm wraps it for features.
+
+    Returns:
+        The state dict to load. A stem's weights are summed for one channel, else repeated and scaled.
+
+    Raises:
+        RuntimeError: a key other than the classifier's is missing, unknown, or of another shape.
+    """
+    state_dict = dict(state_dict)
+    wanted = model.state_dict()
+    stem = state_dict.get("conv1.weight")
+    if stem is not None and stem.ndim == 5 and stem.shape[1] != wanted["conv1.weight"].shape[1]:
+        # timm adapts 2-D stems only: frames and rows become one axis while it does.
+        flat = adapt_input_conv(wanted["conv1.weight"].shape[1], stem.flatten(2, 3), base_chans=stem.shape[1])
+        state_dict["conv1.weight"] = flat.unflatten(2, stem.shape[2:4])
+
+    body = {key for key in wanted if not key.startswith("fc.")}
+    given = {key for key in state_dict if not key.startswith("fc.")}
+    problems = {
+        "missing": [key for key in wanted if key in body - given],
+        "of another shape": [
+            key for key in wanted if key in body & given and state_dict[key].shape != wanted[key].shape
+        ],
+        "unknown": [key for key in state_dict if key in given - body],
+    }
+    found = [f"{len(keys)} {what} ({', '.join(keys[:3])})" for what, keys in problems.items() if keys]
+    if found:
+        raise RuntimeError(
+            f"checkpoint does not fit {type(model).__name__}, keys: {'; '.join(found)}; create the model "
+            "that it was saved from, or leave pretrained weights out"
+        )
+    return state_dict
+
+
+def _create_r3d(variant: str, pretrained: bool = False, **kwargs: Any) -> R3D:
+    return build_model_with_cfg(R3D, variant, pretrained, pretrained_filter_fn=checkpoint_filter_fn, **kwargs)
+
+
+def _cfg(url: str = "", **kwargs: Any) -> dict[str, Any]:
+    # timm's configuration is two-dimensional: frames travel in `clip`, and `first_conv` is left unset so that
+    # timm leaves the stem to checkpoint_filter_fn.
+    return {
+        "url": url,
+        "num_classes": 400,
+        "input_size": (3, 224, 224),
+        "pool_size": (7, 7),
+        "crop_pct": 0.875,
+        "interpolation": "bilinear",
+        "mean": IMAGENET_DEFAULT_MEAN,
+        "std": IMAGENET_DEFAULT_STD,
+        "classifier": "fc",
+        **kwargs,
+    }
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "r3d18.untrained": _cfg(),
+        "r3d50.untrained": _cfg(),
+        "r3d50_half.untrained": _cfg(),
+        "r3d50_quarter.untrained": _cfg(),
+        "r3d50_eighth.untrained": _cfg(),
+        "r3d101.untrained": _cfg(),
+    }
+)
+
+
+@register_model
+def r3d18(pretrained: bool = False, **kwargs: Any) -> R3D:
+    """3D-ResNet18: r3d50's stem and basic blocks. Our choice: the paper does not define it."""
+    args = dict(block=BasicBlock, layers=(2, 2, 2, 2), **kwargs)
+    return _create_r3d("r3d18", pretrained, **args)
+
+
+@register_model
+def r3d50(pretrained: bool = False, **kwargs: Any) -> R3D:
+    """3D-ResNet50, the paper's primary network (Table 3)."""
+    args = dict(block=Bottleneck, layers=(3, 4, 6, 3), **kwargs)
+    return _create_r3d("r3d50", pretrained, **args)
+
+
+@register_model
+def r3d50_half(pretrained: bool = False, **kwargs: Any) -> R3D:
+    """3D-ResNet50 with half of every width (Table 3)."""
+    args = dict(block=Bottleneck, layers=(3, 4, 6, 3), width_divisor=2, **kwargs)
+    return _create_r3d("r3d50_half", pretrained, **args)
+
+
+@register_model
+def r3d50_quarter(pretrained: bool = False, **kwargs: Any) -> R3D:
+    """3D-ResNet50 with a quarter of every width, the paper's auxiliary network (Table 3)."""
+    args = dict(block=Bottleneck, layers=(3, 4, 6, 3), width_divisor=4, **kwargs)
+    return _create_r3d("r3d50_quarter", pretrained, **args)
+
+
+@register_model
+def r3d50_eighth(pretrained: bool = False, **kwargs: Any) -> R3D:
+    """3D-ResNet50 with an eighth of every width. Our choice, the smallest of the family."""
+    args = dict(block=Bottleneck, layers=(3, 4, 6, 3), width_divisor=8, **kwargs)
+    return _create_r3d("r3d50_eighth", pretrained, **args)
+
+
+@register_model
+def r3d101(pretrained: bool = False, **kwargs: Any) -> R3D:
+    """3D-ResNet101: r3d50 with 23 blocks in res4. Our choice: the paper does not define it."""
+    args = dict(block=Bottleneck, layers=(3, 4, 23, 3), **kwargs)
+    return _create_r3d("r3d101", pretrained, **args)

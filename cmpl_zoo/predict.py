@@ -1,0 +1,40 @@
+"""Video in, ranked classes out."""
+
+import os
+
+import torch
+from torch import nn
+
+from cmpl_zoo.data import load_clip, resolve_data_config
+
+
+def label_names(model: nn.Module) -> list[str]:
+    """Class names by class id; the ids themselves where the model carries no names."""
+    names = model.pretrained_cfg.get("label_names")
+    return list(names) if names else [str(i) for i in range(model.num_classes)]
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, path: str | os.PathLike[str], topk: int = 5) -> list[tuple[str, float]]:
+    """The most probable classes of a video.
+
+    Views as the model asks for them (`model.clip`), on the model's device; probabilities are the mean of the
+    softmax over views. The model is used as it is: call `model.eval()` first.
+
+    Args:
+        model: a classifier of this zoo.
+        path: video file, GIF, or folder of JPEG or PNG frames.
+        topk: number of classes, or all where there are fewer.
+
+    Returns:
+        (class name, probability in [0, 1]) pairs, most probable first.
+
+    Raises:
+        VideoError: nothing of the file can be decoded.
+    """
+    clips = load_clip(path, **resolve_data_config(model))
+    device = next(model.parameters()).device
+    probabilities = model(clips.to(device)).float().softmax(dim=1).mean(dim=0)
+    names = label_names(model)
+    best = probabilities.topk(min(topk, len(names)))
+    return [(names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]

@@ -1,0 +1,171 @@
+"""Lists, classes and label splits."""
+
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmpl_zoo.cli import main
+from cmpl_zoo.data.manifest import (
+    ManifestError,
+    check_disjoint,
+    class_ids,
+    read_classes,
+    read_list,
+    split_list,
+)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def make_list(folder: Path, sizes: dict[str, int]) -> Path:
+    rows = [f"{label}/{i}.mp4,{label},take{i // 3}{label}" for label, size in sizes.items() for i in range(size)]
+    return write(folder / "videos.csv", "path,label,take\n" + "\n".join(rows) + "\n")
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"list\.csv: no column 'path'.*line 1 must be path,label"),
+        ("path,label\n", r"holds no video"),
+        ("file,label\na.mp4,x\n", r"no column 'path' in its header \(file,label\)"),
+        ("path\na.mp4\n", r"no column 'label'"),
+        ("path,label\na.mp4,x\n,y\n", r"line 3: the path is empty"),
+        ("path,label\na.mp4,x\nb.mp4,\n", r"line 3: b\.mp4 has no label"),
+        ("path,label\na.mp4\n", r"line 2: a\.mp4 has no label"),
+        ("path,label\na.mp4,x\nb.mp4,x\n./a.mp4,y\n", r"line 4: \./a\.mp4 is on line 2 already"),
+    ],
+)
+def test_bad_lists_are_named_with_line_and_remedy(tmp_path, text, message):
+    with pytest.raises(ManifestError, match=message):
+        read_list(write(tmp_path / "list.csv", text))
+
+
+def test_missing_and_binary_lists(tmp_path):
+    with pytest.raises(ManifestError, match=r"nowhere\.csv: cannot read this list: No such file"):
+        read_list(tmp_path / "nowhere.csv")
+    (tmp_path / "list.csv").write_bytes(b"\xff\xfe\x00path\x81")
+    with pytest.raises(ManifestError, match=r"not a CSV text file in UTF-8"):
+        read_list(tmp_path / "list.csv")
+
+
+def test_paths_get_their_root_and_extra_columns_are_ignored(tmp_path):
+    manifest = read_list(write(tmp_path / "list.csv", "\ufeffpath,label,fps\na b/é.mp4,x y,25\n"), root="/data")
+    assert manifest.paths == ["/data/a b/é.mp4"]
+    assert manifest.labels == ["x y"]
+
+
+def test_unlabeled_list_needs_no_label_column(tmp_path):
+    assert read_list(write(tmp_path / "list.csv", "path\na.mp4\n"), labeled=False).labels is None
+
+
+def test_unknown_label_names_list_line_and_remedy(tmp_path):
+    manifest = read_list(write(tmp_path / "list.csv", "path,label\na.mp4,x\nb.mp4,z\n"))
+    with pytest.raises(ManifestError, match=r"list\.csv, line 3: label 'z' is not among the 2 classes.*--classes"):
+        class_ids(manifest, ["x", "y"])
+    assert class_ids(manifest, ["z", "y", "x"]) == [2, 0]
+
+
+def test_video_both_labeled_and_in_validation(tmp_path):
+    train = read_list(write(tmp_path / "a.csv", "path,label\na.mp4,x\nb.mp4,x\n"), root=tmp_path)
+    val = read_list(write(tmp_path / "v.csv", "path,label\nc.mp4,x\nsub/../b.mp4,x\n"), root=tmp_path)
+    with pytest.raises(ManifestError, match=r"v\.csv, line 3: .*b\.mp4 is also labeled.*a\.csv, line 3"):
+        check_disjoint(train, val)
+
+
+def test_classes_keep_their_order(tmp_path):
+    assert read_classes(write(tmp_path / "c.txt", "HammerThrow\nHammering\n\n")) == ["HammerThrow", "Hammering"]
+    with pytest.raises(ManifestError, match=r"line 3: class 'b' is on line 1"):
+        read_classes(write(tmp_path / "c.txt", "b\na\nb\n"))
+    with pytest.raises(ManifestError, match=r"line 1: the class name is empty"):
+        read_classes(write(tmp_path / "c.txt", "\na\n"))
+    with pytest.raises(ManifestError, match="no class names"):
+        read_classes(write(tmp_path / "c.txt", ""))
+
+
+def test_uniform_split(tmp_path):
+    manifest = read_list(make_list(tmp_path, {"a": 30, "b": 12}))
+    split = split_list(manifest, 5, seed=1)
+    assert Counter(manifest.labels[i] for i in split["labeled"]) == {"a": 5, "b": 5}
+    assert sorted(split["labeled"] + split["unlabeled"]) == list(range(42))
+    assert split_list(manifest, 5, seed=1) == split
+    assert split_list(manifest, 5, seed=2)["labeled"] != split["labeled"]
+
+
+def test_category_wise_split_by_hand(tmp_path):
+    # 3 labels x 4 classes = 12 of 100 videos: shares 7.2, 3.6, 1.08, 0.12 -> 7, 3 (+1), 1, and at least 1.
+    manifest = read_list(make_list(tmp_path, {"a": 60, "b": 30, "c": 9, "d": 1}))
+    labeled = split_list(manifest, 3, sampling="category-wise")["labeled"]
+    assert Counter(manifest.labels[i] for i in labeled) == {"a": 7, "b": 3, "c": 1, "d": 1}
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 6), st.integers(0, 99))
+def test_category_wise_draws_the_total_and_one_of_each(tmp_path_factory, sizes, labels_per_class, seed):
+    by_class = {f"c{i}": size for i, size in enumerate(sizes)}
+    manifest = read_list(make_list(tmp_path_factory.mktemp("split"), by_class))
+    total = labels_per_class * len(sizes)
+    if total > sum(sizes):
+        with pytest.raises(ManifestError, match="lower --labels-per-class"):
+            split_list(manifest, labels_per_class, seed, "category-wise")
+        return
+    drawn = Counter(
+        manifest.labels[i] for i in split_list(manifest, labels_per_class, seed, "category-wise")["labeled"]
+    )
+    assert drawn.total() == total
+    assert set(drawn) == set(by_class)
+
+
+def test_no_group_on_both_sides(tmp_path):
+    manifest = read_list(make_list(tmp_path, {"a": 40, "b": 20}))
+    split = split_list(manifest, 2, val=0.25, group="take")
+    takes = {name: {manifest.rows[i]["take"] for i in indices} for name, indices in split.items()}
+    assert not takes["val"] & (takes["labeled"] | takes["unlabeled"])
+    shares = Counter(manifest.labels[i] for i in split["val"])
+    assert 10 <= shares["a"] <= 12
+    assert 5 <= shares["b"] <= 7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--labels-per-class", "13"], r"class 'b' has 12 videos to draw from, fewer than the 13"),
+        (["--labels-per-class", "0"], "--labels-per-class must be at least 1"),
+        (["--labels-per-class", "2", "--val", "1"], "--val is a share"),
+        (["--labels-per-class", "2", "--val", "0.2", "--group", "actor"], r"no column 'actor'.*path, label, take"),
+    ],
+)
+def test_split_command_refuses_in_one_sentence(tmp_path, capsys, options, message):
+    file = make_list(tmp_path, {"a": 30, "b": 12})
+    assert main(["split", str(file), *options, "-o", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cmpl-zoo: ")
+    assert len(error.splitlines()) == 1
+    assert re.search(message, error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_split_command_writes_the_lists(tmp_path, capsys):
+    file = make_list(tmp_path, {"a": 30, "b": 12})
+    out = tmp_path / "out"
+    assert main(["split", str(file), "--labels-per-class", "3", "--val", "0.2", "-o", str(out)]) == 0
+    assert "labeled.csv  6 videos" in capsys.readouterr().out
+    labeled, unlabeled, val = (rows_of(out / f"{name}.csv") for name in ("labeled", "unlabeled", "val"))
+    assert list(labeled[0]) == ["path", "label", "take"]
+    assert "label" not in unlabeled[0]
+    paths = [row["path"] for part in (labeled, unlabeled, val) for row in part]
+    assert sorted(paths) == sorted(row["path"] for row in rows_of(file))
+    assert main(["split", str(file), "--labels-per-class", "3", "--keep-labels", "-o", str(out)]) == 0
+    assert rows_of(out / "unlabeled.csv")[0]["label"]

@@ -1,0 +1,468 @@
+"""The R3D family: Table 3 of the paper, and timm's contract over every registered model."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from timm.models import group_parameters, save_for_hf
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cmpl_zoo.models.r3d import DEFAULT_CLIP, R3D, BasicBlock, Bottleneck, checkpoint_filter_fn
+
+FAMILY = {"r3d18", "r3d50", "r3d50_half", "r3d50_quarter", "r3d50_eighth", "r3d101"}
+DEPTHS = {"r3d101": (3, 4, 23, 3), "r3d18": (2, 2, 2, 2)}
+SMALL = "r3d50_eighth"
+
+
+@pytest.fixture(params=timm.list_models(module="r3d"))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def make(name: str, **kwargs: Any) -> nn.Module:
+    """A model whose blocks take part: untrained ones start as their shortcut, which would hide their faults."""
+    torch.manual_seed(0)
+    model = timm.create_model(name, **kwargs).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d) and not module.weight.any():
+            nn.init.ones_(module.weight)
+    return model
+
+
+def clips(*shape: int) -> Tensor:
+    return torch.randn(*(shape or (2, 3, 4, 32, 32)), generator=torch.Generator().manual_seed(1))
+
+
+def close(a: Tensor, b: Tensor, tolerance: float = 1e-4) -> None:
+    torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+def saved(model: nn.Module, folder: Path) -> dict[str, str]:
+    """A file of weights, as `pretrained_cfg_overlay` takes it."""
+    save_file(model.state_dict(), folder / "model.safetensors")
+    return {"file": str(folder / "model.safetensors")}
+
+
+def loaded(name: str, source: dict[str, Any], **kwargs: Any) -> nn.Module:
+    torch.manual_seed(7)  # a key that is not loaded must not be equal by chance
+    return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=source, **kwargs).eval()
+
+
+# The network of the paper
+
+
+def test_family() -> None:
+    assert set(timm.list_models(module="r3d")) == FAMILY
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "gmac"),
+    [("r3d50", 33_024_208, 51.48), ("r3d50_half", 8_486_192, 14.05), ("r3d50_quarter", 2_236_768, 4.10)],
+)
+def test_size_and_cost_are_the_papers(name: str, parameters: int, gmac: float) -> None:
+    with torch.device("meta"):
+        model = make(name)
+        with FlopCounterMode(display=False) as counter:  # convolutions and the classifier; BN and ReLU are free
+            model(torch.empty(1, 3, 8, 224, 224))
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert round(counter.get_total_flops() / 2e9, 2) == gmac
+
+
+@pytest.mark.parametrize(("name", "divisor"), [("r3d50", 1), ("r3d50_quarter", 4)])
+def test_output_sizes_are_table_3(name: str, divisor: int) -> None:
+    rows = {
+        "conv1": (64, 8, 112, 112),
+        "maxpool": (64, 8, 56, 56),
+        "layer1": (256, 8, 56, 56),
+        "layer2": (512, 8, 28, 28),
+        "layer3": (1024, 8, 14, 14),
+        "layer4": (2048, 8, 7, 7),
+    }
+    with torch.device("meta"):
+        model = make(name)
+        sizes = {}
+        for row in rows:
+            model.get_submodule(row).register_forward_hook(
+                lambda _module, _args, y, row=row: sizes.update({row: tuple(y.shape[1:])})
+            )
+        model(torch.empty(1, 3, 8, 224, 224))
+    assert sizes == {row: (channels // divisor, *size) for row, (channels, *size) in rows.items()}
+
+
+def test_kernels_are_table_3() -> None:
+    with torch.device("meta"):
+        model = make("r3d50")
+    assert model.conv1.weight.shape == (64, 3, 5, 7, 7)
+    for stage, planes in enumerate((64, 128, 256, 512), start=1):
+        for block in model.get_submodule(f"layer{stage}"):
+            assert block.conv1.weight.shape[0::2] == (planes, 3, 1)
+            assert block.conv1.kernel_size == (3, 1, 1)
+            assert block.conv2.weight.shape == (planes, planes, 1, 3, 3)
+            assert block.conv3.weight.shape == (4 * planes, planes, 1, 1, 1)
+    assert [m.eps for m in model.modules() if isinstance(m, nn.BatchNorm3d)] == [1e-5] * 53
+    assert [m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm3d)] == [0.1] * 53
+
+
+@pytest.mark.parametrize(("name", "image"), [("r3d50", "resnet50"), ("r3d18", "resnet18")])
+def test_is_the_image_network_on_one_frame(name: str, image: str) -> None:
+    """With image weights in the middle of every temporal kernel, a single frame gives the same logits."""
+    flat, model = make(image, num_classes=5), make(name, num_classes=5)
+    assert flat.state_dict().keys() == model.state_dict().keys()
+    for key, value in model.state_dict().items():
+        source = flat.state_dict()[key]
+        if value.ndim == 5:
+            value.zero_()[:, :, value.shape[2] // 2] = source
+        else:
+            value.copy_(source)
+    x = clips(2, 3, 1, 64, 48)
+    with torch.inference_mode():
+        close(model(x), flat(x[:, :, 0]))
+
+
+# timm's contract, over the family
+
+
+def test_forward_parts(name: str) -> None:
+    model = make(name, num_classes=5)
+    with torch.inference_mode():
+        features = model.forward_features(clips())
+        pooled = model.forward_head(features, pre_logits=True)
+        logits = model(clips())
+        close(logits, model.get_classifier()(pooled))
+    assert features.shape == (2, model.num_features, 4, 1, 1)
+    assert pooled.shape == (2, model.head_hidden_size)
+    close(pooled, features.mean((2, 3, 4)))
+    assert logits.shape == (2, 5) and logits.isfinite().all()
+
+
+def test_no_classifier(name: str) -> None:
+    with torch.inference_mode():
+        model = make(name, num_classes=0)
+        assert isinstance(model.get_classifier(), nn.Identity)
+        assert model(clips()).shape == (2, model.num_features)
+        model = make(name, num_classes=0, global_pool="")
+        assert model(clips()).shape == (2, model.num_features, 4, 1, 1)
+
+
+def test_reset_classifier(name: str) -> None:
+    model = make(name).double()
+    x = clips().double()
+    features = model.forward_features(x)
+    model.reset_classifier(7, "max")
+    assert model.get_classifier(name_only=True) == "fc" and model.num_classes == 7
+    assert model.get_classifier().weight.dtype == torch.float64
+    assert model(x).shape == (2, 7)
+    close(model.forward_head(features, pre_logits=True), features.amax((2, 3, 4)))
+    model.reset_classifier(3)  # keeps the pooling
+    assert model.global_pool.pool_type == "max" and model(x).shape == (2, 3)
+    model.reset_classifier(0, "")
+    assert model(x).shape == features.shape
+
+
+def test_forward_intermediates(name: str) -> None:
+    model = make(name, num_classes=5)
+    with torch.inference_mode():
+        last, maps = model.forward_intermediates(clips())
+        close(last, model.forward_features(clips()))
+        assert [m.shape[1] for m in maps] == [info["num_chs"] for info in model.feature_info]
+        assert [m.shape[2:] for m in maps] == [
+            (4, 32 // i["reduction"], 32 // i["reduction"]) for i in model.feature_info
+        ]
+        close(maps[-1], last)
+
+        some = model.forward_intermediates(clips(), indices=[0, -3], stop_early=True, intermediates_only=True)
+        close(some[0], maps[0])
+        close(some[1], maps[2])
+        early, _ = model.forward_intermediates(clips(), indices=[2], stop_early=True)
+        close(early, maps[2])
+        assert len(model.forward_intermediates(clips(), indices=2, intermediates_only=True)) == 2
+
+
+def test_stop_early_runs_no_later_stage() -> None:
+    model = make(SMALL)
+    model.layer3.register_forward_hook(lambda *_: pytest.fail("layer3 ran"))
+    model.forward_intermediates(clips(), indices=[2], stop_early=True)
+
+
+@pytest.mark.parametrize("feature_cls", ["list", "hook"])
+def test_features_only(name: str, feature_cls: str, tmp_path: Path) -> None:
+    model = make(name)
+    wrapped = loaded(name, saved(model, tmp_path), features_only=True, out_indices=(0, 2, 4), feature_cls=feature_cls)
+    with torch.inference_mode():
+        maps = wrapped(clips())
+        _, expected = model.forward_intermediates(clips(), indices=[0, 2, 4])
+    assert wrapped.feature_info.channels() == [m.shape[1] for m in maps]
+    assert wrapped.feature_info.reduction() == [2, 8, 32]
+    for got, want in zip(maps, expected, strict=True):
+        close(got, want)
+
+
+def test_prune_intermediate_layers(name: str) -> None:
+    model = make(name, num_classes=5)
+    full = sum(p.numel() for p in model.parameters())
+    with torch.inference_mode():
+        expected = model.forward_intermediates(clips(), indices=[1, 2], intermediates_only=True)
+        assert model.prune_intermediate_layers([1, 2]) == [1, 2]
+        got = model.forward_intermediates(clips(), indices=[1, 2], intermediates_only=True)
+        close(got[0], expected[0])
+        close(got[1], expected[1])
+        assert model(clips()).shape[1] == model.num_features == expected[1].shape[1]
+        assert sum(p.numel() for p in model.parameters()) < full
+        model.set_grad_checkpointing()
+        assert model.prune_intermediate_layers([0]) == [0]
+        assert model(clips()).shape == (2, model.num_features, 4, 16, 16)
+
+
+def test_prune_keeps_the_head_if_asked() -> None:
+    model = make(SMALL, num_classes=5)
+    model.prune_intermediate_layers(1, prune_head=False)
+    assert model(clips()).shape == (2, 5)
+    model.prune_intermediate_layers(1)
+    assert model(clips()).shape == (2, model.num_features, 4, 1, 1)
+
+
+def test_group_matcher(name: str) -> None:
+    with torch.device("meta"):
+        model = make(name)
+    depths = DEPTHS.get(name, (3, 4, 6, 3))
+    for coarse, groups in ((True, 4), (False, sum(depths))):
+        layer = group_parameters(model, model.group_matcher(coarse=coarse), reverse=True)
+        assert layer.keys() == dict(model.named_parameters()).keys()
+        assert set(layer.values()) == set(range(groups + 2))  # and the stem and the head
+        assert {k for k, i in layer.items() if i == 0} == {"conv1.weight", "bn1.weight", "bn1.bias"}
+        assert {k for k, i in layer.items() if i == groups + 1} == {"fc.weight", "fc.bias"}
+        assert list(layer.values()) == sorted(layer.values())
+
+
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    model = make(name, num_classes=5).train()
+    model(clips()).square().mean().backward()
+    assert [k for k, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_grad_checkpointing_agrees(name: str) -> None:
+    results = []
+    for enable in (False, True):
+        model = make(name, num_classes=5).train()
+        model.set_grad_checkpointing(enable)
+        x = clips().requires_grad_()
+        y = model(x)
+        y.square().mean().backward()
+        results.append((y, x.grad, *(p.grad for p in model.parameters())))
+    for plain, checkpointed in zip(*results, strict=True):
+        close(plain, checkpointed)
+
+
+def test_grad_checkpointing_recomputes() -> None:
+    model = make(SMALL).train()
+    model.set_grad_checkpointing()
+    calls = []
+    model.layer2[1].register_forward_pre_hook(lambda *_: calls.append(1))
+    model(clips()).sum().backward()
+    assert len(calls) == 2
+
+
+def test_default_cfg(name: str) -> None:
+    model = make(name)
+    cfg = model.pretrained_cfg
+    assert cfg["architecture"] == name and cfg["tag"] == "untrained"
+    assert (cfg["num_classes"], cfg["input_size"], cfg["crop_pct"]) == (400, (3, 224, 224), 0.875)
+    assert (cfg["mean"], cfg["std"]) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert cfg["classifier"] == model.get_classifier(name_only=True)
+    assert isinstance(model.get_submodule(cfg["classifier"]), nn.Linear)
+    assert cfg["first_conv"] is None  # the stem is checkpoint_filter_fn's
+    features = model.forward_features(clips(1, 3, 1, *cfg["input_size"][1:]))
+    assert features.shape[3:] == cfg["pool_size"]
+
+
+# Checkpoints
+
+
+def test_load_gives_the_same_model(name: str, tmp_path: Path) -> None:
+    model = make(name)
+    with torch.inference_mode():
+        assert torch.equal(loaded(name, saved(model, tmp_path))(clips()), model(clips()))
+
+
+def test_load_with_other_classes(name: str, tmp_path: Path) -> None:
+    model = make(name)
+    other = loaded(name, saved(model, tmp_path), num_classes=5)
+    with torch.inference_mode():
+        assert torch.equal(other.forward_features(clips()), model.forward_features(clips()))
+        assert other(clips()).shape == (2, 5)
+
+
+def test_load_with_other_channels(name: str, tmp_path: Path) -> None:
+    model = make(name)
+    source, stem = saved(model, tmp_path), model.conv1.weight
+    expected = {
+        1: stem.sum(1, keepdim=True),
+        2: stem[:, :2] * 3 / 2,
+        4: torch.cat([stem, stem[:, :1]], 1) * 3 / 4,
+    }
+    for in_chans, weight in expected.items():
+        other = loaded(name, source, in_chans=in_chans)
+        close(other.conv1.weight, weight)
+        assert torch.equal(other.layer1[0].conv1.weight, model.layer1[0].conv1.weight)
+    x = clips(2, 1, 4, 32, 32)
+    with torch.inference_mode():  # one grey channel is the same picture as three
+        close(loaded(name, source, in_chans=1)(x), model(x.expand(-1, 3, -1, -1, -1)))
+
+
+@pytest.mark.parametrize("how", [{"num_classes": 5}, {"features_only": True}, {}])
+@pytest.mark.parametrize("what", ["missing", "of another shape", "unknown"])
+def test_load_of_a_checkpoint_that_does_not_fit(name: str, what: str, how: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        state_dict = timm.create_model(name).state_dict()
+    key = "layer3.1.conv2.weight"
+    weight = state_dict.pop(key)
+    if what == "of another shape":
+        state_dict[key] = weight[:1]
+    if what == "unknown":
+        state_dict |= {key: weight, "layer9.weight": weight}
+    with pytest.raises(RuntimeError, match=rf"{what} \({'layer9.weight' if what == 'unknown' else key}\).*create the"):
+        loaded(name, {"state_dict": state_dict}, **how)
+
+
+def test_a_deeper_model_does_not_load_into_a_shallower_one() -> None:
+    with torch.device("meta"):
+        state_dict = timm.create_model("r3d101").state_dict()
+    with pytest.raises(RuntimeError, match=r"306 unknown \(layer3\.6\.conv1\.weight"):
+        loaded("r3d50", {"state_dict": state_dict}, num_classes=5)
+
+
+def test_load_leaves_the_checkpoint_as_it_is() -> None:
+    state_dict = make(SMALL).state_dict()
+    keys, stem = list(state_dict), state_dict["conv1.weight"].clone()
+    adapted = checkpoint_filter_fn(state_dict, make(SMALL, in_chans=1))
+    assert adapted["conv1.weight"].shape[1] == 1
+    assert list(state_dict) == keys and torch.equal(state_dict["conv1.weight"], stem)
+
+
+def test_clip_travels_with_a_model_directory(tmp_path: Path) -> None:
+    model = make(SMALL, clip={"frames": 16, "stride": 2})
+    assert model.clip == {"frames": 16, "stride": 2, "clips": 10, "crops": 3}
+    save_for_hf(model, tmp_path, model_args={"clip": model.clip}, safe_serialization=True)
+    other = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    assert other.clip == model.clip
+    assert torch.equal(other(clips()), model(clips()))
+
+
+# Arguments and inputs
+
+
+def test_default_clip(name: str) -> None:
+    with torch.device("meta"):
+        model = make(name)
+    assert model.clip == {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
+    assert model.clip is not DEFAULT_CLIP
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"clip": {"frames": 8, "frame_rate": 2}}, "no setting frame_rate; it takes frames, stride"),
+        ({"clip": {"frames": 0}}, "frames is 0; give a whole number from 1"),
+        ({"clip": {"stride": 1.5}}, r"stride is 1\.5"),
+        ({"global_pool": "catavgmax"}, "global_pool is 'catavgmax'"),
+        ({"global_pool": ""}, "400 classes need pooling"),
+    ],
+)
+def test_bad_arguments(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        timm.create_model(SMALL, **kwargs)
+
+
+def test_bad_width() -> None:
+    with pytest.raises(ValueError, match="width_divisor is 3"):
+        R3D(Bottleneck, (1, 1, 1, 1), width_divisor=3)
+
+
+def test_an_image_is_not_a_clip(name: str) -> None:
+    model = make(name)
+    for call in (model, model.forward_features, model.forward_intermediates):
+        with pytest.raises(ValueError, match=r"4 dimensions, shape \(2, 3, 32, 32\); give .*\(batch, channels, frames"):
+            call(clips(2, 3, 32, 32))
+
+
+def test_video_features_have_one_format() -> None:
+    with pytest.raises(ValueError, match="'NCHW', but video features come as 'NCTHW'"):
+        make(SMALL).forward_intermediates(clips(), output_fmt="NCHW")
+
+
+@pytest.mark.parametrize("in_chans", [1, 2])
+def test_input_channels(name: str, in_chans: int) -> None:
+    model = make(name, in_chans=in_chans, num_classes=5)
+    assert model.in_chans == in_chans
+    assert model(clips(2, in_chans, 4, 32, 32)).shape == (2, 5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(32, 70), st.integers(32, 70))
+def test_any_size(batch: int, frames: int, height: int, width: int) -> None:
+    model = make(SMALL, num_classes=5)
+    with torch.inference_mode():
+        features = model.forward_features(clips(batch, 3, frames, height, width))
+        logits = model.forward_head(features)
+    assert features.shape == (batch, 256, frames, -(-height // 32), -(-width // 32))
+    assert logits.shape == (batch, 5) and logits.isfinite().all()
+
+
+def test_untrained_blocks_start_as_their_shortcut() -> None:
+    for name in ("r3d18", SMALL):
+        model = timm.create_model(name)
+        for block in (block for stage in model._stages() for block in stage):
+            last = block.bn2 if isinstance(block, BasicBlock) else block.bn3
+            assert not last.weight.any()
+
+
+def test_dropout_acts_in_training_only() -> None:
+    model = make(SMALL, drop_rate=0.5)
+    features = model.forward_features(clips())
+    assert (model.forward_head(features, pre_logits=True) == 0).float().mean() < 0.1
+    model.train()
+    assert 0.3 < (model.forward_head(features, pre_logits=True) == 0).float().mean() < 0.7
+
+
+# Other ways to run it
+
+
+def test_channels_last(name: str) -> None:
+    model = make(name, num_classes=5)
+    with torch.inference_mode():
+        expected = model(clips())
+        model = model.to(memory_format=torch.channels_last_3d)
+        x = clips().contiguous(memory_format=torch.channels_last_3d)
+        close(model(x), expected)
+
+
+def test_export_with_any_batch() -> None:
+    model = make(SMALL)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(model, (clips(),), dynamic_shapes=({0: batch},))
+    for n in (1, 5):
+        x = clips(n, 3, 4, 32, 32)
+        close(program.module()(x), model(x))
+
+
+def test_captures_as_one_graph() -> None:
+    """What `fullgraph` needs, without the minute that a C++ compiler takes."""
+    model = make(SMALL)
+    captured = torch.compile(model, fullgraph=True, backend="eager")
+    close(captured(clips()), model(clips()))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler, and there is no g++")
+def test_compile_agrees_with_eager() -> None:
+    model = make(SMALL)
+    compiled = torch.compile(model, fullgraph=True)
+    with torch.inference_mode():
+        close(compiled(clips()), model(clips()))

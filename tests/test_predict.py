@@ -1,0 +1,149 @@
+"""From a model directory and a video to classes, as a library and as a command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+import cmpl_zoo
+from cmpl_zoo import hub
+from cmpl_zoo.data import load_clip, normalize, read_frames, resolve_data_config, uniform_clips
+from cmpl_zoo.data.transforms import crop_views
+from cmpl_zoo.predict import predict
+
+NAMES = ["archery", "bowling", "cricket", "diving", "fencing", "golf"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    model = cmpl_zoo.create_model(
+        "r3d50_eighth",
+        num_classes=6,
+        clip={"frames": 4, "stride": 3, "clips": 2, "crops": 3},
+        pretrained_cfg_overlay={"input_size": (3, 48, 64), "crop_pct": 0.8, "mean": (0.4, 0.5, 0.6)},
+    )
+    return hub.save(model, tmp_path_factory.mktemp("models") / "small", NAMES)
+
+
+@pytest.fixture(scope="module")
+def video(shared_data) -> Path:
+    return shared_data / "clips" / "v_BaseballPitch_g01_c01.avi"
+
+
+def test_clip_settings_and_class_names_travel_with_the_model(saved):
+    for model in (cmpl_zoo.create_model(saved), timm.create_model(f"local-dir:{saved}", pretrained=True)):
+        assert resolve_data_config(model) == {
+            "frames": 4, "stride": 3, "clips": 2, "crops": 3, "size": (48, 64), "crop_pct": 0.8,
+            "mean": (0.4, 0.5, 0.6), "std": (0.229, 0.224, 0.225),
+        }  # fmt: skip
+        assert list(model.pretrained_cfg["label_names"]) == NAMES
+
+
+def test_both_ways_load_the_same_weights(saved):
+    ours, timms = cmpl_zoo.create_model(saved), timm.create_model(f"local-dir:{saved}", pretrained=True)
+    for (key, a), b in zip(ours.state_dict().items(), timms.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_saving_a_channels_last_model_changes_nothing(saved, tmp_path):
+    model = cmpl_zoo.create_model(saved).to(memory_format=torch.channels_last_3d)
+    again = cmpl_zoo.create_model(hub.save(model, tmp_path, NAMES))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_label_names_must_fit(saved, tmp_path):
+    with pytest.raises(ValueError, match="2 label names for a model of 6 classes"):
+        hub.save(cmpl_zoo.create_model(saved), tmp_path / "new", NAMES[:2])
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_number_of_classes_keeps_all_but_the_classifier(saved):
+    model, other = cmpl_zoo.create_model(saved), cmpl_zoo.create_model(saved, num_classes=3)
+    assert other.fc.weight.shape[0] == 3
+    body = {k: v for k, v in model.state_dict().items() if not k.startswith("fc.")}
+    assert all(torch.equal(v, other.state_dict()[k]) for k, v in body.items())
+
+
+def test_a_registered_name_wins_over_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("r3d50_eighth").mkdir()
+    assert cmpl_zoo.create_model("r3d50_eighth", num_classes=2).num_classes == 2
+
+
+def test_what_is_no_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"'r3d50_quater' is neither.*did you mean r3d50_quarter"):
+        cmpl_zoo.create_model("r3d50_quater")
+    with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
+        cmpl_zoo.create_model(tmp_path)
+    with pytest.raises(RuntimeError, match="No pretrained weights"):
+        cmpl_zoo.create_model("r3d50", pretrained=True)
+
+
+def test_load_clip_is_frames_cropped_and_normalized(saved, video):
+    """Against the same steps, one by one."""
+    config = resolve_data_config(cmpl_zoo.create_model(saved))
+    batch = load_clip(video, **config)
+    assert batch.shape == (6, 3, 4, 48, 64)
+    assert batch.dtype == torch.float32
+    first = uniform_clips(96, 4, 3, 2)[0]
+    frames = read_frames(video, first).permute(0, 3, 1, 2)
+    left = crop_views(frames, (48, 64), 80, crops=3)[0].transpose(0, 1)
+    torch.testing.assert_close(batch[0], normalize(left, (0.4, 0.5, 0.6), (0.229, 0.224, 0.225)))
+
+
+def test_an_image_model_has_no_clip_settings():
+    with pytest.raises(ValueError, match="no clip settings"):
+        resolve_data_config(timm.create_model("resnet18"))
+
+
+def test_predict_averages_the_softmax_of_the_views(saved, video):
+    model = cmpl_zoo.create_model(saved).eval()
+    ranked = predict(model, video)
+    assert len(ranked) == 5
+    assert [p for _, p in ranked] == sorted((p for _, p in ranked), reverse=True)
+    with torch.inference_mode():
+        views = model(load_clip(video, **resolve_data_config(model))).softmax(1).mean(0)
+    assert dict(predict(model, video, topk=99)) == pytest.approx(dict(zip(NAMES, views.tolist(), strict=True)))
+
+
+def test_predict_command_answers_the_good_and_names_the_bad(saved, video, shared_data, tmp_path):
+    bad = tmp_path / "notes.mp4"
+    bad.write_text("not a video")
+    gif = shared_data / "clips" / "newtonscradle.gif"
+    command = [sys.executable, "-m", "cmpl_zoo.cli", "predict", str(saved), str(bad), str(video), str(gif)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert str(bad) in done.stderr
+    assert done.stdout.count("%") == 10
+    assert done.stdout.index(str(video)) < done.stdout.index(str(gif))
+
+
+def test_version(capsys):
+    from cmpl_zoo.cli import main
+
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"cmpl-zoo {cmpl_zoo.__version__}\n"
+
+
+def test_import_is_light():
+    heavy = ["av", "tensorboard", "torchmetrics", "jsonargparse", "gradio"]
+    code = f"import sys, cmpl_zoo; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_model_card_has_the_metadata_of_the_hub(saved):
+    from huggingface_hub import ModelCard
+
+    card = ModelCard.load(saved / "README.md")
+    assert card.data.library_name == "timm"
+    assert card.data.pipeline_tag == "video-classification"
+    assert "not recorded" in card.text
+    assert json.loads((saved / "config.json").read_text())["label_names"] == NAMES

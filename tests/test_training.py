@@ -1,0 +1,249 @@
+"""The real scripts as subprocesses, on tiny settings and real videos."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import cmpl_zoo
+
+REPO = Path(__file__).resolve().parents[1]
+CLASSES = ["bow", "run", "walk"]
+TINY = [
+    "--primary", "r3d50_quarter", "--auxiliary", "r3d50_eighth", "--primary_stride", "2", "--auxiliary_stride", "3",
+    "--frames", "4", "--size", "32", "--short_side", "[36,42]", "--test_clips", "2", "--test_crops", "1",
+    "--labeled_batch", "3", "--unlabeled_batch", "4", "--threshold", "0.4", "--lr", "0.01", "--log_every", "1",
+    "--workers", "0", "--device", "cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def lists(shared_data, tmp_path_factory) -> Path:
+    """Labeled, unlabeled (labels kept) and validation lists of a few mocap13 videos of three classes."""
+    folder = tmp_path_factory.mktemp("lists")
+    rows: dict[str, list[dict[str, str]]] = {name: [] for name in CLASSES}
+    with (shared_data / "mocap13" / "train.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            if row["label"] in rows:
+                rows[row["label"]].append(row)
+    for name, part in {"labeled": slice(0, 3), "unlabeled": slice(3, 9), "val": slice(9, 12)}.items():
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["path", "label"])
+            writer.writeheader()
+            for of_class in rows.values():
+                writer.writerows(of_class[part])
+    return folder
+
+
+def command(lists: Path, root: Path, output: Path, *options: str) -> list[str]:
+    return [
+        sys.executable, str(REPO / "train" / "cmpl.py"), "--labeled", str(lists / "labeled.csv"), "--unlabeled",
+        str(lists / "unlabeled.csv"), "--val", str(lists / "val.csv"), "--root", str(root), "--output", str(output),
+        *TINY, *options,
+    ]  # fmt: skip
+
+
+def run(args: list[str], expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(args, capture_output=True, text=True, timeout=300, cwd=REPO)
+    assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def metrics(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(output: Path, network: str = "primary") -> dict[str, torch.Tensor]:
+    return load_file(output / network / "model.safetensors")
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    for network in ("primary", "auxiliary"):
+        a, b = weights(one, network), weights(other, network)
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="session")
+def trained(shared_data, lists, tmp_path_factory) -> Path:
+    """A finished CMPL run of six steps."""
+    output = tmp_path_factory.mktemp("runs") / "cmpl"
+    run(command(lists, shared_data / "mocap13", output, "--steps", "6", "--val_every", "4"))
+    return output
+
+
+def test_a_run_leaves_models_that_load_by_path(trained, shared_data):
+    for network, name in (("primary", "r3d50_quarter"), ("auxiliary", "r3d50_eighth")):
+        for folder in (trained, trained / "best"):
+            model = cmpl_zoo.create_model(folder / network).eval()
+            assert model.pretrained_cfg["architecture"] == name
+            assert list(model.pretrained_cfg["label_names"]) == CLASSES
+            assert model.clip == {"frames": 4, "stride": 2 if network == "primary" else 3, "clips": 2, "crops": 1}
+            assert model(torch.zeros(1, 3, 4, 32, 32)).shape == (1, 3)
+            assert {p.name for p in (folder / network).iterdir()} == {"config.json", "model.safetensors", "README.md"}
+
+
+def test_a_run_reports_what_happened(trained):
+    lines = [line for line in metrics(trained) if "loss" in line]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    for line in lines:
+        for network in ("primary", "auxiliary"):
+            assert 0 <= line[f"{network}/mask"] <= 1
+            assert len(line[f"{network}/pseudo_classes"]) == 3
+            accuracy = line[f"{network}/pseudo_accuracy"]
+            assert accuracy is None if line[f"{network}/mask"] == 0 else 0 <= accuracy <= 1
+        assert line["loss"] == pytest.approx(
+            sum(line[f"{n}/{part}"] for n in ("primary", "auxiliary") for part in ("supervised", "unsupervised")),
+            rel=1e-4,
+        )
+    assert [line["step"] for line in metrics(trained) if "primary/val_top1" in line] == [4, 6]
+    summary = json.loads((trained / "summary.json").read_text())
+    assert summary["labeled_videos"] == 9
+    assert summary["unlabeled_videos"] == 18
+    assert summary["validation"]["primary"]["videos"] == 9
+    assert summary["validation"]["primary"]["clips"] == 2
+    assert list((trained / "tensorboard").iterdir())
+    assert yaml.safe_load((trained / "config.yaml").read_text())["steps"] == 6
+
+
+def test_evaluate_agrees_with_the_run(trained, shared_data, lists, tmp_path):
+    done = run([sys.executable, "train/evaluate.py", "--model", str(trained / "primary"), "--data",
+                str(lists / "val.csv"), "--root", str(shared_data / "mocap13"), "--workers", "0", "--device", "cpu",
+                "--json", str(tmp_path / "scores.json")])  # fmt: skip
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    reported = json.loads((trained / "summary.json").read_text())["validation"]["primary"]
+    for key in ("videos", "clips", "crops", "video_top1", "clip_top1", "per_class"):
+        assert scores[key] == reported[key]
+    assert "2 clips x 1 crops" in done.stdout
+
+
+def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, shared_data, lists, tmp_path):
+    """Permuting them moves the meter and not one bit of the weights."""
+    permuted = tmp_path / "lists"
+    permuted.mkdir()
+    for name in ("labeled", "val"):
+        (permuted / f"{name}.csv").write_text((lists / f"{name}.csv").read_text())
+    with (lists / "unlabeled.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows:
+        row["label"] = {"bow": "run", "run": "walk", "walk": "a class of another set"}[row["label"]]
+    with (permuted / "unlabeled.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "label"])
+        writer.writeheader()
+        writer.writerows(rows)
+    output = tmp_path / "run"
+    run(command(permuted, shared_data / "mocap13", output, "--steps", "6", "--val_every", "4"))
+    assert_same_weights(trained, output)
+    meter = [[line["primary/pseudo_accuracy"] for line in metrics(o) if "loss" in line] for o in (trained, output)]
+    assert meter[0] != meter[1]
+
+
+def test_ctrl_c_saves_and_resume_goes_on_to_the_same_weights(trained, shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = command(lists, shared_data / "mocap13", output, "--steps", "6", "--val_every", "4", "--workers", "1")
+    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (output / "metrics.jsonl").exists() or not (output / "metrics.jsonl").read_text():
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    stopped = int(re.search(r"stopped at step (\d+); the same command with --resume true", error)[1])
+    assert 1 <= stopped < 6
+    assert "Traceback" not in error
+    run([*args, "--resume", "true"])
+    assert_same_weights(trained, output)
+    assert [line["step"] for line in metrics(output) if "loss" in line] == [1, 2, 3, 4, 5, 6]
+
+
+def test_fixmatch_and_labels_alone_have_one_network(shared_data, lists, tmp_path):
+    for scheme in ("self", "none"):
+        output = tmp_path / scheme
+        run(command(lists, shared_data / "mocap13", output, "--scheme", scheme, "--auxiliary", "null", "--steps", "2"))
+        assert (output / "primary" / "model.safetensors").exists()
+        assert not (output / "auxiliary").exists()
+    assert "primary/mask" in metrics(tmp_path / "self")[0]
+    assert "primary/mask" not in metrics(tmp_path / "none")[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--scheme", "average", "--hard", "false", "--weak_bn", "running", "--ema", "0.9"],
+        ["--precision", "bf16", "--strong", "autoaugment", "--cutout", "false", "--warmup_steps", "99"],
+        ["--scheme", "maximum", "--unlabeled_warmup", "4", "--drop_rate", "0", "--auxiliary_stride", "2"],
+    ],
+)
+def test_options_combine(shared_data, lists, tmp_path, options):
+    run(command(lists, shared_data / "mocap13", tmp_path / "run", "--steps", "2", *options))
+    losses = [line["loss"] for line in metrics(tmp_path / "run") if "loss" in line]
+    assert len(losses) == 2
+
+
+def test_epochs_are_passes_over_the_unlabeled_list(shared_data, lists, tmp_path):
+    run(command(lists, shared_data / "mocap13", tmp_path / "run", "--epochs", "0.5"))
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["steps"] == 3  # 0.5 * 18 / 4, rounded up
+
+
+def test_start_from_a_trained_model(trained, shared_data, lists, tmp_path):
+    args = command(lists, shared_data / "mocap13", tmp_path / "run", "--steps", "1", "--lr", "1e-9")
+    run([*args, "--init", str(trained / "primary")])
+    start, end = weights(trained), weights(tmp_path / "run")
+    for key in ("conv1.weight", "fc.weight"):
+        torch.testing.assert_close(start[key], end[key])
+    args = command(lists, shared_data / "mocap13", tmp_path / "other", "--steps", "1")
+    error = run([*args, "--init", str(trained / "auxiliary")], expect=2).stderr
+    assert "cannot start r3d50_quarter from" in error
+
+
+def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_path):
+    root = shared_data / "mocap13"
+    bad_list = tmp_path / "bad.csv"
+    bad_list.write_text("path,label\nbow/nowhere.mp4,bow\nrun/nowhere.mp4,run\n")
+    cases = [
+        (["--output", str(trained), "--steps", "6"], r"holds a run already; go on with it by --resume true"),
+        (["--output", str(trained), "--steps", "7", "--resume", "true"], r"other options \(steps was 6"),
+        (["--output", str(lists), "--steps", "1"], r"is not empty and holds no run"),
+        (["--labeled", str(bad_list), "--steps", "1"], r"nowhere\.mp4"),
+        (["--val", str(lists / "labeled.csv"), "--steps", "1"], r"is also labeled for training"),
+        (["--auxiliary", "null", "--steps", "1"], r"--scheme cross needs --auxiliary"),
+        (["--primary", "r3d55", "--steps", "1"], r"'r3d55' is neither.*did you mean r3d50"),
+        (["--steps", "1", "--epochs", "1"], r"give either --steps or --epochs"),
+        (["--steps", "1", "--threshold", "1.5"], r"--threshold is a probability"),
+        (["--steps", "1", "--short_side", "[20,30]"], r"--short_side \[20,30\]"),
+        (["--steps", "1", "--scheme", "crosss"], r"scheme"),
+        (["--steps", "1", "--lr", "fast"], r"lr"),
+        (["--steps", "1", "--lamda_u", "2"], r"lamda_u"),
+        (["--steps", "1", "--classes", str(lists / "nowhere.txt")], r"nowhere\.txt: cannot read"),
+        (["--steps", "40", "--lr", "1e20"], r"the loss is (nan|inf) at step \d+"),
+    ]
+    for number, (options, message) in enumerate(cases):
+        output = tmp_path / f"out{number}"
+        done = run(command(lists, root, output, *options), expect=2)
+        assert re.search(message, done.stderr), f"{options}: {done.stderr}"
+        assert "Traceback" not in done.stderr, f"{options}: {done.stderr}"
+
+
+def test_recipes_are_valid():
+    recipes = sorted((REPO / "train" / "recipes").glob("*.yaml"))
+    assert {r.stem for r in recipes} >= {"demo", "mocap13", "mocap13_cpu", "k400_1pct"}
+    sys.path.insert(0, str(REPO / "train"))
+    from config import parse_config
+
+    for recipe in recipes:
+        args = ["--config", str(recipe), "--labeled", "a.csv", "--unlabeled", "b.csv", "--output", "o"]
+        assert parse_config(args).scheme == "cross"
+        for line in recipe.read_text().splitlines():
+            if ":" in line and not line.startswith("#"):
+                assert re.search(r"# (paper|ours|seen)\b", line), f"{recipe.name}: whose value is this? {line}"

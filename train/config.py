@@ -1,0 +1,178 @@
+"""The options of train/cmpl.py, and what makes them valid."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonargparse
+import yaml
+
+from cmpl_zoo.semi import SCHEMES
+
+# Options that change neither the weights nor what they are called: a run may go on with others.
+FREE_ON_RESUME = {"resume", "workers", "log_every", "val_every", "save_every_steps", "output"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Cross-Model Pseudo-Labeling: two networks learn from few labeled and many unlabeled videos."""
+
+    labeled: str
+    """CSV list of labeled videos, header path,label."""
+    output: str
+    """Folder of the run: models, metrics, state."""
+    unlabeled: str | None = None
+    """CSV list of unlabeled videos, header path. Labels in it are read by the meters alone."""
+    val: str | None = None
+    """CSV list of labeled videos to validate on."""
+    root: str = "."
+    """Folder that the paths in the lists are relative to."""
+    unlabeled_root: str | None = None
+    """The same for the unlabeled list; by default as root."""
+    classes: str | None = None
+    """Text file of class names, one a line, in the order of the class ids; by default the labels, sorted."""
+
+    primary: str = "r3d50"
+    """Model F."""
+    auxiliary: str | None = "r3d50_quarter"
+    """Model A, or null for one network alone."""
+    primary_stride: int = 8
+    """Video frames from one frame of F's clips to the next."""
+    auxiliary_stride: int = 8
+    """The same for A."""
+    init: str | None = None
+    """Model or model directory whose weights F starts from; random by default."""
+    auxiliary_init: str | None = None
+    """The same for A."""
+    drop_rate: float = 0.5
+    """Dropout before the classifiers."""
+
+    frames: int = 8
+    """Frames of a clip."""
+    size: int = 224
+    """Height and width of a clip, in pixels."""
+    short_side: tuple[int, int] = (256, 320)
+    """Range of the short side, in pixels, that training frames are resized to before the crop."""
+    crop_pct: float = 0.875
+    """Size over the short side that test frames are resized to."""
+    strong: Literal["randaugment", "autoaugment"] = "randaugment"
+    """Strong view."""
+    cutout: bool = True
+    """Paint a square of the strong view grey."""
+    test_clips: int = 10
+    """Clips of a video in validation; kept with the model."""
+    test_crops: Literal[1, 3] = 3
+    """Crops of a clip in validation; kept with the model."""
+
+    scheme: Literal["cross", "self-first", "opposite-first", "maximum", "average", "self", "none"] = "cross"
+    """Which network labels which; self with auxiliary null is FixMatch; none learns from the labels alone."""
+    threshold: float = 0.8
+    """Confidence from which a pseudo-label counts (tau)."""
+    lambda_u: float = 1.0
+    """Weight of the unsupervised loss (lambda)."""
+    hard: bool = True
+    """Class ids as pseudo-labels; false: probabilities."""
+    weak_bn: Literal["batch", "running"] = "batch"
+    """Batch-norm statistics of the weak pass: of its own batch, or the running ones. It updates neither."""
+    unlabeled_warmup: int = 0
+    """Steps over which lambda rises linearly from 0."""
+
+    steps: int | None = None
+    """Training steps."""
+    epochs: float | None = None
+    """Instead of steps: passes over the unlabeled list, or the labeled one where scheme is none."""
+    labeled_batch: int = 8
+    """Labeled clips a step."""
+    unlabeled_batch: int = 32
+    """Unlabeled clips a step."""
+    lr: float = 0.02
+    """Highest learning rate; SGD with Nesterov momentum 0.9, falling to 0 along a cosine."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises linearly from 0."""
+    weight_decay: float = 1e-4
+    """Weight decay of all but biases and batch norms."""
+    ema: float = 0.0
+    """Decay of a moving average of the weights, used for validation and saved instead of them; 0: off."""
+
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Arithmetic of forward and backward passes."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto takes cuda, then mps, then cpu."""
+    seed: int = 0
+    """Of weights, order, augmentation and dropout."""
+    workers: int = 2
+    """Processes that read videos."""
+    log_every: int = 10
+    """Steps from one line of metrics.jsonl to the next."""
+    val_every: int = 0
+    """Steps from one validation to the next; 0: only after the last."""
+    save_every_steps: int = 500
+    """Steps from one saved state to the next."""
+    resume: bool = False
+    """Go on with the run in the output folder."""
+
+    @property
+    def strides(self) -> list[int]:
+        """The strides that clips are read with: one where both networks share it."""
+        return sorted({self.primary_stride, self.auxiliary_stride if self.auxiliary else self.primary_stride})
+
+    def __post_init__(self) -> None:
+        def need(condition: bool, message: str) -> None:
+            if not condition:
+                raise ValueError(message)
+
+        need((self.steps is None) != (self.epochs is None), "give either --steps or --epochs")
+        need((self.steps or self.epochs or 0) > 0, "--steps or --epochs must be above 0")
+        need(0 <= self.threshold <= 1, f"--threshold is a probability from 0 to 1, not {self.threshold}")
+        need(0 <= self.ema < 1, f"--ema is a decay from 0 (off) to below 1, not {self.ema}")
+        need(0 <= self.drop_rate < 1, f"--drop_rate is a share from 0 to below 1, not {self.drop_rate}")
+        need(0 < self.crop_pct <= 1, f"--crop_pct is a share above 0, up to 1, not {self.crop_pct}")
+        need(self.lambda_u >= 0, f"--lambda_u must not be negative, and is {self.lambda_u}")
+        need(self.lr > 0, f"--lr must be above 0, and is {self.lr}")
+        for name in ("labeled_batch", "frames", "primary_stride", "auxiliary_stride", "test_clips", "log_every",
+                     "save_every_steps"):  # fmt: skip
+            need(getattr(self, name) >= 1, f"--{name} must be at least 1, and is {getattr(self, name)}")
+        for name in ("unlabeled_warmup", "warmup_steps", "workers", "val_every", "weight_decay"):
+            need(getattr(self, name) >= 0, f"--{name} must not be negative, and is {getattr(self, name)}")
+        least, greatest = self.short_side
+        need(
+            self.size <= least <= greatest,
+            f"--short_side [{least},{greatest}] must rise and start at the crop's size ({self.size}) or above",
+        )
+        need(self.size >= 32, f"--size must be at least 32 pixels, and is {self.size}")
+        if self.scheme in SCHEMES:
+            need(self.unlabeled is not None, f"--scheme {self.scheme} needs --unlabeled LIST; or give --scheme none")
+            need(self.unlabeled_batch >= 1, f"--unlabeled_batch must be at least 1, and is {self.unlabeled_batch}")
+            need(
+                self.auxiliary is not None or self.scheme == "self",
+                f"--scheme {self.scheme} needs --auxiliary MODEL; one network alone allows self (FixMatch) and none",
+            )
+        need(
+            self.auxiliary is not None or self.auxiliary_init is None,
+            "--auxiliary_init needs an --auxiliary network",
+        )
+
+
+def parse_config(args: list[str] | None = None) -> Config:
+    """The options of a command line and of the YAML file that its --config names.
+
+    Ends the program with a message and status 2 where an option is unknown or invalid.
+    """
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(prog="cmpl.py", description=Config.__doc__)
+    parser.add_argument("--config", action="config", help="YAML file of options, such as train/recipes/demo.yaml.")
+    parser.add_class_arguments(Config)
+    options = parser.parse_args(args).as_dict()
+    options.pop("config")
+    try:
+        return Config(**options)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def write_config(options: dict[str, Any], file: Path) -> None:
+    file.write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))

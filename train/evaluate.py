@@ -1,0 +1,136 @@
+"""Top-1 and top-5 accuracy of a model on a labeled list of videos.
+
+python train/evaluate.py --model DIR_OR_NAME --data test.csv --root DIR --clips 10 --crops 3
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from networks import pick_device
+from torch import nn
+from torchmetrics.classification import MulticlassAccuracy
+from tqdm import tqdm
+
+import cmpl_zoo
+from cmpl_zoo.data import (
+    EvaluationBatches,
+    ManifestError,
+    VideoError,
+    Videos,
+    class_ids,
+    iterate,
+    normalize,
+    read_list,
+    resolve_data_config,
+)
+from cmpl_zoo.predict import label_names
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, videos: Videos, device: torch.device, workers: int, progress: bool = True
+) -> dict[str, Any]:
+    """Accuracy in percent, of single views ("clip") and of videos (softmax averaged over the views).
+
+    Views are those of `model.clip`. The model is left in the mode it was in.
+
+    Args:
+        model: on the device.
+        videos: paths and class ids.
+        device: where the model is.
+        workers: processes that read videos.
+        progress: show a progress bar.
+
+    Returns:
+        `videos`, `clips`, `crops`, `clip_top1`, `clip_top5`, `video_top1`, `video_top5` and `per_class`, the video
+        top-1 of each class that occurs. Top-5 is top-K where there are fewer classes.
+
+    Raises:
+        VideoError: a video cannot be read; none is left out.
+    """
+    settings = resolve_data_config(model)
+    mean, std = settings.pop("mean"), settings.pop("std")
+    batches = EvaluationBatches(videos, **settings)
+    classes, top5 = model.num_classes, min(5, model.num_classes)
+    metrics = {
+        "clip_top1": MulticlassAccuracy(classes, average="micro"),
+        "clip_top5": MulticlassAccuracy(classes, top_k=top5, average="micro"),
+        "video_top1": MulticlassAccuracy(classes, average="micro"),
+        "video_top5": MulticlassAccuracy(classes, top_k=top5, average="micro"),
+    }
+    per_class = MulticlassAccuracy(classes, average=None)
+
+    training = model.training
+    model.eval()
+    loaded = iterate(batches, device, workers)
+    for views, ids in tqdm(loaded, total=len(batches), desc="evaluate", disable=not progress, leave=False):
+        logits = model(normalize(views.flatten(0, 1), mean, std))
+        clips = logits.float().softmax(dim=1).unflatten(0, views.shape[:2]).cpu()
+        ids = ids.cpu()
+        whole = clips.mean(dim=1)
+        for name, metric in metrics.items():
+            if name.startswith("clip"):
+                metric.update(clips.flatten(0, 1), ids.repeat_interleave(clips.shape[1]))
+            else:
+                metric.update(whole, ids)
+        per_class.update(whole, ids)
+    model.train(training)
+
+    occurring = sorted(set(videos.ids))
+    names, accuracies = label_names(model), per_class.compute()
+    return {
+        "videos": len(videos),
+        "clips": settings["clips"],
+        "crops": settings["crops"],
+        **{name: 100 * float(metric.compute()) for name, metric in metrics.items()},
+        "per_class": {names[i]: 100 * float(accuracies[i]) for i in occurring},
+    }
+
+
+def as_table(scores: dict[str, Any]) -> str:
+    """The scores for a reader, with the protocol they were measured by."""
+    views = f"{scores['clips']} clips x {scores['crops']} crops"
+    rows = [
+        (f"video, {views}", f"{scores['video_top1']:8.2f}{scores['video_top5']:8.2f}"),
+        ("video, single view", f"{scores['clip_top1']:8.2f}{scores['clip_top5']:8.2f}"),
+        *((f"  {name}", f"{accuracy:8.2f}") for name, accuracy in scores["per_class"].items()),
+    ]
+    width = max(len(name) for name, _ in rows)
+    header = f"{scores['videos']} videos".ljust(width) + f"{'top-1':>8}{'top-5':>8}"
+    lines = [header, *(name.ljust(width) + numbers for name, numbers in rows)]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="model directory, name, or hf-hub:ORG/NAME")
+    parser.add_argument("--data", required=True, help="CSV list, header path,label")
+    parser.add_argument("--root", default=".", help="folder that the paths are relative to")
+    parser.add_argument("--clips", type=int, help="clips of a video; by default as the model asks")
+    parser.add_argument("--crops", type=int, choices=[1, 3], help="crops of a clip; by default as the model asks")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--workers", type=int, default=2, help="processes that read videos")
+    parser.add_argument("--json", type=Path, help="write the scores there, too")
+    args = parser.parse_args()
+    try:
+        device = pick_device(args.device)
+        model = cmpl_zoo.create_model(args.model, pretrained=True).to(device)
+        model.clip |= {key: getattr(args, key) for key in ("clips", "crops") if getattr(args, key) is not None}
+        manifest = read_list(args.data, args.root)
+        videos = Videos(manifest.paths, class_ids(manifest, label_names(model)))
+        scores = evaluate(model, videos, device, args.workers)
+    except (ManifestError, VideoError, ValueError, RuntimeError, OSError) as error:
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        return 2
+    print(as_table(scores))
+    if args.json:
+        args.json.write_text(json.dumps({"model": args.model, "data": args.data, **scores}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The primary and the auxiliary network as one module: one forward, one optimizer, one state."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from config import Config
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+import cmpl_zoo
+from cmpl_zoo.data import normalize
+from cmpl_zoo.semi import Logits
+
+
+class Networks(nn.ModuleDict):
+    """`primary` and, unless the run has one network alone, `auxiliary`.
+
+    Args:
+        config: of the run.
+        classes: class names by class id.
+    """
+
+    def __init__(self, config: Config, classes: list[str]) -> None:
+        super().__init__()
+        self["primary"] = build_network(config, config.primary, config.primary_stride, config.init, classes)
+        if config.auxiliary is not None:
+            self["auxiliary"] = build_network(
+                config, config.auxiliary, config.auxiliary_stride, config.auxiliary_init, classes
+            )
+        self.slots = [config.strides.index(network.clip["stride"]) for network in self.values()]
+        self.weak_bn = config.weak_bn
+
+    def forward(self, batch: dict[str, Tensor]) -> list[Logits]:
+        """The outputs of each network in one training step.
+
+        Labeled and strong clips go through a network together, so that batch norm sees both as one batch.
+
+        Args:
+            batch: as `cmpl_zoo.data.TrainingSteps` makes it, uint8 clips (batch, strides, 3, T, H, W).
+        """
+        outputs = []
+        for network, slot in zip(self.values(), self.slots, strict=True):
+            clips = {key: network_input(batch[key][:, slot]) for key in ("labeled", "weak", "strong") if key in batch}
+            if "weak" in clips:
+                with torch.no_grad(), weak_pass(network, self.weak_bn):
+                    weak = network(clips["weak"])
+                both = network(torch.cat([clips["labeled"], clips["strong"]]))
+                labeled, strong = both.split([len(clips["labeled"]), len(clips["strong"])])
+            else:
+                labeled = network(clips["labeled"])
+                weak = strong = labeled[:0]
+            outputs.append(Logits(labeled, weak, strong))
+        return outputs
+
+
+def build_network(config: Config, name: str, stride: int, init: str | None, classes: list[str]) -> nn.Module:
+    """A network with the run's clip settings, from random weights or those of `init`.
+
+    Raises:
+        ValueError: `init` is another architecture.
+    """
+    clip = {"frames": config.frames, "stride": stride, "clips": config.test_clips, "crops": config.test_crops}
+    network = cmpl_zoo.create_model(
+        name,
+        num_classes=len(classes),
+        drop_rate=config.drop_rate,
+        clip=clip,
+        pretrained_cfg_overlay={"input_size": (3, config.size, config.size), "crop_pct": config.crop_pct},
+    )
+    if init is not None:
+        start = cmpl_zoo.create_model(init, pretrained=True)
+        if start.pretrained_cfg.get("label_names") != classes:  # its classifier knows other classes
+            start.reset_classifier(len(classes))
+        if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
+            raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
+        network.load_state_dict(start.state_dict())
+    return network
+
+
+def network_input(clips: Tensor) -> Tensor:
+    """uint8 clips (batch, 3, T, H, W) as a network eats them: normalized, channels last in memory."""
+    return normalize(clips.contiguous(memory_format=torch.channels_last_3d))
+
+
+@contextmanager
+def weak_pass(network: nn.Module, weak_bn: str) -> Iterator[None]:
+    """Without dropout, and with batch norm that learns nothing from the weak views.
+
+    `batch` normalizes by the statistics of the weak batch, `running` by the running ones; neither touches the
+    running statistics. The paper does not say; both are our choice.
+    """
+    training = network.training
+    network.eval()
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)] if weak_bn == "batch" else []
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+        network.train(training)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first there is of cuda, mps and cpu.
+
+    Raises:
+        ValueError: the device is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, available in there.items() if available)
+    if not there[name]:
+        raise ValueError(f"--device {name}: this machine has none that torch can use; take auto or cpu")
+    return torch.device(name)
+
+
+def random_state() -> dict[str, Any]:
+    """The state of torch's generators, which dropout draws from."""
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
