@@ -63,7 +63,8 @@ def model_card(model: nn.Module, label_names: Sequence[str], summary: dict[str, 
         label_names: class names by class id.
         summary: what train/cmpl.py reports; without it the card says that the training is unrecorded.
     """
-    cfg, clip = model.pretrained_cfg, model.clip
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    clip: dict[str, int] = model.clip  # type: ignore[assignment]
     size = "x".join(map(str, cfg["input_size"][1:]))
     parameters = sum(p.numel() for p in model.parameters())
     lines = [

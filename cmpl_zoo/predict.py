@@ -1,6 +1,7 @@
 """Video in, ranked classes out."""
 
 import os
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,8 +11,11 @@ from cmpl_zoo.data import load_clip, resolve_data_config
 
 def label_names(model: nn.Module) -> list[str]:
     """Class names by class id; the ids themselves where the model carries no names."""
-    names = model.pretrained_cfg.get("label_names")
-    return list(names) if names else [str(i) for i in range(model.num_classes)]
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    classes: int = model.num_classes  # type: ignore[assignment]
+    names = list(cfg.get("label_names") or ())
+    # A classifier that started afresh knows nothing of the names that came with the weights.
+    return names if len(names) == classes else [str(i) for i in range(classes)]
 
 
 @torch.inference_mode()

@@ -27,7 +27,7 @@ def resolve_data_config(model: nn.Module) -> dict[str, Any]:
             f"{type(model).__name__} has no clip settings (model.clip): make the model with cmpl_zoo.create_model, "
             "without features_only, or pass frames, stride and size to load_clip yourself"
         )
-    cfg = model.pretrained_cfg
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     return {
         **clip,
         "size": tuple(cfg["input_size"][1:]),

@@ -9,6 +9,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,11 +63,10 @@ class _Timeline:
     """Where packets stand in presentation order, and where a decoder can start."""
 
     def __init__(self, packets: list[av.Packet]) -> None:
-        by_time = sorted(packets, key=lambda packet: packet.pts)
-        self.place = {packet.pts: index for index, packet in enumerate(by_time)}
-        self.keys = [index for index, packet in enumerate(by_time) if packet.is_keyframe]
-        self.pts = [by_time[index].pts for index in self.keys]
-        self.dts = [min(by_time[index].pts, by_time[index].dts) for index in self.keys]
+        times = sorted((packet.pts or 0, packet.is_keyframe) for packet in packets)
+        self.place: dict[int | None, int] = {pts: index for index, (pts, _) in enumerate(times)}
+        self.keys = [index for index, (_, key) in enumerate(times) if key]
+        self.pts = [times[index][0] for index in self.keys]
 
     def key_before(self, index: int) -> int:
         """Which of `keys` is the last at or before a presentation index."""
@@ -179,7 +179,7 @@ class Video:
             # As a file, whatever its name looks like, and never anything that a playlist in it points to.
             options = {"protocol_whitelist": "file"}
             self._container = av.open(f"file:{self.path}", metadata_errors="replace", options=options)
-        except (OSError, ValueError) as error:  # FFmpeg's errors are among them
+        except (FFmpegError, OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or error
             raise VideoError(f"{self.path}: not a video that FFmpeg can open ({cause})") from error
         streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
@@ -200,11 +200,9 @@ class Video:
 
     def _packets(self) -> list[av.Packet]:
         """All packets that make frames."""
-        packets = []
-        try:
-            packets += (packet for packet in self._demux() if packet.size and not packet.is_discard)
-        except FFmpegError:
-            pass  # the file ends early
+        packets: list[av.Packet] = []
+        with suppress(FFmpegError):  # the file ends early
+            packets.extend(packet for packet in self._demux() if packet.size and not packet.is_discard)
         return packets
 
     def _frames(self) -> Iterator[av.VideoFrame]:
@@ -235,8 +233,8 @@ class Video:
             if not any(before + WORTH_A_SEEK < key <= index for before, index in gaps for key in keys):
                 return None
         packets = self._packets()
-        known = all(packet.pts is not None and packet.dts is not None for packet in packets)
-        if not known or len({packet.pts for packet in packets}) < len(packets) or not packets[0].is_keyframe:
+        times = {packet.pts for packet in packets}
+        if not packets or None in times or len(times) < len(packets):
             return None
         return _Timeline(packets)
 
@@ -267,11 +265,11 @@ class Video:
         """Frames from a keyframe on; those that the decoder puts before it belong to the stretch skipped."""
         container = self._container
         assert container is not None
+        start = timeline.pts[key]
         try:
-            container.seek(timeline.dts[key], stream=self._stream, backward=True)
+            container.seek(start, stream=self._stream, backward=True)
         except FFmpegError as error:
             raise _SeekFailed from error
-        start = timeline.pts[key]
         return (f for f in self._decoded(container.demux(self._stream)) if f.pts is None or f.pts >= start)
 
     def _picture_of(self, frame: av.VideoFrame) -> np.ndarray:

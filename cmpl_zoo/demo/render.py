@@ -44,9 +44,9 @@ def arm_circle(phase: float, reach: float) -> Pose:
     return Pose(arms=((arm, arm + 25 * (1.2 - reach)),) * 2, legs=((9, 5),) * 2)
 
 
-def crouch_and_stretch(phase: float, reach: float) -> Pose:
-    """Front: from stretched, arms up, into a deep crouch in 70% of the cycle, and back with a hop in the other 30%."""
-    crouched = (1 - cos(pi * phase / 0.7)) / 2 if phase < 0.7 else (1 + cos(pi * (phase - 0.7) / 0.3)) / 2
+def squat(phase: float, reach: float) -> Pose:
+    """Front: from stretched, arms up, into a deep crouch and back, with a hop at the top."""
+    crouched = (1 - cos(2 * pi * phase)) / 2
     arm, thigh = 165 - 140 * crouched, 8 + 67 * reach * crouched
     lift = 0.5 * max(0.0, 0.2 - crouched)
     return Pose(arms=((arm, arm + 10),) * 2, legs=((thigh, 6 - 26 * crouched),) * 2, lift=lift)
@@ -83,12 +83,12 @@ class Action(NamedTuple):
 ACTIONS: dict[str, Action] = {
     "circle_arms_up": Action(arm_circle, 0.7),  # arms rise outside and fall before the body
     "circle_arms_down": Action(arm_circle, -0.7),  # arms rise before the body and fall outside
-    "leap": Action(crouch_and_stretch, 0.65),  # sinks slowly, springs up quickly
-    "drop": Action(crouch_and_stretch, -0.65),  # drops quickly, rises slowly
+    "squat_slowly": Action(squat, 0.4),
+    "squat_fast": Action(squat, 1.2),
     "wave_slowly": Action(overhead_wave, 0.45),
     "wave_fast": Action(overhead_wave, 1.35),
-    "walk_ahead": Action(stride_in_place, 0.65),  # the lifted foot travels ahead
-    "walk_back": Action(stride_in_place, -0.65),  # the lifted foot travels back
+    "walk": Action(stride_in_place, 0.5),
+    "run": Action(stride_in_place, 1.5),
 }
 
 
@@ -194,10 +194,10 @@ def render_frames(action: str, actor: Actor, shot: Shot, size: int, frames: int,
 
 
 def draw_background(rng: np.random.Generator, side: int) -> Image.Image:
-    """A muted wall with soft shapes above a floor, larger than the frame by MARGIN on every side."""
+    """A dark, muted wall with soft shapes above a floor, larger than the frame by MARGIN on every side."""
     full = round(side * (1 + 2 * MARGIN))
     cells = int(rng.integers(2, 7))
-    wall = rng.uniform(70, 190) + rng.normal(0, 18, (cells, cells, 3)) + rng.normal(0, 12, 3)
+    wall = rng.uniform(20, 90) + rng.normal(0, 8, (cells, cells, 3)) + rng.normal(0, 6, 3)
     image = Image.fromarray(np.clip(wall, 0, 255).astype(np.uint8)).resize((full, full), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
 
@@ -295,9 +295,9 @@ def draw_figure(image: Image.Image, actor: Actor, pose: Pose, shot: Shot, shift:
 
 
 def vivid(rng: np.random.Generator) -> Colour:
-    """A strong colour, bright or dark, which stands out from a muted background."""
-    colour = rng.permutation([rng.uniform(0, 60), rng.uniform(0, 255), rng.uniform(170, 255)])
-    return shade(tuple(colour), rng.choice([0.4, 1.0]))
+    """A strong, bright colour, which stands out from a dark background."""
+    r, g, b = rng.permutation([rng.uniform(40, 120), rng.uniform(120, 255), rng.uniform(190, 255)])
+    return int(r), int(g), int(b)
 
 
 def shade(colour: tuple[float, ...], light: float) -> Colour:

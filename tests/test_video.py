@@ -1,0 +1,305 @@
+"""Frames of real files, against a plain decode of everything; and files that are none."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import wave
+import zipfile
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from cmpl_zoo.data import Video, VideoError, probe, read_frames
+
+CLIPS = (
+    "arm_wrestling.mp4", "asl_thanks.mkv", "av1.mkv", "corrupted.mp4", "flipping_a_pancake.mkv", "h264_10bit.mp4",
+    "hevc.mp4", "nasa_two_audio.mp4", "newtonscradle.gif", "no_duration.webm", "one_pixel.mp4", "rotation_0.mov",
+    "rotation_90.mov", "unordered.mov", "v_ApplyEyeMakeup_g01_c01.avi", "v_BaseballPitch_g01_c01.avi",
+)  # fmt: skip
+
+
+def decode_everything(path: Path) -> torch.Tensor:
+    """All frames that a plain decode yields before its first error."""
+    frames = []
+    with av.open(str(path)) as container:
+        try:
+            for frame in container.decode(video=0):
+                frames.append(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+        except av.FFmpegError:
+            pass
+    return torch.from_numpy(np.stack(frames))
+
+
+@pytest.fixture(scope="session")
+def clips(shared_data) -> Path:
+    return shared_data / "clips"
+
+
+def encode(path: Path, frames: int, codec: str = "libx264", **options: str) -> Path:
+    """A small video whose frames differ, made here."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(frames):
+            image = np.roll(picture, 3 * i, axis=1)
+            image[:8, : 1 + i % 64] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_every_clip_is_tested(clips):
+    assert {p.name for p in clips.iterdir() if p.is_file()} - {"probe.json"} == set(CLIPS)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_same_pixels_as_decoding_everything_and_picking(clips, name):
+    everything = decode_everything(clips / name)
+    count = len(everything)
+    rng = random.Random(name)
+    wanted = [[0], [count - 1], [count // 2], [count - 1, 0, 0], [count, count + 40], list(range(0, count, 5))]
+    wanted += [[rng.randrange(count) for _ in range(5)] for _ in range(4)]
+    for indices in wanted:
+        frames, delivered = read_frames(clips / name, indices, return_indices=True)
+        assert delivered == [min(i, count - 1) for i in indices]
+        assert frames.dtype == torch.uint8
+        assert torch.equal(frames, everything[delivered])
+    with Video(clips / name) as video:  # one open file, many reads
+        for indices in wanted[::-1]:
+            assert torch.equal(video.read(indices), everything[[min(i, count - 1) for i in indices]])
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_probe(clips, name):
+    truth = json.loads((clips / "probe.json").read_text())[name]
+    info = probe(clips / name)
+    # A count in the header is believed, even that of the file that is broken half-way.
+    assert info.frames == truth["header_frames"] or info.frames == truth["decoded_frames"]
+    width, height = truth["size"] if truth["rotation"] % 180 == 0 else reversed(truth["size"])
+    assert (info.width, info.height) == (width, height)
+    assert info.fps == pytest.approx(truth["fps"], rel=0.01) or truth["vfr"] or name.endswith("gif")
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_count_without_a_header_is_what_decodes(clips, name):
+    truth = json.loads((clips / "probe.json").read_text())[name]
+    if truth["header_frames"] == 0:
+        assert probe(clips / name).frames == truth["decoded_frames"]
+
+
+def test_rotation_is_upright(clips):
+    """The turned recording shows the same scene as a plain one: its top-left key is not where it was stored."""
+    with av.open(str(clips / "rotation_90.mov")) as container:
+        stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    upright = read_frames(clips / "rotation_90.mov", [0])[0].numpy()
+    assert upright.shape == (568, 320, 3)
+    assert np.array_equal(upright, np.rot90(stored, -1))  # probe.json: rotation -90, which is clockwise
+
+
+def test_folder_of_frames_in_natural_order(clips, tmp_path):
+    folder = clips / "frames" / "jumping" / "0001"
+    names = sorted(p.name for p in folder.iterdir())
+    frames = read_frames(folder, [2, 0, 999])
+    for frame, name in zip(frames, [names[2], names[0], names[-1]], strict=True):
+        assert np.array_equal(frame.numpy(), np.array(Image.open(folder / name).convert("RGB")))
+    assert probe(folder).frames == len(names)
+    for number in (10, 9, 1):
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"f{number}.png")
+    assert read_frames(tmp_path, [0, 1, 2])[:, 0, 0, 0].tolist() == [1, 9, 10]
+
+
+@pytest.mark.parametrize("gop", [12, 40, 250])
+@pytest.mark.parametrize("bframes", ["0", "3"])
+@pytest.mark.parametrize("container", ["mp4", "mkv", "avi"])
+def test_seeking_changes_no_pixel(tmp_path, gop, bframes, container):
+    path = encode(tmp_path / f"v.{container}", 150, g=str(gop), bf=bframes)
+    everything = decode_everything(path)
+    assert probe(path).frames == len(everything) == 150
+    for indices in ([149], [75, 76], [1, 60, 148], list(range(40, 110, 10)), [130, 20], [0, 149]):
+        assert torch.equal(read_frames(path, indices), everything[indices])
+
+
+def test_a_late_frame_costs_no_decoding_of_all_before(tmp_path, monkeypatch):
+    path = encode(tmp_path / "v.mp4", 200, g="25")
+    decoded = []
+    original = Video._decoded
+
+    def counting(self, packets):
+        for frame in original(self, packets):
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(Video, "_decoded", counting)
+    read_frames(path, [190])
+    assert len(decoded) <= 25
+    decoded.clear()
+    read_frames(path, [3])
+    assert len(decoded) == 4
+
+
+@pytest.mark.parametrize("container", ["webm"])
+def test_packets_of_vp8_that_are_never_shown_are_not_counted(tmp_path, container):
+    path = encode(tmp_path / f"v.{container}", 60, "libvpx", **{"auto-alt-ref": "1", "lag-in-frames": "16"})
+    assert probe(path).frames == len(decode_everything(path)) == 60
+
+
+def make_bad(kind: str, folder: Path, clips: Path) -> Path:
+    path = folder / f"{kind}.mp4"
+    good = (clips / "nasa_two_audio.mp4").read_bytes()
+    match kind:
+        case "missing":
+            pass
+        case "empty":
+            path.touch()
+        case "text":
+            path.write_text("this is not a video\n" * 50)
+        case "text as txt":
+            path = folder / "notes.txt"
+            path.write_text("this is not a video\n" * 50)
+        case "first kilobyte":
+            path.write_bytes(good[:1024])
+        case "noise":
+            path.write_bytes(random.Random(0).randbytes(20_000))
+        case "noise after the header":
+            source = clips / "v_BaseballPitch_g01_c01.avi"
+            with av.open(str(source)) as container:
+                first = next(container.demux(video=0)).pos
+            path = folder / "noise.avi"
+            path.write_bytes(source.read_bytes()[:first] + random.Random(0).randbytes(40_000))
+        case "zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("a.txt", "a")
+        case "sound":
+            path = folder / "sound.wav"
+            with wave.open(str(path), "wb") as sound:
+                sound.setparams((1, 2, 8000, 0, "NONE", ""))
+                sound.writeframes(bytes(16000))
+        case "empty folder":
+            path.mkdir()
+        case "folder of text":
+            path.mkdir()
+            (path / "a.txt").write_text("a")
+        case "broken pictures":
+            path.mkdir()
+            (path / "1.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+        case "playlist":
+            path = folder / "list.m3u8"
+            path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/x.ts\n")
+        case "a pipe":
+            os.mkfifo(path)
+        case "an address":
+            return Path("http:/127.0.0.1:1/video.mp4")
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["missing", "empty", "text", "text as txt", "first kilobyte", "noise", "noise after the header", "zip", "sound",
+     "empty folder", "folder of text", "broken pictures", "playlist", "a pipe", "an address"],
+)  # fmt: skip
+@pytest.mark.timeout(60)
+def test_what_cannot_be_read_names_file_and_cause(clips, tmp_path, kind):
+    path = make_bad(kind, tmp_path, clips)
+    for read in (probe, lambda p: read_frames(p, [0, 8])):
+        with pytest.raises(VideoError) as caught:
+            read(path)
+        message = str(caught.value)
+        assert message.startswith(str(path))
+        assert ": " in message[len(str(path)) :]
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("indices", [[], [-1], [3, -2]])
+def test_indices_that_are_none(clips, indices):
+    with pytest.raises(ValueError, match="whole numbers from 0"):
+        read_frames(clips / "hevc.mp4", indices)
+
+
+def test_a_video_whose_end_is_missing_gives_its_last_frame(clips, tmp_path):
+    whole = (clips / "v_BaseballPitch_g01_c01.avi").read_bytes()
+    path = tmp_path / "cut.avi"
+    path.write_bytes(whole[: len(whole) // 2])
+    everything = decode_everything(path)
+    frames, delivered = read_frames(path, [0, 106], return_indices=True)
+    assert delivered == [0, len(everything) - 1]
+    assert torch.equal(frames, everything[delivered])
+
+
+def test_names_with_anything_in_them(clips, tmp_path):
+    for name in ("a b é %03d.mp4", "http:x.mp4", "-i.mp4", "pipe:0"):
+        path = tmp_path / name
+        path.write_bytes((clips / "hevc.mp4").read_bytes())
+        assert len(read_frames(path, [1, 2])) == 2
+
+
+def test_errors_survive_worker_processes():
+    import pickle
+
+    assert str(pickle.loads(pickle.dumps(VideoError("a.mp4: broken")))) == "a.mp4: broken"
+
+
+def test_a_thousand_reads_leave_memory_and_handles_alone(clips, tmp_path):
+    bad = make_bad("first kilobyte", tmp_path, clips)
+    process = psutil.Process()
+
+    def read(times: int) -> None:
+        for _ in range(times):
+            read_frames(clips / "h264_10bit.mp4", [20])
+            with pytest.raises(VideoError):
+                read_frames(bad, [0])
+
+    read(100)
+    memory, handles = process.memory_info().rss, process.num_fds()
+    read(1000)
+    assert process.num_fds() == handles
+    assert process.memory_info().rss - memory < 20 * 2**20
+
+
+def test_damaged_files_are_read_or_refused(clips, tmp_path):
+    """Flipped bits, cuts and swapped heads in a subprocess, which a crash or a hang would not survive."""
+    script = """
+import random, sys
+from pathlib import Path
+from cmpl_zoo.data import VideoError, read_frames
+rng, folder = random.Random(0), Path(sys.argv[1])
+sources = [Path(p).read_bytes() for p in sys.argv[2:]]
+read = refused = 0
+for number in range(150):
+    data = bytearray(rng.choice(sources))
+    match number % 3:
+        case 0:
+            for _ in range(rng.randrange(1, 40)):
+                data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        case 1:
+            del data[rng.randrange(len(data)) :]
+        case 2:
+            other = rng.choice(sources)
+            cut = rng.randrange(1, 2000)
+            data[:cut] = other[:cut]
+    path = folder / f"{number}.mp4"
+    path.write_bytes(data)
+    try:
+        assert read_frames(path, [0, 5, 500]).shape[0] == 3
+        read += 1
+    except VideoError as error:
+        assert str(path) in str(error)
+        refused += 1
+print(read, refused)
+"""
+    names = ["hevc.mp4", "av1.mkv", "unordered.mov", "h264_10bit.mp4", "corrupted.mp4", "rotation_90.mov"]
+    sources = [str(clips / name) for name in names]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), *sources], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    read, refused = map(int, done.stdout.split())
+    assert read > 30 and refused > 20
