@@ -10,6 +10,7 @@ TensorBoard curves; summary.json. The method is in cmpl_zoo/semi.py; here it is 
 
 import json
 import math
+import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
@@ -85,7 +86,7 @@ def train(config: Config) -> Path:
     final = ema.module if ema else networks  # what is validated and saved
 
     # Where the run stands.
-    step, best = 0, -1.0
+    step, best, seconds = 0, -1.0, 0.0
     state_file = folder / "state.pt"
     if state_file.exists():
         state = load_state(state_file)
@@ -95,13 +96,15 @@ def train(config: Config) -> Path:
         if ema:
             ema.module.load_state_dict(state["ema"])
         set_random_state(state["random"])
-        step, best = state["step"], state["best"]
+        step, best, seconds = state["step"], state["best"], state["seconds"]
+    began = time.perf_counter() - seconds  # as if without a break
 
     def save() -> None:
         save_state(
             {
                 "step": step,
                 "best": best,
+                "seconds": time.perf_counter() - began,
                 "networks": networks.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "scaler": scaler.state_dict(),
@@ -175,10 +178,11 @@ def train(config: Config) -> Path:
                 save_models(final, folder / "best", classes, summary(config, step, labeled, unlabeled, scores))
         asked = time.perf_counter()
     progress.close()
+    seconds = time.perf_counter() - began
 
     # Evaluate and save: the last step's networks are the result.
     scores = validate(final, val, device, config) if val else {}
-    result = summary(config, step, labeled, unlabeled, scores)
+    result = summary(config, step, labeled, unlabeled, scores) | {"seconds": seconds}
     if scores:
         log.write(step, {f"{name}/val_top1": s["video_top1"] for name, s in scores.items()})
         if scores["primary"]["video_top1"] > best:
@@ -241,12 +245,30 @@ def summary(
     """What summary.json and the model cards report."""
     return {
         "version": __version__,
+        "commit": commit(),
+        "hardware": hardware(config),
         "step": step,
         "labeled_videos": len(labeled),
         "unlabeled_videos": len(unlabeled) if unlabeled else 0,
         "validation": {name: of_network | {"list": config.val} for name, of_network in scores.items()},
         "config": asdict(config),
     }
+
+
+def commit() -> str | None:
+    """The commit of this checkout, marked where files were changed; None outside of one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:  # no git
+        return None
+    return done.stdout.strip() or None
+
+
+def hardware(config: Config) -> str:
+    device = pick_device(config.device)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    return f"{name}, torch {torch.__version__.partition('+')[0]}, {config.precision}"
 
 
 def shown(line: dict[str, Any], names: list[str]) -> dict[str, str]:

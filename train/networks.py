@@ -67,7 +67,11 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
         num_classes=len(classes),
         drop_rate=config.drop_rate,
         clip=clip,
-        pretrained_cfg_overlay={"input_size": (3, config.size, config.size), "crop_pct": config.crop_pct},
+        pretrained_cfg_overlay={
+            "input_size": (3, config.size, config.size),
+            "crop_pct": config.crop_pct,
+            "label_names": classes,
+        },
     )
     if init is not None:
         start = cmpl_zoo.create_model(init, pretrained=True)

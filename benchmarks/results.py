@@ -1,0 +1,98 @@
+"""Results of training runs: one JSON file a run in benchmarks/results/, and the tables made of them.
+
+python benchmarks/results.py add EXPERIMENT ROW RUN     # after train/evaluate.py --json RUN/test.json
+python benchmarks/results.py tables                     # writes them into README.md and benchmarks/README.md
+"""
+
+import argparse
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[1]
+RESULTS = REPO / "benchmarks" / "results"
+
+
+def add(experiment: str, row: str, run: Path) -> Path:
+    """Keep what a report needs of a finished and evaluated run."""
+    summary = json.loads((run / "summary.json").read_text())
+    scores = json.loads((run / "test.json").read_text())
+    config = {key: value for key, value in summary["config"].items() if value is not None}
+    result = {
+        "experiment": experiment,
+        "row": row,
+        "seed": config["seed"],
+        "top1": scores["video_top1"],
+        "videos": scores["videos"],
+        "clips": scores["clips"],
+        "crops": scores["crops"],
+        "classes": len(scores["per_class"]),
+        "per_class": scores["per_class"],
+        "labeled_videos": summary["labeled_videos"],
+        "unlabeled_videos": summary["unlabeled_videos"],
+        "step": summary["step"],
+        "seconds": summary["seconds"],
+        "hardware": summary["hardware"],
+        "version": summary["version"],
+        "commit": summary["commit"],
+        "config": config,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{experiment}-{row}-seed{config['seed']}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    return file
+
+
+def table(experiment: str) -> str:
+    """A row for each kind of run: mean and standard deviation over seeds, with the protocol above."""
+    results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{experiment}-*.json"))]
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        rows.setdefault(result["row"], []).append(result)
+    first = results[0]
+    lines = [
+        f"{first['videos']} test videos, {first['clips']} clips x {first['crops']} crops, {first['classes']} classes, "
+        f"on {first['hardware']}; the primary network's last step.",
+        "",
+        "| | labeled | unlabeled | steps | seeds | top-1, % | training, s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(r["top1"] for r in item[1])):
+        top1 = [run["top1"] for run in runs]
+        spread = f" ± {statistics.stdev(top1):.1f}" if len(top1) > 1 else ""
+        seconds = statistics.median(run["seconds"] for run in runs)
+        one = runs[0]
+        lines.append(
+            f"| {row} | {one['labeled_videos']} | {one['unlabeled_videos']} | {one['step']} | {len(runs)} "
+            f"| {statistics.mean(top1):.1f}{spread} | {seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def write_tables() -> None:
+    """Fill what stands between `<!-- table: NAME -->` and `<!-- end -->`."""
+    for page in (REPO / "README.md", REPO / "benchmarks" / "README.md"):
+        text = page.read_text()
+        pattern = r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)"
+        page.write_text(re.sub(pattern, lambda m: f"{m[1]}{table(m[2])}\n{m[3]}", text, flags=re.DOTALL))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verb = verbs.add_parser("add")
+    verb.add_argument("experiment")
+    verb.add_argument("row")
+    verb.add_argument("run", type=Path)
+    verbs.add_parser("tables")
+    args = parser.parse_args()
+    if args.verb == "add":
+        print(add(args.experiment, args.row, args.run))
+    else:
+        write_tables()
+
+
+if __name__ == "__main__":
+    main()
