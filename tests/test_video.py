@@ -303,3 +303,94 @@ print(read, refused)
     assert done.returncode == 0, done.stderr
     read, refused = map(int, done.stdout.split())
     assert read > 30 and refused > 20
+
+
+def test_an_edit_list_hides_frames_from_count_and_reads(tmp_path):
+    """A cut without encoding again: the samples before the cut stay in the file, and are never shown."""
+    whole, path = encode(tmp_path / "whole.mp4", 150, g="25"), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.size:
+                packet.pts -= int(40 / 25 / stream.time_base)
+                packet.dts -= int(40 / 25 / stream.time_base)
+                packet.stream = copy
+                target.mux(packet)
+    everything = decode_everything(path)
+    assert probe(path).frames == len(everything) == 110
+    for indices in ([0], [109], [5, 60, 100]):
+        assert torch.equal(read_frames(path, indices), everything[indices])
+
+
+def test_frames_of_another_size_come_in_that_of_the_first(tmp_path):
+    path = encode(tmp_path / "v.ts", 30)
+    large = tmp_path / "large.ts"
+    with av.open(str(large), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height = 96, 80
+        for _ in range(30):
+            container.mux(stream.encode(av.VideoFrame(96, 80, "yuv420p")))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes() + large.read_bytes())
+    both = read_frames(path, [0, 45])
+    assert both.shape == (2, 48, 64, 3)
+    assert torch.equal(read_frames(path, [45]), both[1:])
+
+
+def test_no_seek_where_the_first_packets_make_no_frame(clips, tmp_path):
+    source = clips / "arm_wrestling.mp4"
+    with av.open(str(source)) as container:
+        first = next(container.demux(video=0))
+    data = bytearray(source.read_bytes())
+    data[first.pos : first.pos + first.size] = b"\xff" * first.size
+    path = tmp_path / "headless.mp4"
+    path.write_bytes(data)
+    early, delivered = read_frames(path, range(200), return_indices=True)
+    assert delivered[-1] < 199
+    late, last = read_frames(path, [199], return_indices=True)
+    assert last == delivered[-1:]
+    assert torch.equal(late, early[-1:])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turns", range(4))
+def test_turned_and_mirrored(tmp_path, turns, mirrored):
+    """Every way a file can ask to be shown, written into its track header."""
+    path = encode(tmp_path / "v.mp4", 2)
+    stored = decode_everything(path)[0].numpy()
+    a, b, c, d = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)][turns]  # counterclockwise, as np.rot90
+    if mirrored:  # left to right, before the turn
+        a, b = -a, -b
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 20] = b"".join((v << 16).to_bytes(4, "big", signed=True) for v in (a, b, 0, c, d))
+    path.write_bytes(data)
+    expected = np.rot90(stored[:, ::-1] if mirrored else stored, turns)
+    assert np.array_equal(read_frames(path, [0])[0].numpy(), expected)
+    assert (probe(path).height, probe(path).width) == expected.shape[:2]
+
+
+def test_the_start_of_a_file_without_a_count_is_read_without_going_through_it(clips, monkeypatch):
+    monkeypatch.setattr(Video, "_packets", property(lambda self: pytest.fail("went through all packets")))
+    read_frames(clips / "flipping_a_pancake.mkv", [0, 8, 16])
+
+
+def test_a_list_of_other_files_is_no_video(clips, tmp_path):
+    (tmp_path / "part.mp4").write_bytes((clips / "hevc.mp4").read_bytes())
+    path = tmp_path / "list.mp4"
+    path.write_text("ffconcat version 1.0\nfile part.mp4\n")
+    with pytest.raises(VideoError, match="no video stream"):
+        read_frames(path, [0])
+
+
+@pytest.mark.parametrize("indices", [[3.7], torch.tensor([1.5]), torch.zeros(2, 2, dtype=torch.long)])
+def test_indices_are_whole_numbers(clips, indices):
+    with pytest.raises(TypeError):
+        read_frames(clips / "hevc.mp4", indices)
+
+
+def test_folder_with_odd_names(tmp_path):
+    for name in ("²1.png", "1.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    assert len(read_frames(tmp_path, [0, 1])) == 2

@@ -2,9 +2,11 @@
 
 What counts as the frames of a file: those that a plain decode from its start yields, up to the first packet that
 cannot be decoded (packets before the first frame that decodes are passed over). Every way of reading here gives the
-same frames.
+same frames, but for one: damage in a stretch that a seek skips is not seen, so that a frame behind it can be read,
+under the index that its timestamp gives it.
 """
 
+import operator
 import os
 import re
 from bisect import bisect_right
@@ -13,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import av
 import av.logging
@@ -27,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 PICTURES = {".jpg", ".jpeg", ".png"}
-TEXT_FORMATS = {"tty"}  # FFmpeg draws text files as video
+TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
 WORTH_A_SEEK = 16  # frames to skip; opening the file again, for its timestamps, costs about as much as decoding those
 
 # FFmpeg's remarks on single packets name no file and would bury the error that does.
@@ -62,8 +64,8 @@ class _SeekFailed(Exception):
 class _Timeline:
     """Where packets stand in presentation order, and where a decoder can start."""
 
-    def __init__(self, packets: list[av.Packet]) -> None:
-        times = sorted((packet.pts or 0, packet.is_keyframe) for packet in packets)
+    def __init__(self, packets: list[tuple[int, bool]]) -> None:
+        times = sorted(packets)
         self.place: dict[int | None, int] = {pts: index for index, (pts, _) in enumerate(times)}
         self.keys = [index for index, (_, key) in enumerate(times) if key]
         self.pts = [times[index][0] for index in self.keys]
@@ -115,11 +117,14 @@ class Video:
         if self._pictures:
             return len(self._pictures)
         if self._stream.frames > 0:
+            if "mp4" in self._container.format.name:  # type: ignore[union-attr]
+                # An edit list (a cut without encoding again) leaves samples in the file that are never shown.
+                return max(1, sum(not entry.is_discard for entry in self._stream.index_entries))
             return self._stream.frames
         if self._stream.codec_context.name in ("vp8", "libvpx"):  # some packets are never shown
             count = sum(1 for _ in self._frames())
         else:
-            count = len(self._packets())
+            count = len(self._packets)
         return max(1, count)
 
     @cached_property
@@ -136,7 +141,7 @@ class Video:
 
     def read_delivered(self, indices: Sequence[int] | Tensor) -> tuple[Tensor, list[int]]:
         """The frames of these indices, and the indices that were delivered; see `read_frames`."""
-        wanted = [int(index) for index in indices]
+        wanted = [operator.index(i) for i in (indices.tolist() if isinstance(indices, Tensor) else indices)]
         if not wanted or min(wanted) < 0:
             raise ValueError(f"indices must be one or more whole numbers from 0, not {wanted}")
         distinct = sorted(set(wanted))
@@ -198,11 +203,14 @@ class Video:
         self._untouched = False
         return self._container.demux(self._stream)  # type: ignore[union-attr]
 
-    def _packets(self) -> list[av.Packet]:
-        """All packets that make frames."""
-        packets: list[av.Packet] = []
+    @cached_property
+    def _packets(self) -> list[tuple[int | None, bool]]:
+        """Timestamp of every packet that makes a frame, and whether it is a keyframe."""
+        packets: list[tuple[int | None, bool]] = []
         with suppress(FFmpegError):  # the file ends early
-            packets.extend(packet for packet in self._demux() if packet.size and not packet.is_discard)
+            for packet in self._demux():
+                if packet.size and not packet.is_discard:
+                    packets.append((packet.pts, packet.is_keyframe))
         return packets
 
     def _frames(self) -> Iterator[av.VideoFrame]:
@@ -226,22 +234,27 @@ class Video:
 
     def _timeline(self, wanted: list[int]) -> _Timeline | None:
         """Timestamps to seek by, where a keyframe lies ahead that saves decoding, and where they can be trusted."""
+        gaps = [gap for gap in zip([0, *wanted], wanted, strict=False) if gap[1] - gap[0] > WORTH_A_SEEK]
         entries = self._stream.index_entries
-        if len(entries) == self._stream.frames:
+        if gaps and len(entries) == self._stream.frames:
             keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
-            gaps = zip([-1, *wanted], wanted, strict=False)
-            if not any(before + WORTH_A_SEEK < key <= index for before, index in gaps for key in keys):
-                return None
-        packets = self._packets()
-        times = {packet.pts for packet in packets}
-        if not packets or None in times or len(times) < len(packets):
+            gaps = [(a, b) for a, b in gaps if any(a + WORTH_A_SEEK < key <= b for key in keys)]
+        if not gaps:
+            return None
+        packets = [(pts, key) for pts, key in self._packets if pts is not None]
+        if not packets or len({pts for pts, _ in packets}) < len(self._packets):
             return None
         return _Timeline(packets)
 
     def _decode(self, wanted: list[int], timeline: _Timeline | None) -> tuple[dict[int, np.ndarray], int]:
         """The pictures of ascending indices, and the index of the last frame, where the file ends before."""
         pictures: dict[int, np.ndarray] = {}
-        source, position, frame, sought = self._frames(), -1, None, False
+        source, position, sought = self._frames(), 0, False
+        frame = first = next(source, None)
+        if frame is None or first is None:
+            raise VideoError(f"{self.path}: none of its frames can be decoded; the file is damaged")
+        if timeline and timeline.place.get(first.pts) != 0:  # the file's first packets make no frame
+            raise _SeekFailed
         for index in wanted:
             if timeline and timeline.keys[key := timeline.key_before(index)] > position + WORTH_A_SEEK:
                 source, position, sought = self._frames_from(timeline, key), timeline.keys[key] - 1, True
@@ -251,14 +264,11 @@ class Video:
                     raise _SeekFailed
             if position < index:  # the end
                 break
-            assert frame is not None
-            pictures[index] = self._picture_of(frame)
+            pictures[index] = self._picture_of(frame, first)
         if position < wanted[-1]:
             if sought:  # frames before the seek may be the last that decode
                 raise _SeekFailed
-            if frame is None:
-                raise VideoError(f"{self.path}: none of its frames can be decoded; the file is damaged")
-            pictures[position] = self._picture_of(frame)
+            pictures[position] = self._picture_of(frame, first)
         return pictures, position
 
     def _frames_from(self, timeline: _Timeline, key: int) -> Iterator[av.VideoFrame]:
@@ -272,11 +282,17 @@ class Video:
             raise _SeekFailed from error
         return (f for f in self._decoded(container.demux(self._stream)) if f.pts is None or f.pts >= start)
 
-    def _picture_of(self, frame: av.VideoFrame) -> np.ndarray:
-        """A frame as RGB (H, W, 3) in the size of the stream, turned as the file asks."""
-        context = self._stream.codec_context
-        rgb = self._reformatter.reformat(frame, context.width, context.height, "rgb24").to_ndarray()
-        return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+    def _picture_of(self, frame: av.VideoFrame, first: av.VideoFrame) -> np.ndarray:
+        """A frame as RGB (H, W, 3), in the size of the first frame and turned and mirrored as that one asks."""
+        rgb = self._reformatter.reformat(frame, first.width, first.height, "rgb24", threads=1).to_ndarray()
+        display: Any = first.side_data.get("DISPLAYMATRIX")  # a buffer; the stub says object
+        if display is None:
+            return rgb
+        # A pixel (x, y) is shown at (a x + c y, b x + d y).
+        a, b, _, c, d = (int(value) for value in np.frombuffer(display, np.int32)[:5])
+        if abs(b) > abs(a):
+            rgb, a, d = rgb.transpose(1, 0, 2), c, b
+        return np.ascontiguousarray(rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -329,4 +345,4 @@ def read_frames(
 
 def _natural_order(file: Path) -> list[tuple[int, int | str]]:
     """img_2 before img_10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", file.name)]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", file.name)]

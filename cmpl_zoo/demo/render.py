@@ -10,11 +10,8 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from math import cos, pi, radians, sin
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -325,10 +322,13 @@ def render_demo(
         The list.
 
     Raises:
+        ValueError: a setting is not positive, or `size` is odd.
         FileExistsError: the folder holds demo videos of other settings.
     """
     listing, settings_file = directory / "videos.csv", directory / "settings.json"
     settings = {"videos_per_class": videos_per_class, "size": size, "frames": frames, "fps": fps, "seed": seed}
+    if size % 2 or min(videos_per_class, size, frames, fps) < 1:
+        raise ValueError(f"{settings}: H.264 needs an even size, and all but the seed must be positive")
     if settings_file.exists() and json.loads(settings_file.read_text()) != settings:
         raise FileExistsError(f"{directory}: holds demo videos of other settings; delete it or give another folder")
     if listing.exists():
@@ -340,10 +340,8 @@ def render_demo(
         for action in ACTIONS
         for actor in range(1, videos_per_class + 1)
     ]
-    render = partial(_render_row, directory=directory, size=size, frames=frames, fps=fps, seed=seed)
-    # Fresh processes: a fork of one that has used torch or FFmpeg may hang.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        list(pool.map(render, rows, chunksize=10))
+    for row in rows:  # one process: a worker's imports take about as long as its share of the videos
+        _render_row(row, directory, size, frames, fps, seed)
     partial_listing = listing.with_suffix(".part")
     with partial_listing.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["path", "label", "actor"])
