@@ -210,7 +210,7 @@ def test_start_from_a_trained_model(trained, shared_data, lists, tmp_path):
 def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_path):
     root = shared_data / "mocap13"
     bad_list = tmp_path / "bad.csv"
-    bad_list.write_text("path,label\nbow/nowhere.mp4,bow\nrun/nowhere.mp4,run\n")
+    bad_list.write_text("path,label\nbow/nowhere.mp4,bow\nrun/nowhere.mp4,run\nwalk/nowhere.mp4,walk\n")
     cases = [
         (["--output", str(trained), "--steps", "6"], r"holds a run already; go on with it by --resume true"),
         (["--output", str(trained), "--steps", "7", "--resume", "true"], r"other options \(steps was 6"),

@@ -34,6 +34,9 @@ def iterate(
         sampler=order,
         num_workers=workers,
         pin_memory=device.type == "cuda",
+        # The loader seeds its workers from here instead of advancing the global generator, which dropout draws from:
+        # a resumed run starts one loader more than an unbroken one.
+        generator=torch.Generator(),
         # Ctrl-C reaches the workers too; only the main process decides what it means.
         worker_init_fn=_ignore_interrupt,
     )
