@@ -23,7 +23,8 @@ def open_run(config: Config) -> Path:
     folder = Path(config.output)
     file = folder / "config.yaml"
     options = asdict(config) | {"short_side": list(config.short_side)}
-    if file.exists():
+    metrics = folder / "metrics.jsonl"
+    if metrics.exists() and metrics.stat().st_size:  # one that failed before its first log line is no run
         if not config.resume:
             raise RunError(f"{folder} holds a run already; go on with it by --resume true, or give another --output")
         before = read_config(file)
@@ -31,7 +32,7 @@ def open_run(config: Config) -> Path:
         if changed:
             was = ", ".join(f"{key} was {before.get(key)}" for key in changed)
             raise RunError(f"{folder} holds a run with other options ({was}); give them, or another --output")
-    elif folder.exists() and any(folder.iterdir()):
+    elif not file.exists() and folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no run; give another --output")
     folder.mkdir(parents=True, exist_ok=True)
     write_config(options, file)

@@ -154,12 +154,12 @@ class Shot:
             tempo=rng.uniform(0.85, 1.15),
             reach=rng.uniform(0.85, 1.1),
             mirrored=bool(rng.random() < 0.5),
-            zoom=rng.uniform(0.62, 0.74),
+            zoom=rng.uniform(0.60, 0.70),
             roll=rng.normal(0, radians(3)),
             centre=(rng.uniform(-0.06, 0.06), rng.uniform(-0.03, 0.03)),
             drift=(rng.uniform(-0.03, 0.03), rng.uniform(-0.015, 0.015)),
             shake=rng.uniform(0, 0.006),
-            pan=rng.choice([0.0, rng.uniform(-0.1, 0.1)]),
+            pan=rng.choice([0.0, rng.uniform(-0.05, 0.05)]),
             background=int(rng.integers(2**31)),
             noise=rng.uniform(0, 4),
         )
@@ -194,12 +194,12 @@ def draw_background(rng: np.random.Generator, side: int) -> Image.Image:
     """A dark, muted wall with soft shapes above a floor, larger than the frame by MARGIN on every side."""
     full = round(side * (1 + 2 * MARGIN))
     cells = int(rng.integers(2, 7))
-    wall = rng.uniform(20, 90) + rng.normal(0, 8, (cells, cells, 3)) + rng.normal(0, 6, 3)
+    wall = rng.uniform(25, 60) + rng.normal(0, 6, (cells, cells, 1)) + rng.normal(0, 4, 3)
     image = Image.fromarray(np.clip(wall, 0, 255).astype(np.uint8)).resize((full, full), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
 
     def muted() -> Colour:
-        return shade(tuple(wall[0, 0]), rng.uniform(0.7, 1.3))
+        return shade(tuple(wall[0, 0]), rng.uniform(0.8, 1.25))
 
     for _ in range(rng.integers(0, 7)):
         x, y = rng.uniform(0, full, 2)
@@ -293,7 +293,7 @@ def draw_figure(image: Image.Image, actor: Actor, pose: Pose, shot: Shot, shift:
 
 def vivid(rng: np.random.Generator) -> Colour:
     """A strong, bright colour, which stands out from a dark background."""
-    r, g, b = rng.permutation([rng.uniform(40, 120), rng.uniform(120, 255), rng.uniform(190, 255)])
+    r, g, b = rng.permutation([rng.uniform(110, 170), rng.uniform(150, 255), rng.uniform(200, 255)])
     return int(r), int(g), int(b)
 
 
