@@ -1,8 +1,8 @@
 """Procedural videos of human-like figures whose actions only motion tells apart.
 
-Every action is a closed cycle of poses run at a signed rate, from a start phase that is uniform over the cycle. At
-any frame of any video the pose is therefore a uniform draw from the cycle, whichever way and however fast it runs:
-two actions on one cycle share every single-frame statistic and differ in motion alone. Actor, camera and background
+Every action is a closed cycle of poses run at a rate, from a start phase that is uniform over the cycle. At any frame
+of any video the pose is therefore a uniform draw from the cycle, however fast it runs: the slow and the fast action
+on one cycle share every single-frame statistic and differ in motion alone. Actor, camera and background
 are drawn without looking at the action, and each actor performs every action once. All choices are ours.
 """
 
@@ -74,12 +74,12 @@ class Action(NamedTuple):
     """A cycle of poses and how it is run."""
 
     cycle: Callable[[float, float], Pose]  # (phase in [0, 1), reach around 1) -> pose
-    rate: float  # cycles a second; negative runs the cycle backwards
+    rate: float  # cycles a second
 
 
 ACTIONS: dict[str, Action] = {
-    "circle_arms_up": Action(arm_circle, 0.7),  # arms rise outside and fall before the body
-    "circle_arms_down": Action(arm_circle, -0.7),  # arms rise before the body and fall outside
+    "circle_arms_slowly": Action(arm_circle, 0.4),
+    "circle_arms_fast": Action(arm_circle, 1.2),
     "squat_slowly": Action(squat, 0.4),
     "squat_fast": Action(squat, 1.2),
     "wave_slowly": Action(overhead_wave, 0.45),
@@ -326,7 +326,15 @@ def render_demo(
         FileExistsError: the folder holds demo videos of other settings.
     """
     listing, settings_file = directory / "videos.csv", directory / "settings.json"
-    settings = {"videos_per_class": videos_per_class, "size": size, "frames": frames, "fps": fps, "seed": seed}
+    rates = {name: action.rate for name, action in ACTIONS.items()}
+    settings = {
+        "videos_per_class": videos_per_class,
+        "size": size,
+        "frames": frames,
+        "fps": fps,
+        "seed": seed,
+        "actions": rates,
+    }
     if size % 2 or min(videos_per_class, size, frames, fps) < 1:
         raise ValueError(f"{settings}: H.264 needs an even size, and all but the seed must be positive")
     if settings_file.exists() and json.loads(settings_file.read_text()) != settings:
