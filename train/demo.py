@@ -53,15 +53,16 @@ def one_seed(videos: Path, folder: Path, seed: int) -> dict[str, dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="demo.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=1, help="repeat with seeds 0, 1, ... and report the spread")
+    parser.add_argument("--seeds", type=int, default=1, help="repeat with seeds 1, 2, ... and report the spread")
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
     args = parser.parse_args()
 
     videos = args.output / "videos"
-    run(CMPL_ZOO, "demo", videos)
-    scores = [one_seed(videos, args.output / f"seed{seed}", seed) for seed in range(args.seeds)]
+    # The recipe's settings were chosen on the videos and the split of seed 0.
+    run(CMPL_ZOO, "demo", videos, "--seed", "1")
+    scores = [one_seed(videos, args.output / f"seed{seed}", seed) for seed in range(1, args.seeds + 1)]
     held_out = sorted((REPO / videos).glob("*/*.mp4"))[-1]
-    run(CMPL_ZOO, "predict", args.output / "seed0" / "cmpl" / "primary", held_out.relative_to(REPO))
+    run(CMPL_ZOO, "predict", args.output / "seed1" / "cmpl" / "primary", held_out.relative_to(REPO))
 
     first = scores[0]["CMPL"]
     print(f"\nTop-1 in % on {first['videos']} held-out videos, {first['clips']} clips x {first['crops']} crops, "
