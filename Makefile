@@ -22,8 +22,7 @@ lint: $(READY)
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cmpl_zoo needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --only-binary :all: setuptools
-	$(BIN)/pip install --quiet --prefer-binary -e '.[dev]'
+	$(BIN)/pip install --quiet --only-binary :all: -e '.[dev]'
 	touch $@
 
 clean:

@@ -11,6 +11,10 @@ def split(args: argparse.Namespace) -> int:
     from cmpl_zoo.data.manifest import read_list, split_list, write_split
 
     manifest = read_list(args.list)
+    if Path(args.list).resolve().parent == Path(args.output).resolve():
+        raise ValueError(
+            f"{args.output} holds {args.list}, which a list of the split may overwrite; give another folder"
+        )
     parts = split_list(manifest, args.labels_per_class, args.seed, args.sampling, args.val, args.group)
     write_split(manifest, parts, args.output, args.keep_labels)
     for name, indices in parts.items():

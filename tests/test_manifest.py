@@ -46,6 +46,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         ("path,label\na.mp4,x\nb.mp4,\n", r"line 3: b\.mp4 has no label"),
         ("path,label\na.mp4\n", r"line 2: a\.mp4 has no label"),
         ("path,label\na.mp4,x\nb.mp4,x\n./a.mp4,y\n", r"line 4: \./a\.mp4 is on line 2 already"),
+        ("path,label\na.mp4,x\n\n\n\na.mp4,y\n", r"line 6: a\.mp4 is on line 2 already"),
     ],
 )
 def test_bad_lists_are_named_with_line_and_remedy(tmp_path, text, message):
@@ -65,6 +66,20 @@ def test_paths_get_their_root_and_extra_columns_are_ignored(tmp_path):
     manifest = read_list(write(tmp_path / "list.csv", "\ufeffpath,label,fps\na b/é.mp4,x y,25\n"), root="/data")
     assert manifest.paths == ["/data/a b/é.mp4"]
     assert manifest.labels == ["x y"]
+
+
+def test_spaces_around_a_label_make_no_other_class(tmp_path):
+    manifest = read_list(write(tmp_path / "list.csv", "path, label\na.mp4, walk\nb.mp4,walk \n"))
+    assert manifest.labels == ["walk", "walk"]
+
+
+def test_split_command_never_writes_beside_its_list(tmp_path, capsys):
+    file = make_list(tmp_path, {"a": 30, "b": 12})
+    before = file.read_text()
+    assert main(["split", str(file), "--labels-per-class", "3", "-o", str(tmp_path)]) == 2
+    assert "give another folder" in capsys.readouterr().err
+    assert file.read_text() == before
+    assert [p.name for p in tmp_path.iterdir()] == [file.name]
 
 
 def test_unlabeled_list_needs_no_label_column(tmp_path):

@@ -31,7 +31,7 @@ def make(name: str, **kwargs: Any) -> nn.Module:
     torch.manual_seed(0)
     model = timm.create_model(name, **kwargs).eval()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm3d) and not module.weight.any():
+        if isinstance(module, nn.BatchNorm3d) and not module.weight.is_meta and not module.weight.any():
             nn.init.ones_(module.weight)
     return model
 

@@ -1,6 +1,8 @@
 """From a model directory and a video to classes, as a library and as a command."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +70,24 @@ def test_another_number_of_classes_keeps_all_but_the_classifier(saved):
     assert other.fc.weight.shape[0] == 3
     body = {k: v for k, v in model.state_dict().items() if not k.startswith("fc.")}
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in body.items())
+
+
+def test_clip_settings_not_given_stay_as_saved(saved):
+    assert cmpl_zoo.create_model(saved, clip={"clips": 1}).clip == {"frames": 4, "stride": 3, "clips": 1, "crops": 3}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("model.safetensors", b"x" * 100), ("config.json", b"{}"), ("config.json", b"{"), ("model.safetensors", None)],
+)
+def test_a_damaged_directory_is_named(saved, tmp_path, file, content):
+    copy = Path(shutil.copytree(saved, tmp_path / "copy"))
+    if content is None:
+        (copy / file).unlink()
+    else:
+        (copy / file).write_bytes(content)
+    with pytest.raises((RuntimeError, FileNotFoundError), match=re.escape(str(copy))):
+        cmpl_zoo.create_model(copy)
 
 
 def test_a_registered_name_wins_over_a_folder(tmp_path, monkeypatch):

@@ -167,6 +167,16 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_weights(trained, shared_dat
     assert [line["step"] for line in metrics(output) if "loss" in line] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_state_makes_a_run_even_before_its_first_log_line(shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = command(
+        lists, shared_data / "mocap13", output, "--steps", "3", "--log_every", "9", "--save_every_steps", "1"
+    )
+    run(args)
+    (output / "metrics.jsonl").write_text("")
+    assert "holds a run already" in run([*args, "--seed", "1"], expect=2).stderr
+
+
 def test_fixmatch_and_labels_alone_have_one_network(shared_data, lists, tmp_path):
     for scheme in ("self", "none"):
         output = tmp_path / scheme

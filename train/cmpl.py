@@ -154,29 +154,32 @@ def train(config: Config) -> Path:
         meters.update(loss, len(batch["labels"]) + len(batch.get("weak", ())), batch.get("hidden_labels"))
         progress.update()
         logging = step % config.log_every == 0 or step == config.steps
+        validating = val and config.val_every and step % config.val_every == 0 and step < config.steps
         saving = step % config.save_every_steps == 0 or step == config.steps or interrupt.asked
         if (logging or saving) and not math.isfinite(value := loss.total.item()):
             raise RunError(
-                f"the loss is {value} at step {step}; {state_file} is left as it was; lower --lr, or take "
-                "--precision float32"
+                f"the loss is {value} at step {step}; start again with a lower --lr or with --precision float32, and "
+                "another --output"
             )
         if logging:
             line = meters.read() | {"lr": optimizer.param_groups[0]["lr"], "lambda_u": lambda_u}
             log.write(step, line)
             collapse.check(step, line)
             progress.set_postfix(shown(line, names))
-        if saving:
-            save()
-        if interrupt.asked:
-            progress.close()
-            raise KeyboardInterrupt(f"stopped at step {step}; the same command with --resume true goes on from there")
-        if val and config.val_every and step % config.val_every == 0 and step < config.steps:
+        paused = time.perf_counter()
+        if validating:
             scores = validate(final, val, device, config)
             log.write(step, {f"{name}/val_top1": s["video_top1"] for name, s in scores.items()})
             if scores["primary"]["video_top1"] > best:
                 best = scores["primary"]["video_top1"]
                 save_models(final, folder / "best", classes, summary(config, step, labeled, unlabeled, scores))
+        if saving:  # after the validation of this step, so that a resumed run knows the best
+            save()
+        if interrupt.asked:
+            progress.close()
+            raise KeyboardInterrupt(f"stopped at step {step}; the same command with --resume true goes on from there")
         asked = time.perf_counter()
+        meters.began += asked - paused  # validating and saving are no training
     progress.close()
     seconds = time.perf_counter() - began
 
@@ -285,7 +288,7 @@ def main() -> int:
         print(f"cmpl.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"cmpl.py: {stop}", file=sys.stderr)
+        print(f"cmpl.py: {stop or 'stopped at once; --resume true goes on from the last saved state'}", file=sys.stderr)
         return 130
     return 0
 

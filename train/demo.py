@@ -6,8 +6,10 @@ Runs the very commands that a user runs on a folder of videos, and prints each o
 """
 
 import argparse
+import csv
 import json
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,6 +36,7 @@ def run(*command: str | Path) -> None:
 
 def one_seed(videos: Path, folder: Path, seed: int) -> dict[str, dict]:
     """Split, train and evaluate with one seed; returns the test scores of each method's primary network."""
+    shutil.rmtree(REPO / folder, ignore_errors=True)  # of an earlier demo; the videos stay
     lists = folder / "lists"
     run(CMPL_ZOO, "split", videos / "videos.csv", "--labels-per-class", str(LABELS_PER_CLASS), "--seed", str(seed),
         "--val", "0.25", "--group", "actor", "--keep-labels", "-o", lists)  # fmt: skip
@@ -61,8 +64,9 @@ def main() -> None:
     # The recipe's settings were chosen on the videos and the split of seed 0.
     run(CMPL_ZOO, "demo", videos, "--seed", "1")
     scores = [one_seed(videos, args.output / f"seed{seed}", seed) for seed in range(1, args.seeds + 1)]
-    held_out = sorted((REPO / videos).glob("*/*.mp4"))[-1]
-    run(CMPL_ZOO, "predict", args.output / "seed1" / "cmpl" / "primary", held_out.relative_to(REPO))
+    with (REPO / args.output / "seed1" / "lists" / "val.csv").open(newline="") as held_out:
+        video = videos / next(csv.DictReader(held_out))["path"]
+    run(CMPL_ZOO, "predict", args.output / "seed1" / "cmpl" / "primary", video)
 
     first = scores[0]["CMPL"]
     print(f"\nTop-1 in % on {first['videos']} held-out videos, {first['clips']} clips x {first['crops']} crops, "

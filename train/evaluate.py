@@ -116,6 +116,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that read videos")
     parser.add_argument("--json", type=Path, help="write the scores there, too")
     args = parser.parse_args()
+    if args.clips is not None and args.clips < 1:
+        parser.error(f"--clips must be at least 1, not {args.clips}")
     try:
         device = pick_device(args.device)
         model = cmpl_zoo.create_model(args.model, pretrained=True).to(device)

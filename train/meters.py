@@ -49,7 +49,9 @@ class Meters:
             label = pseudo.target if pseudo.target.ndim == 1 else pseudo.target.argmax(dim=1)
             self._add(f"{name}/unsupervised", unsupervised)
             self._add(f"{name}/mask", pseudo.mask.float().mean())
-            self._add(f"{name}/histogram", torch.bincount(label, pseudo.mask.float(), self.classes))
+            # torch.bincount would read its result's size back from the GPU.
+            counts = torch.zeros(self.classes, device=self.device).index_add_(0, label, pseudo.mask.float())
+            self._add(f"{name}/histogram", counts)
             if hidden_labels is not None:
                 counted = pseudo.mask & (hidden_labels >= 0)
                 self._add(f"{name}/known", counted.sum())
@@ -113,15 +115,19 @@ class CollapseWarning:
         self.said = False
 
     def check(self, step: int, line: dict[str, Any]) -> None:
-        """Look at a log line; "most" is half of the labels, and more where classes are few."""
+        """Look at a log line; "most" is half of the labels, and more where classes are few.
+
+        A handful of labels says nothing: at least one clip in twenty must have one.
+        """
         for key, shares in line.items():
-            if not key.endswith("/pseudo_classes") or self.said:
+            network, _, what = key.partition("/")
+            if what != "pseudo_classes" or line[f"{network}/mask"] < 0.05 or self.said:
                 continue
             largest = max(shares)
             if largest > 0.5 + 0.5 / len(shares):
                 name = self.classes[shares.index(largest)]
                 tqdm.write(
-                    f"warning: step {step}: {largest:.0%} of the pseudo-labels for the {key.partition('/')[0]} "
+                    f"warning: step {step}: {largest:.0%} of the pseudo-labels for the {network} "
                     f"network are {name!r}; the networks may be agreeing on nonsense: a longer --unlabeled_warmup "
                     "or a higher --threshold guards against it"
                 )

@@ -24,7 +24,8 @@ def open_run(config: Config) -> Path:
     file = folder / "config.yaml"
     options = asdict(config) | {"short_side": list(config.short_side)}
     metrics = folder / "metrics.jsonl"
-    if metrics.exists() and metrics.stat().st_size:  # one that failed before its first log line is no run
+    # One that failed before its first log line and its first state is no run.
+    if (folder / "state.pt").exists() or (metrics.exists() and metrics.stat().st_size):
         if not config.resume:
             raise RunError(f"{folder} holds a run already; go on with it by --resume true, or give another --output")
         before = read_config(file)

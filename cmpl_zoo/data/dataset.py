@@ -143,7 +143,8 @@ class TrainingSteps(Dataset[Batch | VideoError]):
         A labeled video has no use for a strong view and gets its weak one twice.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(self.seed, kind, number, index))
+            # The CPU's generator alone: torch.manual_seed would also seed those of GPUs, which dropout draws from.
+            torch.default_generator.manual_seed(derived_seed(self.seed, kind, number, index))
             with Video(path) as video:
                 clips = random_clips(video.num_frames, self.frames, self.strides)
                 frames = video.read([i for clip in clips for i in clip]).permute(0, 3, 1, 2)

@@ -27,19 +27,21 @@ class Manifest:
         paths: path of each video, the root included.
         labels: class name of each video, or None where the list has no label column; "" where a row has none.
         rows: the rows as they stand in the file.
+        lines: line number of each row in the file.
     """
 
     file: Path
     paths: list[str]
     labels: list[str] | None
     rows: list[dict[str, str]]
+    lines: list[int]
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def line(self, index: int) -> int:
         """Line number in the file of a video's row (the header is line 1)."""
-        return index + 2
+        return self.lines[index]
 
 
 def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", labeled: bool = True) -> Manifest:
@@ -55,10 +57,13 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
     """
     file = Path(file)
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text, skipinitialspace=True)
             columns = reader.fieldnames or []
-            rows = list(reader)
+            rows, lines = [], []
+            for row in reader:
+                rows.append({key: (value or "").strip() for key, value in row.items() if key is not None})
+                lines.append(reader.line_num)
     except OSError as error:
         raise ManifestError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -75,7 +80,7 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
 
     paths: list[str] = []
     seen: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in zip(lines, rows, strict=True):
         if not row["path"]:
             raise ManifestError(f"{file}, line {line}: the path is empty; fill it in or delete the line")
         if labeled and not row["label"]:
@@ -85,8 +90,8 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
             raise ManifestError(f"{file}, line {line}: {row['path']} is on line {seen[path]} already; delete one")
         seen[path] = line
         paths.append(path)
-    labels = [row["label"] or "" for row in rows] if "label" in columns else None
-    return Manifest(file, paths, labels, rows)
+    labels = [row["label"] for row in rows] if "label" in columns else None
+    return Manifest(file, paths, labels, rows, lines)
 
 
 def read_classes(file: str | os.PathLike[str]) -> list[str]:
@@ -123,8 +128,8 @@ def class_ids(manifest: Manifest, classes: Sequence[str]) -> list[int]:
         if label not in ids:
             raise ManifestError(
                 f"{manifest.file}, line {manifest.line(index)}: label {label!r} is not among the {len(ids)} classes "
-                f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it, or give the list "
-                "of classes with --classes"
+                f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it; training "
+                "takes the list of classes by --classes"
             )
     return [ids[label] for label in manifest.labels]
 
@@ -263,7 +268,7 @@ def write_split(manifest: Manifest, split: dict[str, list[int]], directory: str 
     directory.mkdir(parents=True, exist_ok=True)
     for name, indices in split.items():
         hide = name == "unlabeled" and not keep_labels
-        columns = [c for c in manifest.rows[0] if c is not None and not (hide and c == "label")]
+        columns = [c for c in manifest.rows[0] if not (hide and c == "label")]
         with (directory / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()

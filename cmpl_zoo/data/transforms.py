@@ -92,6 +92,7 @@ def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int 
 
 def normalize(clips: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
     """uint8 clips (..., C, T, H, W) in 0..255 as float32, scaled to 0..1, minus the mean, over the std."""
-    shift = 255 * torch.tensor(mean, device=clips.device)[:, None, None, None]
-    scale = 255 * torch.tensor(std, device=clips.device)[:, None, None, None]
+    # Made on the CPU and sent without waiting: torch.tensor(..., device="cuda") would stop the GPU at every call.
+    shift = 255 * torch.tensor(mean).to(clips.device, non_blocking=True)[:, None, None, None]
+    scale = 255 * torch.tensor(std).to(clips.device, non_blocking=True)[:, None, None, None]
     return (clips - shift) / scale

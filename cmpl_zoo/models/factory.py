@@ -1,12 +1,14 @@
 """Models by name, by directory, or from the Hugging Face Hub."""
 
 import difflib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
+from safetensors import SafetensorError
 from torch import nn
 
 from cmpl_zoo.models import r3d
@@ -58,7 +60,7 @@ def create_model(
 
     Raises:
         ValueError: there is no such model.
-        FileNotFoundError: the directory holds no model.
+        FileNotFoundError: the directory lacks config.json or model.safetensors.
         RuntimeError: the weights do not fit the model, or there are none.
     """
     name = os.fspath(model_name)
@@ -78,9 +80,24 @@ def create_model(
     if name.partition(".")[0] in list_models():
         return timm.create_model(name, pretrained=pretrained, **options)
     if Path(name).is_dir():
-        if not Path(name, "config.json").is_file():
-            raise FileNotFoundError(f"{name}: no model in this folder, config.json is missing; give a model directory")
-        return timm.create_model(f"local-dir:{name}", pretrained=True, **options)
+        return _from_directory(name, options)
     close = difflib.get_close_matches(name, list_models(), n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else "cmpl_zoo.list_models() lists them"
     raise ValueError(f"{name!r} is neither a model of this zoo nor a model directory; {hint}")
+
+
+def _from_directory(directory: str, options: dict[str, Any]) -> nn.Module:
+    """The model of a directory with its weights; clip settings that are not given stay as they were saved."""
+    for file in ("config.json", "model.safetensors"):
+        if not Path(directory, file).is_file():
+            raise FileNotFoundError(f"{directory}: no model in this folder, {file} is missing; give a model directory")
+    try:
+        if "clip" in options:
+            config = json.loads(Path(directory, "config.json").read_text())
+            options["clip"] = config["model_args"]["clip"] | options["clip"]
+        return timm.create_model(f"local-dir:{directory}", pretrained=True, **options)
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise RuntimeError(
+            f"{directory}: no model of this zoo, or a damaged one ({type(error).__name__}: {error}); save or download "
+            "it again"
+        ) from error
