@@ -11,6 +11,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from cmpl_zoo.hub import PRIVATE_OPTIONS
+
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"
 
@@ -19,7 +21,7 @@ def add(experiment: str, row: str, run: Path) -> Path:
     """Keep what a report needs of a finished and evaluated run."""
     summary = json.loads((run / "summary.json").read_text())
     scores = json.loads((run / "test.json").read_text())
-    config = {key: value for key, value in summary["config"].items() if value is not None}
+    config = {k: v for k, v in summary["config"].items() if v is not None and k not in PRIVATE_OPTIONS}
     result = {
         "experiment": experiment,
         "row": row,

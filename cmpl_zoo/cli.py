@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("split", help="draw which videos of a list keep their label")
     verb.set_defaults(run=split)
     verb.add_argument("list", help="CSV with the header path,label")
-    verb.add_argument("--labels-per-class", type=int, required=True, metavar="N")
+    verb.add_argument("--labels-per-class", type=int, required=True, metavar="N", help="videos that keep their label")
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument(
         "--sampling",

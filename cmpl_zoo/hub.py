@@ -11,6 +11,9 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
+# Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
+PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "classes", "output"}
+
 
 def save(
     model: nn.Module,
@@ -109,10 +112,10 @@ def _training(summary: dict[str, Any]) -> list[str]:
         lines += [
             "",
             f"Top-1 {validation['video_top1']:.2f} %, top-5 {validation['video_top5']:.2f} % on the "
-            f"{validation['videos']} videos of {validation['list']} "
+            f"{validation['videos']} videos of {Path(validation['list']).name} "
             f"({validation['clips']} clips x {validation['crops']} crops, softmax averaged).",
         ]
-    options = {key: value for key, value in config.items() if value is not None}
+    options = {key: value for key, value in config.items() if value is not None and key not in PRIVATE_OPTIONS}
     lines += [
         "",
         "| option | value |",

@@ -93,6 +93,13 @@ def test_a_run_leaves_models_that_load_by_path(trained, shared_data):
             assert {p.name for p in (folder / network).iterdir()} == {"config.json", "model.safetensors", "README.md"}
 
 
+def test_the_model_card_tells_the_run_and_no_path(trained, shared_data):
+    card = (trained / "primary" / "README.md").read_text()
+    assert "scheme `cross`, to step 6 of 6, on 9 labeled and 18 unlabeled videos" in card
+    assert "9 videos of val.csv (2 clips x 1 crops" in card
+    assert str(trained.parent) not in card and str(shared_data) not in card
+
+
 def test_a_run_reports_what_happened(trained):
     lines = [line for line in metrics(trained) if "loss" in line]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
