@@ -11,7 +11,9 @@ demo: $(READY)
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
 
+# PyTorchVideo, to compare with: sources of pure Python, without what they ask for, which clashes with today's torch.
 test-slow: $(READY)
+	$(BIN)/pip install --quiet --no-deps pytorchvideo==0.1.5 fvcore iopath yacs tabulate termcolor portalocker
 	$(BIN)/pytest -m slow
 
 lint: $(READY)

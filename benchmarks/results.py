@@ -11,7 +11,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from cmpl_zoo.hub import PRIVATE_OPTIONS
+from cmpl_zoo.card import PRIVATE_OPTIONS
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "benchmarks" / "results"

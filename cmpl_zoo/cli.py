@@ -42,6 +42,21 @@ def predict(args: argparse.Namespace) -> int:
     return failed
 
 
+def push(args: argparse.Namespace) -> int:
+    from cmpl_zoo.hub import push
+
+    address = push(args.directory, args.repository, private=args.private, dry_run=args.dry_run)
+    print(f"{args.directory} loads; it would go to {address}" if args.dry_run else address)
+    return 0
+
+
+def convert(args: argparse.Namespace) -> int:
+    from cmpl_zoo import convert
+
+    print(convert.slow_r50(args.file, args.output))
+    return 0
+
+
 def demo(args: argparse.Namespace) -> int:
     from cmpl_zoo.demo.render import render_demo
 
@@ -74,6 +89,19 @@ def build_parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=predict)
     verb.add_argument("model", help="model directory, name, or hf-hub:ORG/NAME")
     verb.add_argument("videos", nargs="+", metavar="video", help="video file, GIF, or folder of frames")
+
+    verb = verbs.add_parser("push", help="publish a model directory on the Hugging Face Hub")
+    verb.set_defaults(run=push)
+    verb.add_argument("directory", help="such as runs/NAME/primary")
+    verb.add_argument("repository", metavar="ORG/NAME", help="made where it is not there")
+    verb.add_argument("--private", action="store_true", help="only those with the right to it see the repository")
+    verb.add_argument("--dry-run", action="store_true", help="check the directory and ask the Hub nothing")
+
+    verb = verbs.add_parser("convert", help="make a model directory of another project's weights")
+    verb.set_defaults(run=convert)
+    verb.add_argument("kind", choices=["slow_r50"], help="PyTorchVideo's slow_r50 of Kinetics-400, as r3d50")
+    verb.add_argument("file", help="the checkpoint, SLOW_8x8_R50.pyth")
+    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the model goes")
 
     verb = verbs.add_parser("demo", help="render the demo's videos")
     verb.set_defaults(run=demo)

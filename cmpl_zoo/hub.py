@@ -1,7 +1,8 @@
-"""Model directories in timm's format: config.json, model.safetensors and README.md as a model card."""
+"""Model directories in timm's format, config.json and model.safetensors, and their way to the Hugging Face Hub."""
 
 import copy
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,15 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
-# Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
-PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "classes", "output"}
+from cmpl_zoo._version import __version__
+from cmpl_zoo.card import PLACE, model_card
+from cmpl_zoo.models import create_model
+from cmpl_zoo.models.hub_errors import explained
+from cmpl_zoo.predict import label_names
+
+FILES = ("model.safetensors", "README.md", "config.json")
+# What a configuration says of the weights that belong to its name, which these are not.
+_OF_OTHER_WEIGHTS = ("tag", "label_names", "license", "description", "origin_url", "paper_name", "paper_ids", "notes")
 
 
 def save(
@@ -20,6 +28,7 @@ def save(
     directory: str | os.PathLike[str],
     label_names: Sequence[str],
     summary: dict[str, Any] | None = None,
+    origin: str | None = None,
 ) -> Path:
     """Write a model directory that `create_model(directory)` and timm's `local-dir:` load.
 
@@ -31,6 +40,7 @@ def save(
         directory: created where missing; a model in it is replaced.
         label_names: class names by class id.
         summary: how the model was trained, as train/cmpl.py reports it; told in the model card.
+        origin: the same in words, for weights that train/cmpl.py did not make.
 
     Returns:
         The directory.
@@ -43,7 +53,8 @@ def save(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # safetensors wants plain memory order, and training prefers channels last.
-    plain = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
+    plain: Any = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
+    plain.pretrained_cfg = {key: v for key, v in plain.pretrained_cfg.items() if key not in _OF_OTHER_WEIGHTS}
     with tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as written:
         save_for_hf(
             plain,
@@ -52,74 +63,50 @@ def save(
             model_args={"clip": model.clip},
             safe_serialization=True,
         )
-        Path(written, "README.md").write_text(model_card(model, label_names, summary), encoding="utf-8")
-        for name in ("model.safetensors", "README.md", "config.json"):
+        card = Path(written, "README.md")
+        card.write_text(model_card(model, label_names, summary, origin), encoding="utf-8")
+        shutil.copymode(card, Path(written, "model.safetensors"))  # safetensors writes for the owner alone
+        for name in FILES:
             os.replace(Path(written, name), directory / name)
     return directory
 
 
-def model_card(model: nn.Module, label_names: Sequence[str], summary: dict[str, Any] | None = None) -> str:
-    """The text of a model card, with the metadata that the Hugging Face Hub reads.
+def push(directory: str | os.PathLike[str], repository: str, *, private: bool = False, dry_run: bool = False) -> str:
+    """Publish a model directory on the Hugging Face Hub, in one commit, where every way in loads it.
+
+    The directory is loaded first, so that nothing is published that does not load. A repository that is not there is
+    made. Its README.md becomes the model card; one without gets a card that says its training is unrecorded.
 
     Args:
-        model: the model; its architecture and clip settings are told.
-        label_names: class names by class id.
-        summary: what train/cmpl.py reports; without it the card says that the training is unrecorded.
+        directory: as `save` and train/cmpl.py write it.
+        repository: `ORG/NAME`.
+        private: only those with the right to it see the repository.
+        dry_run: check everything here, and ask the Hub nothing.
+
+    Returns:
+        The address of the commit; of the repository where it is a dry run.
+
+    Raises:
+        FileNotFoundError, RuntimeError: the directory holds no model of this zoo, or the Hub refuses, and why; nothing
+            is published then.
     """
-    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    clip: dict[str, int] = model.clip  # type: ignore[assignment]
-    size = "x".join(map(str, cfg["input_size"][1:]))
-    parameters = sum(p.numel() for p in model.parameters())
-    lines = [
-        "---",
-        "library_name: timm",
-        "pipeline_tag: video-classification",
-        "tags: [video-classification, timm, cmpl_zoo]",
-        "---",
-        f"# {cfg['architecture']}, {len(label_names)} classes",
-        "",
-        f"{parameters:,} parameters. Input: {clip['frames']} frames, {clip['stride']} frames of the video apart, "
-        f"{size} pixels. Test views: {clip['clips']} clips x {clip['crops']} crops.",
-        "",
-        "```python",
-        "import cmpl_zoo",
-        "from cmpl_zoo.predict import predict",
-        "",
-        "model = cmpl_zoo.create_model('PATH_OF_THIS_FOLDER').eval()",
-        "print(predict(model, 'video.mp4'))",
-        "```",
-        "",
-        "## Training",
-        "",
-        *(_training(summary) if summary else ["How this model was trained is not recorded."]),
-        "",
-        "## Classes",
-        "",
-        ", ".join(label_names),
-    ]
-    return "\n".join(lines) + "\n"
+    from huggingface_hub import CommitOperationAdd, HfApi
 
-
-def _training(summary: dict[str, Any]) -> list[str]:
-    """The lines of the card that a run's summary fills."""
-    config = summary["config"]
-    lines = [
-        f"Trained by `train/cmpl.py` as the {summary['role']} network, scheme `{config['scheme']}`, to step "
-        f"{summary['step']} of {config['steps']}, on {summary['labeled_videos']} labeled and "
-        f"{summary['unlabeled_videos']} unlabeled videos, seed {config['seed']}, by cmpl_zoo {summary['version']}.",
-    ]
-    if validation := summary.get("validation"):
-        lines += [
-            "",
-            f"Top-1 {validation['video_top1']:.2f} %, top-5 {validation['video_top5']:.2f} % on the "
-            f"{validation['videos']} videos of {Path(validation['list']).name} "
-            f"({validation['clips']} clips x {validation['crops']} crops, softmax averaged).",
-        ]
-    options = {key: value for key, value in config.items() if value is not None and key not in PRIVATE_OPTIONS}
-    lines += [
-        "",
-        "| option | value |",
-        "|---|---|",
-        *(f"| {key} | `{value}` |" for key, value in options.items()),
-    ]
-    return lines
+    model = create_model(directory)
+    architecture: str = model.pretrained_cfg["architecture"]  # type: ignore[index, assignment]
+    if repository.count("/") != 1 or not all(repository.split("/")):
+        raise RuntimeError(f"{repository!r} is no name of a repository; give it as ORG/NAME")
+    card = Path(directory, "README.md")
+    text = card.read_text(encoding="utf-8") if card.is_file() else model_card(model, label_names(model))
+    contents = {name: Path(directory, name) for name in FILES if name != "README.md"}
+    operations = [CommitOperationAdd(name, file) for name, file in contents.items()]
+    operations.append(CommitOperationAdd("README.md", text.replace(PLACE, f"hf-hub:{repository}").encode()))
+    api = HfApi(library_name="cmpl_zoo", library_version=__version__)
+    if dry_run:
+        return f"{api.endpoint}/{repository}"
+    with explained(repository, "; nothing was published"):
+        api.create_repo(repository, private=private, exist_ok=True)
+        if private and not api.model_info(repository).private:
+            raise RuntimeError(f"{repository}: this repository is public already; make it private or take another name")
+        commit = api.create_commit(repository, operations, commit_message=f"{architecture} by cmpl_zoo {__version__}")
+    return str(commit.commit_url)

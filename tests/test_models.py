@@ -14,11 +14,12 @@ from timm.models import group_parameters, save_for_hf
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cmpl_zoo.models.r3d import DEFAULT_CLIP, R3D, BasicBlock, Bottleneck, checkpoint_filter_fn
+from cmpl_zoo.models.r3d import DEFAULT_CLIP, R3D, BasicBlock, Bottleneck, checkpoint_filter_fn, default_cfgs
 
 FAMILY = {"r3d18", "r3d50", "r3d50_half", "r3d50_quarter", "r3d50_eighth", "r3d101"}
 DEPTHS = {"r3d101": (3, 4, 23, 3), "r3d18": (2, 2, 2, 2)}
 SMALL = "r3d50_eighth"
+TAGGED = [f"{name}.{tag}" for name, cfg in default_cfgs.items() for tag in cfg.tags]
 
 
 @pytest.fixture(params=timm.list_models(module="r3d"))
@@ -68,7 +69,7 @@ def test_family() -> None:
 )
 def test_size_and_cost_are_the_papers(name: str, parameters: int, gmac: float) -> None:
     with torch.device("meta"):
-        model = make(name)
+        model = make(name, num_classes=400)
         with FlopCounterMode(display=False) as counter:  # convolutions and the classifier; BN and ReLU are free
             model(torch.empty(1, 3, 8, 224, 224))
     assert sum(p.numel() for p in model.parameters()) == parameters
@@ -269,17 +270,22 @@ def test_grad_checkpointing_recomputes() -> None:
     assert len(calls) == 2
 
 
-def test_default_cfg(name: str) -> None:
-    model = make(name)
+@pytest.mark.parametrize("tagged", TAGGED)
+def test_default_cfg(tagged: str) -> None:
+    model = make(tagged)
     cfg = model.pretrained_cfg
-    assert cfg["architecture"] == name and cfg["tag"] == "untrained"
-    assert (cfg["num_classes"], cfg["input_size"], cfg["crop_pct"]) == (400, (3, 224, 224), 0.875)
-    assert (cfg["mean"], cfg["std"]) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert f"{cfg['architecture']}.{cfg['tag']}" == tagged
+    assert cfg["num_classes"] == model.num_classes == len(cfg.get("label_names") or range(model.num_classes))
+    assert cfg["num_classes"] == {"in1k": 1000, "cmpl_demo": 8}.get(cfg["tag"], 101 if "ucf101_" in tagged else 400)
+    assert (tuple(cfg["input_size"]), cfg["crop_pct"]) == (
+        ((3, 48, 48), 0.9) if cfg["tag"] == "cmpl_demo" else ((3, 224, 224), 0.875)
+    )
+    assert (tuple(cfg["mean"]), tuple(cfg["std"])) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert cfg["classifier"] == model.get_classifier(name_only=True)
     assert isinstance(model.get_submodule(cfg["classifier"]), nn.Linear)
     assert cfg["first_conv"] is None  # the stem is checkpoint_filter_fn's
-    features = model.forward_features(clips(1, 3, 1, *cfg["input_size"][1:]))
-    assert features.shape[3:] == cfg["pool_size"]
+    features = model.forward_features(clips(1, 3, 1, 224, 224))
+    assert features.shape[3:] == tuple(cfg["pool_size"])
 
 
 # Checkpoints
@@ -347,7 +353,7 @@ def test_load_leaves_the_checkpoint_as_it_is() -> None:
 
 
 def test_clip_travels_with_a_model_directory(tmp_path: Path) -> None:
-    model = make(SMALL, clip={"frames": 16, "stride": 2})
+    model = make("r3d50_half", clip={"frames": 16, "stride": 2})
     assert model.clip == {"frames": 16, "stride": 2, "clips": 10, "crops": 3}
     save_for_hf(model, tmp_path, model_args={"clip": model.clip}, safe_serialization=True)
     other = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
@@ -358,10 +364,15 @@ def test_clip_travels_with_a_model_directory(tmp_path: Path) -> None:
 # Arguments and inputs
 
 
-def test_default_clip(name: str) -> None:
+@pytest.mark.parametrize("tagged", TAGGED)
+def test_default_clip(tagged: str) -> None:
     with torch.device("meta"):
-        model = make(name)
-    assert model.clip == {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
+        model = make(tagged)
+    if tagged == "r3d50_eighth.cmpl_demo":
+        assert model.clip == {"frames": 8, "stride": 2, "clips": 2, "crops": 1}  # of the recipe demo.yaml
+    else:
+        stride = 4 if tagged.startswith("r3d50_quarter") else 8  # the strides of the recipes
+        assert model.clip == {"frames": 8, "stride": stride, "clips": 10, "crops": 3}
     assert model.clip is not DEFAULT_CLIP
 
 
@@ -372,7 +383,7 @@ def test_default_clip(name: str) -> None:
         ({"clip": {"frames": 0}}, "frames is 0; give a whole number from 1"),
         ({"clip": {"stride": 1.5}}, r"stride is 1\.5"),
         ({"global_pool": "catavgmax"}, "global_pool is 'catavgmax'"),
-        ({"global_pool": ""}, "400 classes need pooling"),
+        ({"global_pool": ""}, "8 classes need pooling"),
     ],
 )
 def test_bad_arguments(kwargs: dict[str, Any], message: str) -> None:
@@ -424,7 +435,7 @@ def test_untrained_blocks_start_as_their_shortcut() -> None:
 
 
 def test_dropout_acts_in_training_only() -> None:
-    model = make(SMALL, drop_rate=0.5)
+    model = make(SMALL, drop_rate=0.5, num_classes=400)
     features = model.forward_features(clips())
     assert (model.forward_head(features, pre_logits=True) == 0).float().mean() < 0.1
     model.train()

@@ -101,8 +101,8 @@ def test_what_is_no_model_is_named(tmp_path):
         cmpl_zoo.create_model("r3d50_quater")
     with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
         cmpl_zoo.create_model(tmp_path)
-    with pytest.raises(RuntimeError, match="No pretrained weights"):
-        cmpl_zoo.create_model("r3d50", pretrained=True)
+    with pytest.raises(RuntimeError, match="r3d101 has no pretrained weights"):
+        cmpl_zoo.create_model("r3d101", pretrained=True)
 
 
 def test_load_clip_is_frames_cropped_and_normalized(saved, video):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 import cmpl_zoo
@@ -78,7 +79,8 @@ def assert_same_weights(one: Path, other: Path) -> None:
 def trained(shared_data, lists, tmp_path_factory) -> Path:
     """A finished CMPL run of six steps."""
     output = tmp_path_factory.mktemp("runs") / "cmpl"
-    run(command(lists, shared_data / "mocap13", output, "--steps", "6", "--val_every", "4"))
+    told = ["--dataset", "mocap13", "--license", "cc-by-nc-4.0"]
+    run(command(lists, shared_data / "mocap13", output, "--steps", "6", "--val_every", "4", *told))
     return output
 
 
@@ -96,7 +98,16 @@ def test_a_run_leaves_models_that_load_by_path(trained, shared_data):
 def test_the_model_card_tells_the_run_and_no_path(trained, shared_data):
     card = (trained / "primary" / "README.md").read_text()
     assert "scheme `cross`, to step 6 of 6, on 9 labeled and 18 unlabeled videos" in card
-    assert "9 videos of val.csv (2 clips x 1 crops" in card
+    scores = json.loads((trained / "summary.json").read_text())["validation"]
+    for network, mark in (("primary", " (this one)"), ("auxiliary", "")):
+        row = f"| {network}{mark} | {scores[network]['video_top1']:.2f} | {scores[network]['video_top5']:.2f} |"
+        assert f"{row} 9 of val.csv | 2 clips x 1 crops, softmax averaged |" in card
+    data = ModelCard.load(trained / "primary" / "README.md").data
+    assert (data.library_name, data.pipeline_tag) == ("timm", "video-classification")
+    assert (data.license, data.datasets, data.metrics) == ("cc-by-nc-4.0", ["mocap13"], ["accuracy"])
+    assert [result.metric_value for result in data.eval_results] == [
+        round(scores["primary"][f"video_top{k}"], 2) for k in (1, 5)
+    ]
     assert str(trained.parent) not in card and str(shared_data) not in card
 
 

@@ -238,8 +238,7 @@ def validate(networks: nn.ModuleDict, val: Videos, device: torch.device, config:
 def save_models(networks: nn.ModuleDict, folder: Path, classes: list[str], result: dict[str, Any]) -> None:
     """Each network as a model directory of its name."""
     for name, network in networks.items():
-        of_network = result | {"role": name, "validation": result["validation"].get(name)}
-        hub.save(network, folder / name, classes, of_network)
+        hub.save(network, folder / name, classes, result | {"role": name})
 
 
 def summary(

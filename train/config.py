@@ -10,7 +10,7 @@ import yaml
 from cmpl_zoo.semi import SCHEMES
 
 # Options that change neither the weights nor what they are called: a run may go on with others.
-FREE_ON_RESUME = {"resume", "workers", "log_every", "val_every", "save_every_steps", "output"}
+FREE_ON_RESUME = {"resume", "dataset", "license", "workers", "log_every", "val_every", "save_every_steps", "output"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Config:
     """The same for the unlabeled list; by default as root."""
     classes: str | None = None
     """Text file of class names, one a line, in the order of the class ids; by default the labels, sorted."""
+
+    dataset: str | None = None
+    """Name of the data, for the model card."""
+    license: str | None = None
+    """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
 
     primary: str = "r3d50"
     """Model F."""

@@ -1,19 +1,27 @@
 """Models by name, by directory, or from the Hugging Face Hub."""
 
 import difflib
-import json
+import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
-from safetensors import SafetensorError
+from timm.models import load_model_config_from_hf
+from timm.models._hub import load_model_config_from_path
 from torch import nn
 
 from cmpl_zoo.models import r3d
+from cmpl_zoo.models.config_json import check_config
+from cmpl_zoo.models.hub_errors import explained
+from cmpl_zoo.models.pretrained import WEIGHTS
 
 _MODULE = r3d.__name__.rsplit(".", 1)[-1]
+# What a config.json may hand to the network; its blocks and widths belong to the name.
+_MODEL_ARGS = inspect.signature(r3d.R3D).parameters.keys() - {"block", "layers", "width_divisor"}
+# The paper's primary network with 60 labels a class, under the name that the project promised torch.hub.
+_ALIASES = {"r3d50_cmpl_k400": "r3d50.cmpl_k400_10pct"}
 
 
 def list_models(pattern: str = "", pretrained: bool = False) -> list[str]:
@@ -24,6 +32,17 @@ def list_models(pattern: str = "", pretrained: bool = False) -> list[str]:
         pretrained: only names that have weights, with their tags.
     """
     return timm.list_models(pattern, module=_MODULE, pretrained=pretrained)
+
+
+def list_tags() -> list[str]:
+    """Names of weights, `ARCHITECTURE.TAG`, sorted; also of those that are not published yet."""
+    names = [f"{name}.{tag}" for name, cfg in r3d.default_cfgs.items() for tag in cfg.tags if tag != "untrained"]
+    return sorted(names)
+
+
+def hubconf_names() -> dict[str, str]:
+    """Every architecture and every name of weights by the name of its entry point in hubconf.py."""
+    return {name.replace(".", "_"): name for name in list_models() + list_tags()} | _ALIASES
 
 
 def create_model(
@@ -42,10 +61,11 @@ def create_model(
     """Make a model, as `timm.create_model` does.
 
     Args:
-        model_name: a name of `list_models()`; the path of a model directory (config.json and model.safetensors),
-            which loads its weights; or `hf-hub:ORG/NAME` and `local-dir:PATH`, as timm has them. A registered name
-            wins over a directory of that name.
-        pretrained: load the weights that belong to the name.
+        model_name: a name of `list_models()`, with a tag of its weights or without, also with an underscore before
+            the tag, as in hubconf.py; the path of a model directory (config.json and model.safetensors), which loads
+            its weights; or `hf-hub:ORG/NAME`, `hf-hub:ORG/NAME@REVISION` and `local-dir:PATH`, as timm has them. A
+            registered name wins over a directory of that name.
+        pretrained: load the weights that belong to the name; without a tag those that are best for a start.
         num_classes: size of the classifier; 0 for none. With weights of another size it starts afresh.
         in_chans: input channels; a pretrained stem is adapted.
         drop_rate: dropout before the classifier, 0 by default (the paper trains with 0.5).
@@ -53,7 +73,7 @@ def create_model(
         checkpoint_path: a file of weights to load afterwards.
         features_only: return the feature maps of the stages `out_indices` instead of logits.
         out_indices: which feature maps: 0 is the stem, 1 to 4 are res2 to res5.
-        **kwargs: what else `timm.create_model` and the model take, such as `clip`.
+        **kwargs: what else `timm.create_model` and the model take, such as `clip` and `cache_dir`.
 
     Returns:
         A model for input of shape (batch, channels, frames, height, width).
@@ -61,7 +81,8 @@ def create_model(
     Raises:
         ValueError: there is no such model.
         FileNotFoundError: the directory lacks config.json or model.safetensors.
-        RuntimeError: the weights do not fit the model, or there are none.
+        RuntimeError: the weights cannot be had, are damaged, or do not fit the model; a config.json is not one of
+            this zoo's; the message says which and what to do.
     """
     name = os.fspath(model_name)
     options = {
@@ -75,29 +96,42 @@ def create_model(
         **kwargs,
     }
     options = {key: value for key, value in options.items() if value is not None}
-    if name.startswith(("hf-hub:", "local-dir:")):
-        return timm.create_model(name, pretrained=pretrained, **options)
+    source, _, place = name.partition(":")
+    if source in ("hf-hub", "local-dir"):
+        return _from_config(source, place, pretrained, options)
+    name = hubconf_names().get(name, name)
     if name.partition(".")[0] in list_models():
+        if name not in (names := list_models() + list_tags()):
+            raise ValueError(f"{name!r} is no name of this zoo; {_hint(name, names)}")
         return timm.create_model(name, pretrained=pretrained, **options)
     if Path(name).is_dir():
-        return _from_directory(name, options)
-    close = difflib.get_close_matches(name, list_models(), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else "cmpl_zoo.list_models() lists them"
-    raise ValueError(f"{name!r} is neither a model of this zoo nor a model directory; {hint}")
+        return _from_config("local-dir", name, True, options)
+    raise ValueError(f"{name!r} is neither a model of this zoo nor a model directory; {_hint(name, list_models())}")
 
 
-def _from_directory(directory: str, options: dict[str, Any]) -> nn.Module:
-    """The model of a directory with its weights; clip settings that are not given stay as they were saved."""
-    for file in ("config.json", "model.safetensors"):
-        if not Path(directory, file).is_file():
-            raise FileNotFoundError(f"{directory}: no model in this folder, {file} is missing; give a model directory")
+def _from_config(source: str, place: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    """The model that a config.json describes; clip settings that are not given stay as they were saved."""
+    if source == "local-dir":
+        for file in ("config.json", WEIGHTS):
+            if not Path(place, file).is_file():
+                raise FileNotFoundError(f"{place}: no model in this folder, {file} is missing; give a model directory")
     try:
-        if "clip" in options:
-            config = json.loads(Path(directory, "config.json").read_text())
-            options["clip"] = config["model_args"]["clip"] | options["clip"]
-        return timm.create_model(f"local-dir:{directory}", pretrained=True, **options)
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise RuntimeError(
-            f"{directory}: no model of this zoo, or a damaged one ({type(error).__name__}: {error}); save or download "
-            "it again"
-        ) from error
+        with explained(place):
+            if source == "hf-hub":
+                cfg, architecture, model_args = load_model_config_from_hf(place, options.get("cache_dir"))
+            else:
+                cfg, architecture, model_args = load_model_config_from_path(place)
+        check_config(architecture, cfg, model_args, list_models(), _MODEL_ARGS)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # JSON of another form
+        what = str(error) if type(error) is ValueError else f"not of timm's form ({type(error).__name__}: {error})"
+        raise RuntimeError(f"{place}: config.json: {what}") from error
+    if "clip" in options:
+        options["clip"] = model_args.get("clip", {}) | options["clip"]
+    return timm.create_model(
+        architecture, pretrained, pretrained_cfg=cfg, pretrained_model_args=model_args, **model_args | options
+    )
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(close)}?" if close else "cmpl_zoo.list_models() lists them"

@@ -6,7 +6,9 @@ its number of frames up to the final pooling. Input is (batch, channels, frames,
 Modules carry the names of timm's ResNet, so that an image checkpoint maps onto this network name by name.
 """
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch.nn.functional as F
@@ -18,9 +20,13 @@ from timm.models import (
     checkpoint_seq,
     generate_default_cfgs,
     register_model,
+    resolve_pretrained_cfg,
 )
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
+
+from cmpl_zoo.models.hub_errors import explained
+from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id, missing, with_source
 
 __all__ = ["R3D", "BasicBlock", "Bottleneck", "checkpoint_filter_fn"]
 
@@ -136,6 +142,8 @@ class R3D(nn.Module):
         feature_info: channels, reduction in space and module of the stem and of res2 to res5.
     """
 
+    pretrained_cfg: dict[str, Any]  # set by timm
+
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck],
@@ -167,7 +175,7 @@ class R3D(nn.Module):
         self.in_chans = in_chans
         self.drop_rate = drop_rate
         self.grad_checkpointing = False
-        self.clip = _clip_settings(clip)
+        self.clip = clip_settings(clip)
 
         width = 64 // width_divisor
         self.conv1 = nn.Conv3d(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
@@ -326,7 +334,8 @@ class R3D(nn.Module):
         return self.layer1, self.layer2, self.layer3, self.layer4
 
 
-def _clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
+def clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
+    """Clip settings with `DEFAULT_CLIP` for those that are not given; ValueError for one that there is not."""
     clip = clip or {}
     if unknown := sorted(clip.keys() - DEFAULT_CLIP.keys()):
         raise ValueError(f"clip has no setting {', '.join(unknown)}; it takes {', '.join(DEFAULT_CLIP)}")
@@ -336,32 +345,42 @@ def _clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
     return DEFAULT_CLIP | clip
 
 
-def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Fit a checkpoint to `model`: a stem of other channels is adapted, anything else must match.
+def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str, Tensor]:
+    """Fit a checkpoint to `model`: image kernels are inflated, a stem of other channels is adapted, the rest matches.
+
+    An image kernel goes to the middle of the kernel in time, with zeros around it, so that a still video gives what
+    the image gave, at the first and last frame too; spreading it over time would not, because of the zero padding.
 
     The check is needed because timm loads without strictness as soon as the number of classes differs or only
     features are asked for. The classifier is left to timm, which drops one of another size.
 
     Args:
-        state_dict: a checkpoint of the same architecture; it is not changed.
+        state_dict: a checkpoint of the same architecture, or of timm's image ResNet of that depth; it is not changed.
         model: the whole model, before timm wraps it for features.
 
     Returns:
         The state dict to load. A stem's weights are summed for one channel, else repeated and scaled.
 
     Raises:
-        RuntimeError: a key other than the classifier's is missing, unknown, or of another shape.
+        RuntimeError: a key other than the classifier's is missing, unknown, or of another shape; or the classifier
+            is not of the number of classes that the checkpoint's configuration says.
     """
     state_dict = dict(state_dict)
     wanted = model.state_dict()
+    for key, weight in state_dict.items():
+        if weight.ndim == 4 and key in wanted:
+            before = wanted[key].shape[2] // 2
+            state_dict[key] = F.pad(weight.unsqueeze(2), (0, 0, 0, 0, before, before))
     stem = state_dict.get("conv1.weight")
     if stem is not None and stem.ndim == 5 and stem.shape[1] != wanted["conv1.weight"].shape[1]:
         # timm adapts 2-D stems only: frames and rows become one axis while it does.
         flat = adapt_input_conv(wanted["conv1.weight"].shape[1], stem.flatten(2, 3), base_chans=stem.shape[1])
         state_dict["conv1.weight"] = flat.unflatten(2, stem.shape[2:4])
 
-    body = {key for key in wanted if not key.startswith("fc.")}
-    given = {key for key in state_dict if not key.startswith("fc.")}
+    # timm drops a classifier of another number of classes than the checkpoint's configuration says.
+    kept = model.num_classes == model.pretrained_cfg["num_classes"]
+    body = {key for key in wanted if kept or not key.startswith("fc.")}
+    given = {key for key in state_dict if kept or not key.startswith("fc.")}
     problems = {
         "missing": [key for key in wanted if key in body - given],
         "of another shape": [
@@ -371,22 +390,42 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: nn.Module) -> dic
     }
     found = [f"{len(keys)} {what} ({', '.join(keys[:3])})" for what, keys in problems.items() if keys]
     if found:
+        cfg = model.pretrained_cfg
         raise RuntimeError(
-            f"checkpoint does not fit {type(model).__name__}, keys: {'; '.join(found)}; create the model "
-            "that it was saved from, or leave pretrained weights out"
+            f"{cfg.get('hf_hub_id') or cfg.get('file') or 'checkpoint'}: the weights do not fit {cfg['architecture']}, "
+            f"keys: {'; '.join(found)}; create the model that they were saved from, or pass pretrained=False"
         )
     return state_dict
 
 
-def _create_r3d(variant: str, pretrained: bool = False, **kwargs: Any) -> R3D:
-    return build_model_with_cfg(R3D, variant, pretrained, pretrained_filter_fn=checkpoint_filter_fn, **kwargs)
+def _create_r3d(
+    variant: str,
+    pretrained: bool = False,
+    pretrained_cfg: Any = None,
+    pretrained_cfg_overlay: dict[str, Any] | None = None,
+    clip: dict[str, int] | None = None,
+    **kwargs: Any,
+) -> R3D:
+    cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
+    if pretrained:
+        cfg = with_source(variant, cfg)
+    own = cfg.tag in UNPUBLISHED and cfg.source != "hf-hub"
+    with explained(cfg.hf_hub_id or cfg.file or variant, f"; {missing(variant, cfg.tag)}" if own else ""):
+        return build_model_with_cfg(
+            R3D,
+            variant,
+            pretrained,
+            pretrained_cfg=cfg.to_dict(),
+            pretrained_filter_fn=checkpoint_filter_fn,
+            clip=_CLIPS.get(f"{variant}.{cfg.tag}", {}) | (clip or {}),
+            **kwargs,
+        )
 
 
-def _cfg(url: str = "", **kwargs: Any) -> dict[str, Any]:
+def _cfg(**kwargs: Any) -> dict[str, Any]:
     # timm's configuration is two-dimensional: frames travel in `clip`, and `first_conv` is left unset so that
     # timm leaves the stem to checkpoint_filter_fn.
     return {
-        "url": url,
         "num_classes": 400,
         "input_size": (3, 224, 224),
         "pool_size": (7, 7),
@@ -399,16 +438,45 @@ def _cfg(url: str = "", **kwargs: Any) -> dict[str, Any]:
     }
 
 
+def _packaged(name: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """The configuration and the clip settings of weights that come with this package."""
+    folder = Path(__file__).parent / "weights" / name
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    cfg = config["pretrained_cfg"] | {"label_names": config["label_names"], "file": str(folder / WEIGHTS)}
+    return cfg, config["model_args"]["clip"]
+
+
+_DEMO_CFG, _DEMO_CLIP = _packaged("r3d50_eighth.cmpl_demo")
+
+
+def _unpublished(architecture: str) -> dict[str, dict[str, Any]]:
+    return {
+        f"{architecture}.{tag}": _cfg(num_classes=classes, hf_hub_id=hub_id(f"{architecture}.{tag}"))
+        for tag, classes in UNPUBLISHED.items()
+    }
+
+
 default_cfgs = generate_default_cfgs(
     {
+        # Of an architecture the first name with weights is what pretrained=True means without a tag. Image weights
+        # are inflated by checkpoint_filter_fn; these are torchvision's first ones, as of the paper's time (ours).
+        "r3d50.in1k": _cfg(
+            num_classes=1000,
+            hf_hub_id="timm/resnet50.tv_in1k",
+            license="bsd-3-clause",
+            origin_url="https://github.com/pytorch/vision",
+        ),
+        **_unpublished("r3d50"),
+        **_unpublished("r3d50_quarter"),
+        "r3d50_eighth.cmpl_demo": _DEMO_CFG,
         "r3d18.untrained": _cfg(),
-        "r3d50.untrained": _cfg(),
         "r3d50_half.untrained": _cfg(),
-        "r3d50_quarter.untrained": _cfg(),
-        "r3d50_eighth.untrained": _cfg(),
         "r3d101.untrained": _cfg(),
     }
 )
+# Clip settings that differ from DEFAULT_CLIP; the auxiliary network's stride is the recipes'.
+_CLIPS = {f"r3d50_quarter.{tag}": {"stride": 4} for tag in UNPUBLISHED}
+_CLIPS["r3d50_eighth.cmpl_demo"] = _DEMO_CLIP
 
 
 @register_model

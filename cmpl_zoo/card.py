@@ -1,0 +1,135 @@
+"""Model cards: what a model is, how it was trained and what was measured, with metadata that the Hub reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+from torch import nn
+
+# Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
+PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "classes", "output"}
+# Stands in a card for the place that the model is loaded from, until it is published.
+PLACE = "PATH_OF_THIS_FOLDER"
+
+
+def model_card(
+    model: nn.Module, label_names: Sequence[str], summary: dict[str, Any] | None = None, origin: str | None = None
+) -> str:
+    """The text of a model card, with the metadata that the Hugging Face Hub reads.
+
+    Args:
+        model: the model; its architecture and clip settings are told.
+        label_names: class names by class id.
+        summary: what train/cmpl.py reports; without it and `origin` the card says that the training is unrecorded.
+        origin: the training in words, for weights that train/cmpl.py did not make.
+    """
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    clip: dict[str, int] = model.clip  # type: ignore[assignment]
+    size = " x ".join(map(str, cfg["input_size"][1:]))
+    parameters = sum(p.numel() for p in model.parameters())
+    title = f"{cfg['architecture']}, {len(label_names)} classes"
+    training = _training(summary) if summary else [origin or "How this model was trained is not recorded."]
+    lines = [
+        "---",
+        _metadata(title, summary).to_yaml(),
+        "---",
+        f"# {title}",
+        "",
+        f"{parameters:,} parameters. Input: {clip['frames']} frames, {clip['stride']} frames of the video apart, "
+        f"{size} pixels. Test views: {clip['clips']} clips x {clip['crops']} crops.",
+        "",
+        "```python",
+        "import cmpl_zoo",
+        "from cmpl_zoo.predict import predict",
+        "",
+        f"model = cmpl_zoo.create_model('{PLACE}', pretrained=True).eval()",
+        "print(predict(model, 'video.mp4'))",
+        "```",
+        "",
+        "## Training",
+        "",
+        *training,
+        "",
+        "## Limits",
+        "",
+        "It knows the classes below and no others, and names one of them for any video. What it does on videos unlike "
+        "those of its training is not measured.",
+        "",
+        _licence(summary),
+        "",
+        "## Classes",
+        "",
+        ", ".join(label_names),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
+    """The card's head; results only where a run measured them."""
+    config = summary["config"] if summary else {}
+    scores = summary["validation"].get(summary["role"]) if summary else None
+    dataset = config.get("dataset")
+    results = None
+    if scores:
+        name = dataset or Path(scores["list"]).name
+        results = [
+            EvalResult(
+                task_type="video-classification",
+                dataset_type=name,
+                dataset_name=f"{name}, {scores['videos']} videos",
+                metric_type="accuracy",
+                metric_name=f"top-{k} in %, {scores['clips']} clips x {scores['crops']} crops",
+                metric_value=round(scores[f"video_top{k}"], 2),
+            )
+            for k in (1, 5)
+        ]
+    return ModelCardData(
+        library_name="timm",
+        pipeline_tag="video-classification",
+        license=config.get("license"),
+        datasets=[dataset] if dataset else None,
+        metrics=["accuracy"] if results else None,
+        tags=["video-classification", "timm", "cmpl_zoo"],
+        model_name=title,
+        eval_results=results,
+    )
+
+
+def _licence(summary: dict[str, Any] | None) -> str:
+    if licence := (summary["config"] if summary else {}).get("license"):
+        return f"Licence of these weights: {licence}, as far as the licence of the training videos allows it."
+    return "No licence is stated; that of the training videos decides what these weights may be used for."
+
+
+def _training(summary: dict[str, Any]) -> list[str]:
+    """The lines of the card that a run's summary fills."""
+    config, role = summary["config"], summary["role"]
+    pair = f"`{config['primary']}`" + (f" and `{config['auxiliary']}`" if config["auxiliary"] else " alone")
+    lines = [
+        f"The {role} network of {pair}, trained by `train/cmpl.py`, scheme `{config['scheme']}`, to step "
+        f"{summary['step']} of {config['steps']}, on {summary['labeled_videos']} labeled and "
+        f"{summary['unlabeled_videos']} unlabeled videos{_of_dataset(config)}, seed {config['seed']}.",
+        "",
+        f"cmpl_zoo {summary['version']}, commit {summary['commit'] or 'unknown'}, {summary['hardware']}.",
+    ]
+    if summary["validation"]:
+        lines += ["", "| network | top-1, % | top-5, % | videos | views |", "|---|---|---|---|---|"]
+    for name, scores in summary["validation"].items():
+        lines.append(
+            f"| {name}{' (this one)' if name == role else ''} | {scores['video_top1']:.2f} | "
+            f"{scores['video_top5']:.2f} | {scores['videos']} of {Path(scores['list']).name} | "
+            f"{scores['clips']} clips x {scores['crops']} crops, softmax averaged |"
+        )
+    options = {key: value for key, value in config.items() if value is not None and key not in PRIVATE_OPTIONS}
+    lines += [
+        "",
+        "| option | value |",
+        "|---|---|",
+        *(f"| {key} | `{value}` |" for key, value in options.items()),
+    ]
+    return lines
+
+
+def _of_dataset(config: dict[str, Any]) -> str:
+    return f" of {config['dataset']}" if config.get("dataset") else ""

@@ -1,0 +1,88 @@
+"""What the Hub's client and a damaged file of weights raise, in one sentence with the next step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+
+
+@contextmanager
+def explained(source: str, advice: str = "") -> Iterator[None]:
+    """Turn what the Hub's client or a damaged file raise into one sentence.
+
+    Args:
+        source: the repository or folder in question, for the message.
+        advice: what else to do about it.
+
+    Raises:
+        RuntimeError: the sentence, from the error that it explains.
+    """
+    try:
+        yield
+    except (HTTPError, OSError, EntryNotFoundError, HFValidationError, SafetensorError) as error:
+        raise RuntimeError(f"{source}: {reason(error)}{advice}") from error
+
+
+def reason(error: Exception) -> str:
+    """An error of the Hub's client or of a file of weights in words, with the next step."""
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    if isinstance(error, GatedRepoError):
+        return "this repository is gated; accept its conditions on its page and log in with `hf auth login`"
+    if isinstance(error, RepositoryNotFoundError):
+        return "there is no such repository, or it is private; check the name, or log in with `hf auth login`"
+    if isinstance(error, RevisionNotFoundError):
+        return "the repository has no such revision; check what follows the @"
+    if isinstance(error, LocalEntryNotFoundError):
+        if cause := _of_server(error):
+            return f"the Hub answered with an error ({cause}) and the file is not in the cache; try again later"
+        return (
+            "the file is not in the cache and the Hub could not be reached; check the network, HF_ENDPOINT and "
+            "HF_HUB_OFFLINE"
+        )
+    if isinstance(error, EntryNotFoundError):
+        return (
+            f"the repository lacks {_file(error)}; take one with config.json and model.safetensors, since a pickle "
+            "can run a stranger's code"
+        )
+    if isinstance(error, HFValidationError):
+        return "this is no name of a repository; give it as ORG/NAME"
+    if status == 401:
+        return "the Hub refuses the access token; log in again with `hf auth login` or unset HF_TOKEN"
+    if status == 403:
+        return "the access token does not allow this; take one with the right to it at hf.co/settings/tokens"
+    if status is not None:
+        return f"the Hub answered with status {status}; try again later"
+    if isinstance(error, SafetensorError):
+        return f"the weights are damaged or no safetensors file ({_sentence(error)}); download or save them again"
+    if isinstance(error, HTTPError):
+        return f"the Hub could not be reached ({_sentence(error)}); check the network and HF_ENDPOINT"
+    return _sentence(error)
+
+
+def _of_server(error: BaseException) -> str | None:
+    """The server's own error behind a file that is not in the cache."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, HfHubHTTPError):
+        return f"status {cause.response.status_code}"
+    return None
+
+
+def _file(error: EntryNotFoundError) -> str:
+    """The file that a repository lacks."""
+    response = getattr(error, "response", None)
+    return Path(response.url.path).name if response is not None else "a file"
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

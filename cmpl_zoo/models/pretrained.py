@@ -1,0 +1,58 @@
+"""Where pretrained weights come from, and what is refused."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from timm.models import PretrainedCfg
+
+WEIGHTS = "model.safetensors"
+
+# What the paper trained, with the number of classes; nobody has published them yet. The first is the best one.
+UNPUBLISHED = {
+    "cmpl_k400_10pct": 400,
+    "cmpl_k400_1pct": 400,
+    "cmpl_ucf101_k400": 101,
+    "cmpl_ucf101_10pct": 101,
+    "cmpl_ucf101_1pct": 101,
+}
+
+
+def hub_id(name: str) -> str | None:
+    """The place on the Hugging Face Hub of weights that are not published yet: none, so that no stranger can put
+    weights under their name, unless CMPL_ZOO_ORG names the organisation that holds them."""
+    organisation = os.environ.get("CMPL_ZOO_ORG")
+    return f"{organisation}/{name}" if organisation else None
+
+
+def with_source(name: str, cfg: PretrainedCfg) -> PretrainedCfg:
+    """The configuration to load weights with: safetensors only, since unpickling a file can run a stranger's code.
+
+    Args:
+        name: of the architecture.
+        cfg: as timm resolved it.
+
+    Raises:
+        RuntimeError: there are no weights of that name, or the directory has none.
+    """
+    if cfg.source == "local-dir":
+        if not Path(str(cfg.file), WEIGHTS).is_file():
+            raise RuntimeError(f"{cfg.file}: no {WEIGHTS} in this folder; only safetensors weights are loaded")
+    elif not (cfg.has_weights or cfg.state_dict):
+        raise RuntimeError(missing(name, cfg.tag))
+    # A config.json from the Hub may name a pickle or a loader of its own: neither is followed.
+    return replace(cfg, hf_hub_filename=WEIGHTS if cfg.hf_hub_id else None, custom_load=False)
+
+
+def missing(name: str, tag: str | None) -> str:
+    """Why an architecture has no weights of a tag, and what to do."""
+    if tag not in UNPUBLISHED:
+        return (
+            f"{name} has no pretrained weights; take a name of cmpl_zoo.list_models(pretrained=True), or pass "
+            "pretrained=False"
+        )
+    return (
+        f"the weights {name}.{tag} are not published yet; train them with `python train/cmpl.py --config "
+        f"train/recipes/{tag.removeprefix('cmpl_')}.yaml` and your lists (model_cards/{name}.{tag}.md), or pass "
+        "pretrained=False"
+    )

@@ -1,0 +1,139 @@
+"""The same names everywhere: registry, hubconf.py, model cards and recipes."""
+
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+import cmpl_zoo
+from cmpl_zoo.models.factory import hubconf_names, list_tags
+
+REPO = Path(__file__).resolve().parents[1]
+CMPL_TAGS = ["cmpl_k400_1pct", "cmpl_k400_10pct", "cmpl_ucf101_1pct", "cmpl_ucf101_10pct", "cmpl_ucf101_k400"]
+TAGS = {f"{name}.{tag}" for name in ("r3d50", "r3d50_quarter") for tag in CMPL_TAGS}
+TAGS |= {"r3d50.in1k", "r3d50_eighth.cmpl_demo"}
+
+
+def card(name: str) -> str:
+    return (REPO / "model_cards" / f"{name}.md").read_text()
+
+
+def test_cards_and_registry_hold_the_same_names() -> None:
+    assert set(list_tags()) == TAGS
+    assert {file.stem for file in (REPO / "model_cards").glob("*.md")} == TAGS
+
+
+def test_what_can_be_had_is_listed() -> None:
+    assert cmpl_zoo.list_models(pretrained=True) == ["r3d50.in1k", "r3d50_eighth.cmpl_demo"]
+
+
+@pytest.mark.parametrize("name", sorted(TAGS))
+def test_cards_are_of_one_form(name: str) -> None:
+    text = card(name)
+    assert text.startswith(f"# {name}\n")
+    rows = re.findall(r"^\| (\w+) \|", text, re.M)
+    assert rows == ["Status", "Network", "Data", "Training", "Clips", "Paper", "Ours"]
+    assert "## Limits" in text
+    status = re.search(r"^\| Status \| ([^|]*) \|$", text, re.M)
+    published = name in cmpl_zoo.list_models(pretrained=True)
+    assert status and status[1].startswith("not yet") is not published
+    for recipe in re.findall(r"train/recipes/\w+\.yaml", text):
+        assert (REPO / recipe).is_file()
+
+
+@pytest.mark.parametrize("name", sorted(TAGS - {"r3d50.in1k", "r3d50_eighth.cmpl_demo"}))
+def test_what_is_not_published_says_how_to_train_it(name: str) -> None:
+    with pytest.raises(RuntimeError, match="not published yet") as refusal:
+        cmpl_zoo.create_model(name, pretrained=True)
+    message = str(refusal.value)
+    recipe = re.search(r"python train/cmpl\.py --config (train/recipes/\w+\.yaml)", message)
+    assert recipe and recipe[0] in card(name)
+    assert f"model_cards/{name}.md" in message and "pretrained=False" in message
+    assert f"ORG/{name}" in card(name)
+
+
+@pytest.mark.parametrize("name", sorted(TAGS - {"r3d50.in1k", "r3d50_eighth.cmpl_demo"}))
+def test_clip_settings_are_the_recipes(name: str) -> None:
+    recipe = yaml.safe_load((REPO / f"train/recipes/{name.partition('.cmpl_')[2]}.yaml").read_text())
+    role = "primary" if recipe["primary"] == name.partition(".")[0] else "auxiliary"
+    model = cmpl_zoo.create_model(name, pretrained=False)
+    assert model.clip == {
+        "frames": recipe["frames"],
+        "stride": recipe[f"{role}_stride"],
+        "clips": recipe["test_clips"],
+        "crops": recipe["test_crops"],
+    }
+    assert model.pretrained_cfg["input_size"][1:] == (recipe["size"],) * 2
+    assert model.pretrained_cfg["crop_pct"] == recipe["crop_pct"]
+
+
+def test_the_card_in_the_package_is_valid() -> None:
+    folder = Path(cmpl_zoo.__file__).parent / "models" / "weights" / "r3d50_eighth.cmpl_demo"
+    data = ModelCard.load(folder / "README.md").data.to_dict()
+    assert (data["library_name"], data["pipeline_tag"]) == ("timm", "video-classification")
+    assert json.loads((folder / "config.json").read_text())["architecture"] == "r3d50_eighth"
+
+
+# torch.hub
+
+
+def hub(code: str, home: Path) -> Any:
+    """What the code prints as JSON, offline in a fresh process outside of this repository."""
+    env = os.environ | {"TORCH_HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import json, torch\n{code}"], env=env, cwd=home, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_torch_hub_from_a_clone(tmp_path: Path) -> None:
+    """`load` takes a folder; `list` and `help` have no such mode and find the clone in torch.hub's own cache."""
+    clone = tmp_path / "hub" / "ORG_cmpl_main"
+    shutil.copytree(REPO / "cmpl_zoo", clone / "cmpl_zoo")
+    shutil.copy(REPO / "hubconf.py", clone)
+    names, text, classes, where = hub(
+        f"""
+source = dict(trust_repo=True, skip_validation=True)
+names = torch.hub.list("ORG/cmpl:main", **source)
+text = torch.hub.help("ORG/cmpl:main", "r3d50_cmpl_k400", **source)
+model = torch.hub.load({str(clone)!r}, "r3d50_eighth_cmpl_demo", source="local")
+import cmpl_zoo
+print(json.dumps([names, text, model.num_classes, cmpl_zoo.__file__]))
+""",
+        tmp_path,
+    )
+    assert set(names) == set(hubconf_names())
+    assert {name.replace(".", "_") for name in TAGS | set(cmpl_zoo.list_models())} | {"r3d50_cmpl_k400"} == set(names)
+    assert "r3d50.cmpl_k400_10pct" in text and "pretrained" in text
+    assert classes == 8
+    assert Path(where).is_relative_to(clone)
+
+
+def test_entry_points_are_keyword_only_and_documented() -> None:
+    sys.path.insert(0, str(REPO))
+    import hubconf
+
+    for entry, name in hubconf_names().items():
+        entry_point = getattr(hubconf, entry)
+        parameters = inspect.signature(entry_point).parameters.values()
+        assert {p.kind for p in parameters} == {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
+        assert entry_point.__name__ == entry and name in entry_point.__doc__
+    assert hubconf.r3d50_cmpl_k400(pretrained=False).pretrained_cfg["tag"] == "cmpl_k400_10pct"
+    assert hubconf.r3d50_quarter(num_classes=3).num_classes == 3
+
+
+def test_create_model_knows_the_names_of_torch_hub() -> None:
+    model = cmpl_zoo.create_model("r3d50_cmpl_k400")
+    assert (model.pretrained_cfg["tag"], model.num_classes) == ("cmpl_k400_10pct", 400)
+    with pytest.raises(ValueError, match=r"did you mean r3d50\.cmpl_k400_1"):
+        cmpl_zoo.create_model("r3d50.cmpl_k400")

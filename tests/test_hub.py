@@ -1,0 +1,574 @@
+"""Weights in and out: huggingface_hub itself, in a process of its own, against a stand-in server on loopback."""
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from hub_server import TOKEN, Hub, serve
+from safetensors.torch import load, load_file, save, save_file
+from torch import Tensor, nn
+
+import cmpl_zoo
+from cmpl_zoo import hub
+from cmpl_zoo.models.r3d import checkpoint_filter_fn
+
+NAMES = ["jump", "run", "walk"]
+CLIP = {"frames": 4, "stride": 3, "clips": 2, "crops": 1}
+REPO = Path(__file__).resolve().parents[1]
+
+
+class Client:
+    """A Python process with its own environment and cache, which runs what it is told."""
+
+    LOOP = """
+        import hashlib, json, sys
+        import cmpl_zoo, timm, torch
+
+        def digest(model):
+            weights = sorted(model.state_dict().items())
+            return hashlib.sha256(b"".join(weight.numpy().tobytes() for _, weight in weights)).hexdigest()
+
+        replies = sys.stdout
+        sys.stdout = sys.stderr
+        for line in sys.stdin:
+            scope = {"cmpl_zoo": cmpl_zoo, "timm": timm, "torch": torch, "digest": digest}
+            try:
+                exec(json.loads(line), scope)
+                reply = {"value": scope.get("value")}
+            except Exception as error:
+                reply = {"error": f"{type(error).__name__}: {error}"}
+            print(json.dumps(reply), file=replies, flush=True)
+    """
+
+    def __init__(self, home: Path, url: str, **env: str) -> None:
+        settings = {"HF_HOME": str(home), "HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_ETAG_TIMEOUT": "2"}
+        settings |= {"TORCH_HOME": str(home), "OMP_NUM_THREADS": "1", "CMPL_ZOO_ORG": "zoo", "HF_TOKEN": ""} | env
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(self.LOOP)],
+            env=os.environ | settings,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def ask(self, code: str) -> dict[str, Any]:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(textwrap.dedent(code)) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def run(self, code: str) -> Any:
+        """The `value` that the code sets."""
+        reply = self.ask(code)
+        assert "error" not in reply, reply
+        return reply["value"]
+
+    def fail(self, code: str) -> str:
+        """The sentence that the code's RuntimeError says."""
+        kind, _, sentence = self.ask(code).get("error", "none").partition(": ")
+        assert kind == "RuntimeError", (kind, sentence)
+        assert "\n" not in sentence
+        return sentence
+
+    def close(self) -> None:
+        self.process.stdin.close()  # type: ignore[union-attr]
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hub]:
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def client(server: Hub, home: Path) -> Iterator[Client]:
+    running = Client(home, server.url)
+    yield running
+    running.close()
+
+
+@pytest.fixture(autouse=True)
+def heal(server: Hub) -> Iterator[None]:
+    """No test leaves the server failing."""
+    yield
+    server.failures.clear()
+    server.cuts.clear()
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    torch.manual_seed(3)
+    return cmpl_zoo.create_model("r3d50_eighth", num_classes=3, clip=CLIP).eval()
+
+
+@pytest.fixture(scope="module")
+def files(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A published model's files by name."""
+    folder = hub.save(model, tmp_path_factory.mktemp("saved") / "small", NAMES)
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def with_config(files: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
+    """The files with other values in config.json, `part__key` in a part of it."""
+    config = json.loads(files["config.json"])
+    for name, value in changes.items():
+        part, _, key = name.rpartition("__")
+        (config[part] if part else config)[key] = value
+    return files | {"config.json": json.dumps(config).encode()}
+
+
+def digest(weights: dict[str, Tensor]) -> str:
+    """Equal for equal weights, bit for bit; the same as in the client."""
+    return hashlib.sha256(b"".join(weight.numpy().tobytes() for _, weight in sorted(weights.items()))).hexdigest()
+
+
+# Loading
+
+
+def test_every_way_in_gives_what_was_published(
+    client: Client, server: Hub, files: dict[str, bytes], home: Path, tmp_path: Path
+) -> None:
+    server.publish("ways/in", files)
+    (tmp_path / "model").mkdir()
+    for name, content in files.items():
+        (tmp_path / "model" / name).write_bytes(content)
+    ways = [
+        "cmpl_zoo.create_model('hf-hub:ways/in', pretrained=True)",
+        "timm.create_model('hf-hub:ways/in', pretrained=True)",
+        f"cmpl_zoo.create_model({str(tmp_path / 'model')!r})",
+        f"cmpl_zoo.create_model('local-dir:{tmp_path / 'model'}', pretrained=True)",
+        f"timm.create_model('local-dir:{tmp_path / 'model'}', pretrained=True)",
+    ]
+    found = client.run(f"""
+        models = [{", ".join(ways)}]
+        names = [model.pretrained_cfg.get("label_names") for model in models]
+        value = [[digest(m), m.num_classes, names, m.clip] for m, names in zip(models, names)]
+    """)
+    want = digest(load(files["model.safetensors"]))
+    assert [way[0] for way in found] == [want] * len(ways)
+    assert [way[1:] for way in found] == [[3, NAMES, CLIP]] * len(ways)
+
+
+def test_a_published_tag_loads_by_name_and_by_torch_hub(client: Client, server: Hub, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    big = cmpl_zoo.create_model("r3d50_quarter", num_classes=400)
+    server.publish("zoo/r3d50_quarter.cmpl_k400_10pct", {"model.safetensors": save(big.state_dict())})
+    found = client.run(f"""
+        models = [
+            cmpl_zoo.create_model("r3d50_quarter.cmpl_k400_10pct", pretrained=True),
+            cmpl_zoo.create_model("r3d50_quarter", pretrained=True),
+            timm.create_model("r3d50_quarter", pretrained=True),
+            torch.hub.load({str(REPO)!r}, "r3d50_quarter_cmpl_k400_10pct", source="local"),
+        ]
+        value = [digest(model) for model in models]
+        assert "r3d50_quarter.cmpl_k400_10pct" in cmpl_zoo.list_models(pretrained=True)
+    """)
+    assert found == [digest(big.state_dict())] * 4
+
+
+def test_the_second_load_comes_from_the_cache(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    server.publish("cached/model", files)
+    code = "value = digest(cmpl_zoo.create_model('hf-hub:cached/model', pretrained=True))"
+    first = client.run(code)
+    server.requests.clear()
+    assert client.run(code) == first
+    assert {method for method, _ in server.requests} <= {"HEAD"}
+
+
+def test_a_revision(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    old = server.publish("with/revisions", files)
+    other = {name: weight + 1 for name, weight in load(files["model.safetensors"]).items()}
+    server.publish("with/revisions", {"model.safetensors": save(other)})
+    code = "value = digest(cmpl_zoo.create_model('hf-hub:with/revisions%s', pretrained=True))"
+    assert client.run(code % f"@{old}") == digest(load(files["model.safetensors"]))
+    assert client.run(code % "") == digest(other)
+    assert "no such revision" in client.fail(code % "@nowhere")
+
+
+def test_other_classes_channels_and_features(
+    client: Client, server: Hub, files: dict[str, bytes], model: nn.Module
+) -> None:
+    server.publish("adapt/model", files)
+    found = client.run("""
+        name = "hf-hub:adapt/model"
+        value = [
+            cmpl_zoo.create_model(name, True, num_classes=7).fc.weight.shape,
+            cmpl_zoo.create_model(name, True, num_classes=7).layer4[2].conv3.weight.sum().item(),
+            cmpl_zoo.create_model(name, True, in_chans=1).conv1.weight.sum().item(),
+            [y.shape[1] for y in cmpl_zoo.create_model(name, True, features_only=True, out_indices=(1, 4))(
+                torch.zeros(1, 3, 2, 32, 32))],
+            cmpl_zoo.create_model(name, True, clip={"clips": 5}).clip,
+        ]
+    """)
+    assert found[0] == [7, 256]
+    assert found[1] == model.layer4[2].conv3.weight.sum().item()
+    assert found[2] == pytest.approx(model.conv1.weight.sum().item(), abs=1e-3)
+    assert found[3] == [32, 256]
+    assert found[4] == CLIP | {"clips": 5}
+
+
+def test_cache_dir(client: Client, server: Hub, files: dict[str, bytes], tmp_path: Path) -> None:
+    server.publish("cache/dir", files)
+    client.run(f"cmpl_zoo.create_model('hf-hub:cache/dir', True, cache_dir={str(tmp_path)!r}); value = 1")
+    assert (tmp_path / "models--cache--dir").is_dir()
+
+
+def test_offline_and_unreachable(server: Hub, files: dict[str, bytes], tmp_path: Path) -> None:
+    server.publish("off/line", files)
+    code = "value = digest(cmpl_zoo.create_model('hf-hub:%s', pretrained=True))"
+    online = Client(tmp_path, server.url)
+    first = online.run(code % "off/line")
+    online.close()
+    asked = len(server.requests)
+    offline = Client(tmp_path, server.url, HF_HUB_OFFLINE="1")
+    assert offline.run(code % "off/line") == first
+    assert "not in the cache and the Hub could not be reached" in offline.fail(code % "never/seen")
+    assert "never/seen" in offline.fail(code % "never/seen")
+    offline.close()
+    assert len(server.requests) == asked
+    nobody = Client(tmp_path, "http://127.0.0.1:9")
+    assert nobody.run(code % "off/line") == first  # the cache serves, as with timm
+    assert "could not be reached" in nobody.fail(code % "never/seen")
+    nobody.close()
+
+
+# What the Hub may answer
+
+
+def test_missing_private_and_gated(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    server.publish("some/private", files, private=True)
+    server.publish("some/gated", files, gated=True)
+    load = "cmpl_zoo.create_model('hf-hub:some/%s', pretrained=True)"
+    assert "no such repository, or it is private" in client.fail(load % "thing")
+    assert "no such repository, or it is private" in client.fail(load % "private")
+    assert "gated; accept its conditions" in client.fail(load % "gated")
+
+
+def test_a_bad_token(server: Hub, files: dict[str, bytes], tmp_path: Path) -> None:
+    server.publish("for/all", files)
+    client = Client(tmp_path, server.url, HF_TOKEN="hf_wrong")
+    assert "refuses the access token" in client.fail("cmpl_zoo.create_model('hf-hub:for/all', pretrained=True)")
+    client.close()
+
+
+def test_a_tag_that_is_not_there_says_how_to_train_it(client: Client) -> None:
+    for make in ("cmpl_zoo.create_model", "timm.create_model"):
+        sentence = client.fail(f"{make}('r3d50.cmpl_k400_1pct', pretrained=True)")
+        assert sentence.startswith("zoo/r3d50.cmpl_k400_1pct: there is no such repository")
+        assert "python train/cmpl.py --config train/recipes/k400_1pct.yaml" in sentence
+        assert "pretrained=False" in sentence
+
+
+def test_500_then_200(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    server.publish("shaky/model", files)
+    server.fail("shaky/model/resolve", 500, times=1)
+    client.run("cmpl_zoo.create_model('hf-hub:shaky/model', pretrained=True); value = 1")
+
+
+def test_a_broken_server(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    server.publish("broken/model", files)
+    server.fail("broken/model/resolve", 501)
+    assert "status 501" in client.fail("cmpl_zoo.create_model('hf-hub:broken/model', pretrained=True)")
+
+
+def test_a_download_cut_half_way_is_taken_up_again(
+    client: Client, server: Hub, files: dict[str, bytes], home: Path
+) -> None:
+    server.publish("cut/once", files)
+    server.cut("cut/once/resolve/main/model.safetensors", 100_000, times=2)
+    code = "value = digest(cmpl_zoo.create_model('hf-hub:cut/once', pretrained=True))"
+    assert client.run(code) == digest(load(files["model.safetensors"]))
+
+    server.publish("cut/always", files)
+    server.cut("cut/always/resolve/main/model.safetensors", 100_000)
+    client.fail(code.replace("once", "always"))
+    assert not list(home.rglob("models--cut--always/snapshots/*/model.safetensors"))
+    server.cuts.clear()
+    assert client.run(code.replace("once", "always")) == digest(load(files["model.safetensors"]))
+
+
+# What a repository may hold
+
+
+def refused(client: Client, server: Hub, name: str, files: dict[str, bytes]) -> str:
+    server.publish(f"bad/{name}", files)
+    return client.fail(f"cmpl_zoo.create_model('hf-hub:bad/{name}', pretrained=True)")
+
+
+class Danger:
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("/tmp/cmpl_zoo_was_executed",)
+
+
+def test_a_pickle_is_refused(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    bad = {"config.json": files["config.json"], "pytorch_model.bin": pickle.dumps(Danger())}
+    assert "lacks model.safetensors" in refused(client, server, "pickle", bad)
+    named = with_config(bad, pretrained_cfg__hf_hub_filename="pytorch_model.bin", pretrained_cfg__custom_load="hf")
+    assert "lacks model.safetensors" in refused(client, server, "named_pickle", named)
+    server.publish("bad/timm", named)
+    reply = client.ask("timm.create_model('hf-hub:bad/timm', pretrained=True)")
+    assert "lacks model.safetensors" in reply["error"]
+    assert not Path("/tmp/cmpl_zoo_was_executed").exists()
+    assert not [path for _, path in server.requests if path.endswith(".bin")]
+
+
+def test_no_config(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    bad = {"model.safetensors": files["model.safetensors"]}
+    assert "lacks config.json" in refused(client, server, "no_config", bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("page", b"<html>not found</html>"), ("empty", b""), ("header", b"\xff" * 4096)]
+)
+def test_no_safetensors_inside(client: Client, server: Hub, files: dict[str, bytes], name: str, content: bytes) -> None:
+    assert "damaged or no safetensors" in refused(client, server, name, files | {"model.safetensors": content})
+
+
+def test_a_file_cut_before_it_was_published(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    bad = files | {"model.safetensors": files["model.safetensors"][:-1000]}
+    assert "damaged or no safetensors" in refused(client, server, "short", bad)
+
+
+def test_weights_that_do_not_fit(client: Client, server: Hub, files: dict[str, bytes], model: nn.Module) -> None:
+    weights = model.state_dict()
+    part = {key: weight for key, weight in weights.items() if not key.startswith("layer4.")}
+    headless = {key: weight for key, weight in weights.items() if not key.startswith("fc.")}
+    more = weights | {"layer5.weight": torch.zeros(3)}
+    for name, bad, message in (
+        ("part", part, "missing (layer4.0.conv1.weight"),
+        ("headless", headless, "missing (fc.weight, fc.bias)"),
+        ("more", more, "unknown (layer5.weight)"),
+    ):
+        assert message in refused(client, server, name, files | {"model.safetensors": save(bad)})
+    wide = with_config(files, architecture="r3d50_quarter")
+    assert "of another shape (conv1.weight" in refused(client, server, "wide", wide)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "resnet50"}, "architecture is 'resnet50', no model of this zoo"),
+        ({"architecture": "../../etc/passwd"}, "no model of this zoo"),
+        ({"architecture": ["r3d50"]}, "architecture is ['r3d50'], no model of this zoo"),
+        ({"model_args__evil": 1}, "model_args has unknown fields (evil)"),
+        ({"model_args__block": "os.system"}, "model_args has unknown fields (block)"),
+        ({"model_args": 5}, "not of timm's form"),
+        ({"pretrained_cfg__loader": "x"}, "pretrained_cfg has unknown fields (loader)"),
+        ({"num_classes": 10**12}, "num_classes is 1000000000000"),
+        ({"model_args__num_classes": 10**12}, "num_classes is 1000000000000"),
+        ({"pretrained_cfg__input_size": [3, 10**9, 10**9]}, "height is 1000000000"),
+        ({"pretrained_cfg__input_size": [8, 3, 224, 224]}, "it must be 3 numbers"),
+        ({"model_args__clip": {"frames": 10**9}}, "clip is 1000000000"),
+        ({"model_args__clip": [8, 8]}, "clip is [8, 8]"),
+        ({"model_args__clip": {"speed": 2}}, "clip has no setting speed"),
+        ({"pretrained_cfg__std": [0, 0, 0]}, "std is [0, 0, 0]"),
+        ({"pretrained_cfg__mean": "red"}, "mean is 'red'"),
+        ({"pretrained_cfg__crop_pct": 0}, "crop_pct is 0"),
+        ({"label_names": ["\x1b[2Jrun", "walk", "jump"]}, "label_names must be"),
+        ({"label_names": {"a": 1}}, "label_names must be"),
+    ],
+)
+def test_hostile_config(
+    client: Client, server: Hub, files: dict[str, bytes], changes: dict[str, Any], message: str
+) -> None:
+    bad = with_config(files, **changes)
+    assert message in refused(client, server, f"config{abs(hash(message + str(changes))):x}", bad)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"not json", b'{"architecture": 1}', b"\xff\xfe"])
+def test_config_that_is_none(client: Client, server: Hub, files: dict[str, bytes], content: bytes) -> None:
+    bad = files | {"config.json": content}
+    assert "config.json: " in refused(client, server, f"none{content.hex()}", bad)
+
+
+def test_a_file_named_elsewhere_is_not_followed(
+    client: Client, server: Hub, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    stranger = tmp_path / "other.safetensors"
+    save_file({key: weight + 1 for key, weight in load(files["model.safetensors"]).items()}, stranger)
+    bad = with_config(files, pretrained_cfg__file=str(stranger), pretrained_cfg__url="http://127.0.0.1:9/x.pth")
+    server.publish("else/where", bad)
+    found = client.run("value = digest(cmpl_zoo.create_model('hf-hub:else/where', pretrained=True))")
+    assert found == digest(load(files["model.safetensors"]))
+
+
+def test_odd_names(client: Client) -> None:
+    for name in ("hf-hub:a/b/c", "hf-hub:../../etc", "hf-hub:", "hf-hub:one"):
+        client.fail(f"cmpl_zoo.create_model({name!r}, pretrained=True)")
+
+
+# Image weights
+
+
+def test_in1k_gives_for_a_still_video_what_the_image_gives(client: Client, server: Hub) -> None:
+    torch.manual_seed(5)
+    image = timm.create_model("resnet50", zero_init_last=False).eval()
+    for module in image.modules():  # statistics that matter
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    server.publish("timm/resnet50.tv_in1k", {"model.safetensors": save(image.state_dict())})
+    picture = torch.randn(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+    found = client.run("""
+        from cmpl_zoo import create_model
+        picture = torch.randn(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+        still = picture.double().unsqueeze(2).expand(-1, -1, 5, -1, -1)
+        models = [create_model("r3d50", True), timm.create_model("r3d50.in1k", pretrained=True)]
+        gray = create_model("r3d50", True, in_chans=1, num_classes=0).double().eval()
+        with torch.no_grad():
+            value = [model.double().eval()(still).tolist() for model in models]
+            features = models[0].forward_features(still)
+            spread = (features - features[:, :, :1]).abs().max().item()
+            value += [features[:, :, 0].tolist(), spread, gray(still[:, :1]).shape]
+    """)
+    with torch.no_grad():
+        logits, features = image.double()(picture.double()), image.forward_features(picture.double())
+    for theirs, ours in zip((logits, logits, features), found[:3], strict=True):
+        torch.testing.assert_close(torch.tensor(ours, dtype=torch.float64), theirs, rtol=1e-9, atol=1e-9)
+    assert found[3] < 1e-9  # the first and the last frame too
+    assert found[4] == [2, 2048]
+
+
+def test_inflated_kernels_are_the_image_kernels_in_the_middle() -> None:
+    image = timm.create_model("resnet50").state_dict()
+    with torch.device("meta"):
+        video = timm.create_model("r3d50")
+    inflated = checkpoint_filter_fn(image, video)
+    assert torch.equal(inflated["conv1.weight"][:, :, 2], image["conv1.weight"])
+    assert inflated["conv1.weight"].shape[2] == 5 and not inflated["conv1.weight"][:, :, [0, 1, 3, 4]].any()
+    assert torch.equal(inflated["layer1.0.conv1.weight"][:, :, 1], image["layer1.0.conv1.weight"])
+
+
+# The one in the package
+
+
+def test_the_packaged_weights_need_no_network(tmp_path: Path) -> None:
+    client = Client(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")
+    found = client.run("""
+        ours, theirs = (f("r3d50_eighth", pretrained=True).eval() for f in (cmpl_zoo.create_model, timm.create_model))
+        x = torch.randn(2, 3, 8, 48, 48)
+        value = [torch.equal(ours(x), theirs(x)), ours.pretrained_cfg["label_names"], ours.clip]
+    """)
+    client.close()
+    assert found[0] and len(found[1]) == 8 and found[2] == {"frames": 8, "stride": 2, "clips": 2, "crops": 1}
+    folder = Path(cmpl_zoo.__file__).parent / "models" / "weights" / "r3d50_eighth.cmpl_demo"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
+    assert {weight.dtype for weight in load_file(folder / "model.safetensors").values()} <= {torch.float16, torch.int64}
+
+
+# Publishing
+
+
+@pytest.fixture(scope="module")
+def publisher(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    running = Client(tmp_path_factory.mktemp("publisher"), server.url, HF_TOKEN=TOKEN)
+    yield running
+    running.close()
+
+
+def test_what_is_pushed_loads_back_bit_for_bit(
+    publisher: Client, client: Client, server: Hub, model: nn.Module, tmp_path: Path
+) -> None:
+    folder = hub.save(model, tmp_path / "primary", NAMES)
+    address = publisher.run(f"""
+        from cmpl_zoo import hub
+        value = hub.push({str(folder)!r}, "someone/pushed")
+    """)
+    repository = server.repositories["someone/pushed"]
+    assert len(repository.commits) == 1 and next(iter(repository.commits)) in address
+    files = next(iter(repository.commits.values()))
+    assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert set(files) == {"model.safetensors", "config.json", "README.md"}
+    assert b"create_model('hf-hub:someone/pushed', pretrained=True)" in files["README.md"]
+    for library in ("cmpl_zoo", "timm"):
+        found = client.run(
+            f"model = {library}.create_model('hf-hub:someone/pushed', pretrained=True); value = digest(model)"
+        )
+        assert found == digest(model.state_dict())
+
+
+def test_command_pushes(server: Hub, model: nn.Module, tmp_path: Path) -> None:
+    folder = hub.save(model, tmp_path / "primary", NAMES)
+    env = os.environ | {"HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+
+    def push(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [Path(sys.executable).with_name("cmpl-zoo"), "push", folder, "someone/by-command", *options]
+        return subprocess.run(command, env=env, capture_output=True, text=True)
+
+    asked = len(server.requests)
+    dry = push("--dry-run")
+    assert dry.returncode == 0 and "someone/by-command" in dry.stdout, dry.stderr
+    assert len(server.requests) == asked
+    done = push("--private")
+    assert done.returncode == 0, done.stderr
+    assert server.repositories["someone/by-command"].private
+
+
+@pytest.mark.parametrize(
+    ("repository", "part", "status", "message"),
+    [
+        ("foreign/model", "", 0, "the access token does not allow this"),
+        ("someone/failing", "/commit/", 501, "nothing was published"),
+        ("someone/failing2", "preupload", 501, "nothing was published"),
+        ("nonsense", "", 0, "give it as ORG/NAME"),
+    ],
+)
+def test_a_failed_push_publishes_nothing(
+    publisher: Client,
+    server: Hub,
+    model: nn.Module,
+    tmp_path: Path,
+    repository: str,
+    part: str,
+    status: int,
+    message: str,
+) -> None:
+    folder = hub.save(model, tmp_path / "primary", NAMES)
+    if part:
+        server.fail(part, status)
+    code = f"from cmpl_zoo import hub; hub.push({str(folder)!r}, {repository!r})"
+    assert message in publisher.fail(code)
+    assert repository not in server.repositories or not server.repositories[repository].commits
+
+
+def test_push_refuses(
+    publisher: Client, client: Client, server: Hub, model: nn.Module, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = hub.save(model, tmp_path / "primary", NAMES)
+    push = "from cmpl_zoo import hub; hub.push({!r}, {!r}, private={})"
+    assert "log in" in client.fail(push.format(str(folder), "someone/without-token", False))
+    server.publish("someone/public", files)
+    assert "public already" in publisher.fail(push.format(str(folder), "someone/public", True))
+    assert len(server.repositories["someone/public"].commits) == 1
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    asked = len(server.requests)
+    assert "damaged" in publisher.fail(push.format(str(folder), "someone/damaged", False))
+    reply = publisher.ask(push.format(str(tmp_path), "someone/nothing", False))
+    assert "no model in this folder" in reply["error"]
+    assert len(server.requests) == asked
+
+
+def test_a_directory_without_a_card_gets_one(publisher: Client, server: Hub, model: nn.Module, tmp_path: Path) -> None:
+    folder = hub.save(model, tmp_path / "primary", NAMES)
+    (folder / "README.md").unlink()
+    publisher.run(f"from cmpl_zoo import hub; value = hub.push({str(folder)!r}, 'someone/no-card')")
+    card = next(iter(server.repositories["someone/no-card"].commits.values()))["README.md"].decode()
+    assert "How this model was trained is not recorded." in card
+    assert not (folder / "README.md").exists()
