@@ -55,7 +55,7 @@ def table(experiment: str) -> str:
         rows.setdefault(result["row"], []).append(result)
     first = results[0]
     lines = [
-        f"{first['videos']} test videos, {first['clips']} clips x {first['crops']} crops, {first['classes']} classes, "
+        f"{first['videos']} test videos, views {first['clips']} x {first['crops']} (clips x crops), {first['classes']} classes, "
         f"on {first['hardware']}; the primary network's last step.",
         "",
         "| | labeled | unlabeled | steps | seeds | top-1, % | training, s |",

@@ -2,8 +2,8 @@
 
 Every action is a closed cycle of poses run at a rate, from a start phase that is uniform over the cycle. At any frame
 of any video the pose is therefore a uniform draw from the cycle, however fast it runs: the slow and the fast action
-on one cycle share every single-frame statistic and differ in motion alone. Actor, camera and background
-are drawn without looking at the action, and each actor performs every action once. All choices are ours.
+on one cycle share every single-frame statistic and differ in motion alone. Actor and camera are drawn without
+looking at the action; each actor performs every action, in one and the same room. All choices are ours.
 """
 
 import csv
@@ -18,6 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+# As in a family's own videos, few people are filmed often. With an actor a video a network can tell the few labeled
+# videos of a class by their clothes and rooms, and learns that instead of the motion.
+ACTORS = 16
 OVERSAMPLE = 3  # drawn this much larger and averaged down: smooth edges, motion of a third of a pixel
 MARGIN = 0.35  # of the frame side: how far the background reaches beyond it, for pans and shake
 
@@ -91,7 +94,7 @@ ACTIONS: dict[str, Action] = {
 
 @dataclass(frozen=True)
 class Actor:
-    """Body (lengths in body heights) and clothes."""
+    """Body (lengths in body heights), clothes and room."""
 
     leg: float
     torso: float
@@ -107,6 +110,7 @@ class Actor:
     sleeves: bool  # to the wrist, else to the elbow
     shorts: bool
     hat: bool
+    room: int  # seed of the background
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Actor":
@@ -127,12 +131,13 @@ class Actor:
             sleeves=bool(rng.random() < 0.5),
             shorts=bool(rng.random() < 0.35),
             hat=bool(rng.random() < 0.3),
+            room=int(rng.integers(2**31)),
         )
 
 
 @dataclass(frozen=True)
 class Shot:
-    """All else that is drawn for a video: how the cycle is run, the camera (in frame sides) and the background."""
+    """All else that is drawn for a video: how the cycle is run, and the camera (in frame sides)."""
 
     start: float  # phase of the first frame
     tempo: float  # factor on the action's rate
@@ -144,8 +149,8 @@ class Shot:
     drift: Point  # a second
     shake: float
     pan: float  # of the background alone, a second
-    background: int  # seed
     noise: float  # of the sensor, in grey levels
+    grain: int  # seed of the shake and the noise
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Shot":
@@ -160,8 +165,8 @@ class Shot:
             drift=(rng.uniform(-0.03, 0.03), rng.uniform(-0.015, 0.015)),
             shake=rng.uniform(0, 0.006),
             pan=rng.choice([0.0, rng.uniform(-0.05, 0.05)]),
-            background=int(rng.integers(2**31)),
             noise=rng.uniform(0, 4),
+            grain=int(rng.integers(2**31)),
         )
 
 
@@ -174,8 +179,8 @@ def poses(action: str, shot: Shot, frames: int, fps: float) -> list[Pose]:
 def render_frames(action: str, actor: Actor, shot: Shot, size: int, frames: int, fps: float) -> Iterator[np.ndarray]:
     """Yield the frames of a video, each (size, size, 3) uint8 RGB."""
     big = size * OVERSAMPLE
-    rng = np.random.default_rng(shot.background)
-    background = draw_background(rng, big)
+    rng = np.random.default_rng(shot.grain)
+    background = draw_background(np.random.default_rng(actor.room), big)
     origin = (background.width - big) / 2
     shake = np.cumsum(rng.normal(0, shot.shake, (frames, 2)), axis=0)
     shake -= shake.mean(axis=0)
@@ -307,12 +312,12 @@ def render_demo(
 ) -> Path:
     """Render the demo's videos as `directory/ACTION/ACTION_0001.mp4`, ..., and list them in `directory/videos.csv`.
 
-    The list has the columns `path,label,actor`; every actor performs every action once. It is written last, so a
-    folder that has it is complete, and a second call with the same settings changes nothing.
+    The list has the columns `path,label,actor`; the actors take turns at every action. It is written last, so a folder
+    that has it is complete, and a second call with the same settings changes nothing.
 
     Args:
         directory: created where missing.
-        videos_per_class: videos of each action, which is also the number of actors.
+        videos_per_class: videos of each action.
         size: height and width, in pixels, even.
         frames: frames of each video.
         fps: frames a second.
@@ -333,6 +338,7 @@ def render_demo(
         "frames": frames,
         "fps": fps,
         "seed": seed,
+        "actors": ACTORS,
         "actions": rates,
     }
     if size % 2 or min(videos_per_class, size, frames, fps) < 1:
@@ -344,9 +350,9 @@ def render_demo(
     directory.mkdir(parents=True, exist_ok=True)
     settings_file.write_text(json.dumps(settings))
     rows = [
-        {"path": f"{action}/{action}_{actor:04}.mp4", "label": action, "actor": str(actor)}
+        {"path": f"{action}/{action}_{number:04}.mp4", "label": action, "actor": str((number - 1) % ACTORS + 1)}
         for action in ACTIONS
-        for actor in range(1, videos_per_class + 1)
+        for number in range(1, videos_per_class + 1)
     ]
     for row in rows:  # one process: a worker's imports take about as long as its share of the videos
         _render_row(row, directory, size, frames, fps, seed)
@@ -360,8 +366,8 @@ def render_demo(
 
 
 def _render_row(row: dict[str, str], directory: Path, size: int, frames: int, fps: int, seed: int) -> None:
-    action, number = row["label"], int(row["actor"])
-    actor = Actor.draw(np.random.default_rng([seed, number]))
+    action, number = row["label"], int(row["path"].removesuffix(".mp4")[-4:])
+    actor = Actor.draw(np.random.default_rng([seed, int(row["actor"])]))
     shot = Shot.draw(np.random.default_rng([seed, number, 1 + list(ACTIONS).index(action)]))
     write_video(directory / row["path"], render_frames(action, actor, shot, size, frames, fps), size, fps)
 
