@@ -49,14 +49,15 @@ def add(experiment: str, row: str, run: Path) -> Path:
 
 def table(experiment: str) -> str:
     """A row for each kind of run: mean and standard deviation over seeds, with the protocol above."""
-    results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{experiment}-*.json"))]
+    results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
+    results = [result for result in results if result["experiment"] == experiment]
     rows: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         rows.setdefault(result["row"], []).append(result)
     first = results[0]
     lines = [
-        f"{first['videos']} test videos, views {first['clips']} x {first['crops']} (clips x crops), {first['classes']} classes, "
-        f"on {first['hardware']}; the primary network's last step.",
+        f"{first['videos']} test videos, views {first['clips']} x {first['crops']} (clips x crops), "
+        f"{first['classes']} classes, on {first['hardware']}; the primary network's last step.",
         "",
         "| | labeled | unlabeled | steps | seeds | top-1, % | training, s |",
         "|---|---|---|---|---|---|---|",

@@ -1,7 +1,7 @@
 """A stand-in for the Hugging Face Hub on loopback: what huggingface_hub asks of it over HTTP, and no more.
 
 Files live in commits of repositories in memory. A test makes it fail on purpose: `fail` answers with a status, `cut`
-ends a download half-way.
+ends a download half-way, `lie` announces another size than it sends.
 """
 
 import base64
@@ -45,6 +45,7 @@ class Hub:
         self.requests: list[tuple[str, str]] = []
         self.failures: list[list] = []  # [part of a path, status, times left]
         self.cuts: list[list] = []  # [part of a path, bytes, times left]
+        self.lies: list[list] = []  # [part of a path, bytes, times left]
         self.url = ""
 
     def publish(self, name: str, files: dict[str, bytes], **kwargs: bool) -> str:
@@ -55,6 +56,9 @@ class Hub:
 
     def cut(self, part: str, after: int, times: int = 1000) -> None:
         self.cuts.append([part, after, times])
+
+    def lie(self, part: str, size: int, times: int = 1000) -> None:
+        self.lies.append([part, size, times])
 
     def take(self, faults: list[list], path: str) -> int | None:
         for fault in faults:
@@ -195,11 +199,12 @@ class Handler(BaseHTTPRequestHandler):
         for key, value in (headers or {}).items():
             if value:
                 self.send_header(key, value)
-        self.send_header("Content-Length", str(len(content)))
+        path = unquote(urlsplit(self.path).path)
+        lie = self.state.take(self.state.lies, path) if self.command == "HEAD" else None
+        self.send_header("Content-Length", str(lie or len(content)))
         self.end_headers()
         if self.command == "HEAD":
             return
-        path = unquote(urlsplit(self.path).path)
         cut = self.state.take(self.state.cuts, path)
         self.wfile.write(content if cut is None else content[:cut])
         if cut is not None:

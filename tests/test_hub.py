@@ -110,6 +110,7 @@ def heal(server: Hub) -> Iterator[None]:
     yield
     server.failures.clear()
     server.cuts.clear()
+    server.lies.clear()
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +303,16 @@ def test_a_download_cut_half_way_is_taken_up_again(
     assert not list(home.rglob("models--cut--always/snapshots/*/model.safetensors"))
     server.cuts.clear()
     assert client.run(code.replace("once", "always")) == digest(load(files["model.safetensors"]))
+
+
+def test_a_file_of_another_size_than_announced(
+    client: Client, server: Hub, files: dict[str, bytes], home: Path
+) -> None:
+    server.publish("wrong/size", files)
+    server.lie("wrong/size/resolve/main/model.safetensors", 5_000_000)
+    sentence = client.fail("cmpl_zoo.create_model('hf-hub:wrong/size', pretrained=True)")
+    assert sentence.startswith("wrong/size: ") and "size" in sentence.partition(": ")[2]
+    assert not list(home.rglob("models--wrong--size/snapshots/*/model.safetensors"))
 
 
 # What a repository may hold
