@@ -21,7 +21,8 @@ def model_card(
     Args:
         model: the model; its architecture and clip settings are told.
         label_names: class names by class id.
-        summary: what train/cmpl.py reports; without it and `origin` the card says that the training is unrecorded.
+        summary: what train/cmpl.py reports, with the network's `role` where it is not the primary one; without it and
+            `origin` the card says that the training is unrecorded.
         origin: the training in words, for weights that train/cmpl.py did not make.
     """
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
@@ -68,7 +69,7 @@ def model_card(
 def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
     """The card's head; results only where a run measured them."""
     config = summary["config"] if summary else {}
-    scores = summary["validation"].get(summary["role"]) if summary else None
+    scores = summary["validation"].get(summary.get("role", "primary")) if summary else None
     dataset = config.get("dataset")
     results = None
     if scores:
@@ -104,7 +105,7 @@ def _licence(summary: dict[str, Any] | None) -> str:
 
 def _training(summary: dict[str, Any]) -> list[str]:
     """The lines of the card that a run's summary fills."""
-    config, role = summary["config"], summary["role"]
+    config, role = summary["config"], summary.get("role", "primary")
     pair = f"`{config['primary']}`" + (f" and `{config['auxiliary']}`" if config["auxiliary"] else " alone")
     lines = [
         f"The {role} network of {pair}, trained by `train/cmpl.py`, scheme `{config['scheme']}`, to step "
@@ -126,9 +127,14 @@ def _training(summary: dict[str, Any]) -> list[str]:
         "",
         "| option | value |",
         "|---|---|",
-        *(f"| {key} | `{value}` |" for key, value in options.items()),
+        *(f"| {key} | `{_public(value)}` |" for key, value in options.items()),
     ]
     return lines
+
+
+def _public(value: Any) -> Any:
+    """A value without the folders of a path, such as that of `init`."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _of_dataset(config: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Weights of other projects as model directories of this zoo."""
 
 import os
-import pickle
 import re
 from pathlib import Path
 
@@ -38,7 +37,8 @@ def slow_r50(file: str | os.PathLike[str], directory: str | os.PathLike[str]) ->
     are our choice of a test.
 
     Args:
-        file: `SLOW_8x8_R50.pyth`, which PyTorchVideo's model zoo offers; read without running code in it.
+        file: `SLOW_8x8_R50.pyth`, which PyTorchVideo's model zoo offers; read without running code in it. Weights of
+            the same network for other clips cannot be told from it.
         directory: of the model to write.
 
     Returns:
@@ -87,15 +87,19 @@ def kinetics400_classes() -> list[str]:
 def _read(file: Path) -> dict[str, Tensor]:
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever a file that is no checkpoint makes of the unpickler
         raise ValueError(
             f"{file}: no checkpoint that can be read without running code from it; give the file that PyTorchVideo "
             "publishes"
         ) from error
-    state_dict = checkpoint.get("model_state", checkpoint) if isinstance(checkpoint, dict) else None
-    if not state_dict or not all(isinstance(weight, Tensor) for weight in state_dict.values()):
-        raise ValueError(f"{file}: holds no weights by name; give SLOW_8x8_R50.pyth")
-    return state_dict
+    weights = checkpoint.get("model_state", checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict) or not weights:
+        raise ValueError(f"{file}: holds no weights; give SLOW_8x8_R50.pyth")
+    if not all(isinstance(key, str) and isinstance(weight, Tensor) for key, weight in weights.items()):
+        raise ValueError(f"{file}: holds other things than weights by name; give SLOW_8x8_R50.pyth")
+    return weights
 
 
 def _rename(key: str) -> str:

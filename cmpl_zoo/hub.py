@@ -15,12 +15,14 @@ from torch import nn
 from cmpl_zoo._version import __version__
 from cmpl_zoo.card import PLACE, model_card
 from cmpl_zoo.models import create_model
+from cmpl_zoo.models.config_json import check_label_names
 from cmpl_zoo.models.hub_errors import explained
 from cmpl_zoo.predict import label_names
 
 FILES = ("model.safetensors", "README.md", "config.json")
 # What a configuration says of the weights that belong to its name, which these are not.
-_OF_OTHER_WEIGHTS = ("tag", "label_names", "license", "description", "origin_url", "paper_name", "paper_ids", "notes")
+_OF_OTHER_WEIGHTS = {"tag", "label_names", "label_descriptions", "license", "description", "origin_url", "notes"}
+_OF_OTHER_WEIGHTS |= {"paper_name", "paper_ids"}
 
 
 def save(
@@ -46,10 +48,10 @@ def save(
         The directory.
 
     Raises:
-        ValueError: the number of names is not the number of classes.
+        ValueError: the number of names is not the number of classes, or one has control characters.
     """
-    if len(label_names) != model.num_classes:
-        raise ValueError(f"{len(label_names)} label names for a model of {model.num_classes} classes; give one each")
+    check_label_names(label_names, model.num_classes)  # type: ignore[arg-type]
+    text = model_card(model, label_names, summary, origin)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # safetensors wants plain memory order, and training prefers channels last.
@@ -64,7 +66,7 @@ def save(
             safe_serialization=True,
         )
         card = Path(written, "README.md")
-        card.write_text(model_card(model, label_names, summary, origin), encoding="utf-8")
+        card.write_text(text, encoding="utf-8")
         shutil.copymode(card, Path(written, "model.safetensors"))  # safetensors writes for the owner alone
         for name in FILES:
             os.replace(Path(written, name), directory / name)
@@ -91,22 +93,32 @@ def push(directory: str | os.PathLike[str], repository: str, *, private: bool = 
             is published then.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.utils import validate_repo_id
 
-    model = create_model(directory)
-    architecture: str = model.pretrained_cfg["architecture"]  # type: ignore[index, assignment]
-    if repository.count("/") != 1 or not all(repository.split("/")):
-        raise RuntimeError(f"{repository!r} is no name of a repository; give it as ORG/NAME")
+    model = create_model(f"local-dir:{os.fspath(directory)}", pretrained=True)
+    with explained(repository):
+        validate_repo_id(repository)
+    if "/" not in repository:
+        raise RuntimeError(f"{repository}: this is no name of a repository; give it as ORG/NAME")
     card = Path(directory, "README.md")
     text = card.read_text(encoding="utf-8") if card.is_file() else model_card(model, label_names(model))
-    contents = {name: Path(directory, name) for name in FILES if name != "README.md"}
-    operations = [CommitOperationAdd(name, file) for name, file in contents.items()]
+    operations = [CommitOperationAdd(name, Path(directory, name)) for name in FILES if name != "README.md"]
     operations.append(CommitOperationAdd("README.md", text.replace(PLACE, f"hf-hub:{repository}").encode()))
     api = HfApi(library_name="cmpl_zoo", library_version=__version__)
     if dry_run:
         return f"{api.endpoint}/{repository}"
+    message = f"{model.pretrained_cfg['architecture']} by cmpl_zoo {__version__}"  # type: ignore[index]
     with explained(repository, "; nothing was published"):
+        made = not api.repo_exists(repository)
         api.create_repo(repository, private=private, exist_ok=True)
-        if private and not api.model_info(repository).private:
-            raise RuntimeError(f"{repository}: this repository is public already; make it private or take another name")
-        commit = api.create_commit(repository, operations, commit_message=f"{architecture} by cmpl_zoo {__version__}")
-    return str(commit.commit_url)
+        try:
+            if private and not made and not api.model_info(repository).private:
+                raise RuntimeError(f"{repository}: this repository is public already; take another name")
+            return str(api.create_commit(repository, operations, commit_message=message).commit_url)
+        except Exception as error:
+            if made:  # by this very call, and empty
+                api.delete_repo(repository, missing_ok=True)
+            if isinstance(error, ValueError):  # metadata that the Hub refuses
+                reason = " ".join(str(error).split())
+                raise RuntimeError(f"{repository}: {reason} (README.md); nothing was published") from error
+            raise

@@ -43,6 +43,8 @@ class Hub:
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.requests: list[tuple[str, str]] = []
+        self.ranges: list[str] = []  # asked for, of files
+        self.metadata_errors: list[str] = []  # found in every model card
         self.failures: list[list] = []  # [part of a path, status, times left]
         self.cuts: list[list] = []  # [part of a path, bytes, times left]
         self.lies: list[list] = []  # [part of a path, bytes, times left]
@@ -102,6 +104,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.answer()
 
+    def do_DELETE(self) -> None:
+        self.answer()
+
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = unquote(urlsplit(self.path).path)
@@ -114,7 +119,12 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/api/repos/create":
             return self.create(json.loads(body), token)
         if path == "/api/validate-yaml":
-            return self.send(200, {"warnings": [], "errors": []})
+            errors = [{"message": message} for message in self.state.metadata_errors]
+            return self.send(400 if errors else 200, {"warnings": [], "errors": errors})
+        if path == "/api/repos/delete":
+            asked = json.loads(body)
+            self.state.repositories.pop(f"{asked.get('organization') or 'someone'}/{asked['name']}", None)
+            return self.send(200, {})
         if path == "/api/whoami-v2":
             return self.send(200, {"type": "user", "name": "someone", "orgs": []})
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/([^/]+)", path):
@@ -184,6 +194,7 @@ class Handler(BaseHTTPRequestHandler):
         headers["ETag"] = f'"{hashlib.sha1(content).hexdigest()}"'
         status = 200
         if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
+            self.state.ranges.append(f"{name}/{path} {asked[0]}")
             start, end = int(asked[1]), int(asked[2] or len(content) - 1)
             headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
             content, status = content[start : end + 1], 206

@@ -80,6 +80,9 @@ def test_the_card_in_the_package_is_valid() -> None:
     folder = Path(cmpl_zoo.__file__).parent / "models" / "weights" / "r3d50_eighth.cmpl_demo"
     data = ModelCard.load(folder / "README.md").data.to_dict()
     assert (data["library_name"], data["pipeline_tag"]) == ("timm", "video-classification")
+    assert data["metrics"] == ["accuracy"]
+    measured = data["model-index"][0]["results"][0]["metrics"][0]["value"]
+    assert f"{measured:.1f} % top-1" in card("r3d50_eighth.cmpl_demo")
     assert json.loads((folder / "config.json").read_text())["architecture"] == "r3d50_eighth"
 
 
@@ -137,3 +140,5 @@ def test_create_model_knows_the_names_of_torch_hub() -> None:
     assert (model.pretrained_cfg["tag"], model.num_classes) == ("cmpl_k400_10pct", 400)
     with pytest.raises(ValueError, match=r"did you mean r3d50\.cmpl_k400_1"):
         cmpl_zoo.create_model("r3d50.cmpl_k400")
+    with pytest.raises(ValueError, match="give hf-hub:someone/model"):
+        cmpl_zoo.create_model("someone/model")

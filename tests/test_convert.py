@@ -72,13 +72,17 @@ def test_bad_files(tmp_path: Path) -> None:
         "page": b"<html>",
         "empty": b"",
         "list": pickle.dumps([1]),
+        "text": b"hello",
+        "opcodes": b"\x80\x02.",
     }
     for name, content in bad.items():
         (tmp_path / name).write_bytes(content)
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module")  # a pickled object, not weights
     torch.save({"model_state": {"blocks.0.conv.weight": torch.zeros(64, 3, 1, 7, 7)}}, tmp_path / "part")
     torch.save({"model_state": {}}, tmp_path / "nothing")
-    for name in (*bad, "module", "part", "nothing"):
+    torch.save({"model_state": 5}, tmp_path / "number")
+    torch.save({"model_state": {0: torch.zeros(1)}}, tmp_path / "numbered")
+    for name in (*bad, "module", "part", "nothing", "number", "numbered"):
         with pytest.raises(ValueError, match=re.escape(str(tmp_path / name))):
             convert.slow_r50(tmp_path / name, tmp_path / "out")
     with pytest.raises(FileNotFoundError):

@@ -169,19 +169,24 @@ def test_every_way_in_gives_what_was_published(
 
 def test_a_published_tag_loads_by_name_and_by_torch_hub(client: Client, server: Hub, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    big = cmpl_zoo.create_model("r3d50_quarter", num_classes=400)
-    server.publish("zoo/r3d50_quarter.cmpl_k400_10pct", {"model.safetensors": save(big.state_dict())})
+    names = [f"class {i}" for i in range(101)]
+    big = cmpl_zoo.create_model("r3d50_quarter", num_classes=101, clip={"frames": 16, "stride": 2})
+    folder = hub.save(big, tmp_path / "model", names)
+    server.publish("zoo/r3d50_quarter.cmpl_ucf101_1pct", {file.name: file.read_bytes() for file in folder.iterdir()})
     found = client.run(f"""
+        name = "r3d50_quarter.cmpl_ucf101_1pct"
         models = [
-            cmpl_zoo.create_model("r3d50_quarter.cmpl_k400_10pct", pretrained=True),
-            cmpl_zoo.create_model("r3d50_quarter", pretrained=True),
-            timm.create_model("r3d50_quarter", pretrained=True),
-            torch.hub.load({str(REPO)!r}, "r3d50_quarter_cmpl_k400_10pct", source="local"),
+            cmpl_zoo.create_model(name, pretrained=True),
+            timm.create_model(name, pretrained=True),
+            torch.hub.load({str(REPO)!r}, name.replace(".", "_"), source="local"),
         ]
-        value = [digest(model) for model in models]
-        assert "r3d50_quarter.cmpl_k400_10pct" in cmpl_zoo.list_models(pretrained=True)
+        value = [[digest(model), model.pretrained_cfg["label_names"], model.clip] for model in models]
+        value.append(cmpl_zoo.create_model(name, True, num_classes=7, clip={{"crops": 1}}).clip)
+        assert name in cmpl_zoo.list_models(pretrained=True)
     """)
-    assert found == [digest(big.state_dict())] * 4
+    clip = {"frames": 16, "stride": 2, "clips": 10, "crops": 3}
+    assert found[:3] == [[digest(big.state_dict()), names, clip]] * 3
+    assert found[3] == clip | {"crops": 1}
 
 
 def test_the_second_load_comes_from_the_cache(client: Client, server: Hub, files: dict[str, bytes]) -> None:
@@ -293,13 +298,16 @@ def test_a_download_cut_half_way_is_taken_up_again(
     client: Client, server: Hub, files: dict[str, bytes], home: Path
 ) -> None:
     server.publish("cut/once", files)
-    server.cut("cut/once/resolve/main/model.safetensors", 100_000, times=2)
+    server.cut("cut/once/resolve/main/model.safetensors", 1_000_000, times=2)
     code = "value = digest(cmpl_zoo.create_model('hf-hub:cut/once', pretrained=True))"
-    assert client.run(code) == digest(load(files["model.safetensors"]))
+    small = "import huggingface_hub; huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 65536\n"  # 10 MiB: all of the file
+    assert client.run(small + code) == digest(load(files["model.safetensors"]))
+    starts = [int(asked.partition("bytes=")[2].partition("-")[0]) for asked in server.ranges if "cut/once" in asked]
+    assert len(starts) == 2 and 0 < starts[0] < starts[1]
 
     server.publish("cut/always", files)
-    server.cut("cut/always/resolve/main/model.safetensors", 100_000)
-    client.fail(code.replace("once", "always"))
+    server.cut("cut/always/resolve/main/model.safetensors", 100)
+    assert "connection to the Hub failed" in client.fail(code.replace("once", "always"))
     assert not list(home.rglob("models--cut--always/snapshots/*/model.safetensors"))
     server.cuts.clear()
     assert client.run(code.replace("once", "always")) == digest(load(files["model.safetensors"]))
@@ -383,16 +391,22 @@ def test_weights_that_do_not_fit(client: Client, server: Hub, files: dict[str, b
         ({"model_args": 5}, "not of timm's form"),
         ({"pretrained_cfg__loader": "x"}, "pretrained_cfg has unknown fields (loader)"),
         ({"num_classes": 10**12}, "num_classes is 1000000000000"),
-        ({"model_args__num_classes": 10**12}, "num_classes is 1000000000000"),
+        ({"model_args__num_classes": 10**12}, "1000000000000 in model_args"),
         ({"pretrained_cfg__input_size": [3, 10**9, 10**9]}, "height is 1000000000"),
         ({"pretrained_cfg__input_size": [8, 3, 224, 224]}, "it must be 3 numbers"),
-        ({"model_args__clip": {"frames": 10**9}}, "clip is 1000000000"),
+        ({"model_args__clip": {"frames": 10**9}}, "frames of test views; 10,000 are the most"),
+        ({"model_args__clip": {"frames": 1000, "clips": 1000}}, "10,000 are the most"),
+        ({"model_args__num_classes": 5}, "num_classes is 3, and 5 in model_args"),
+        ({"model_args__global_pool": "evil"}, "global_pool is 'evil'"),
+        ({"model_args__drop_rate": "much"}, "drop_rate is ['much']"),
+        ({"pretrained_cfg__mean": [10**400, 0, 0]}, "config.json"),
+        ({"label_names": ["one", "two"]}, "2 label names for a model of 3 classes"),
         ({"model_args__clip": [8, 8]}, "clip is [8, 8]"),
         ({"model_args__clip": {"speed": 2}}, "clip has no setting speed"),
         ({"pretrained_cfg__std": [0, 0, 0]}, "std is [0, 0, 0]"),
         ({"pretrained_cfg__mean": "red"}, "mean is 'red'"),
         ({"pretrained_cfg__crop_pct": 0}, "crop_pct is 0"),
-        ({"label_names": ["\x1b[2Jrun", "walk", "jump"]}, "label_names must be"),
+        ({"label_names": ["\x1b[2Jrun", "walk", "jump"]}, "has control characters"),
         ({"label_names": {"a": 1}}, "label_names must be"),
     ],
 )
@@ -403,10 +417,41 @@ def test_hostile_config(
     assert message in refused(client, server, f"config{abs(hash(message + str(changes))):x}", bad)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"not json", b'{"architecture": 1}', b"\xff\xfe"])
+def test_a_config_cannot_leave_layers_random(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    """timm leaves out what a configuration calls the classifier as soon as the number of classes differs."""
+    odd = {
+        "classifier": ["fc", "conv1", "layer4.0.conv1"],
+        "fixed_input_size": True,
+        "first_conv": 5,
+        "label_offset": 1,
+    }
+    server.publish("odd/fields", with_config(files, **{f"pretrained_cfg__{key}": value for key, value in odd.items()}))
+    weights = load(files["model.safetensors"])
+    found = client.run("""
+        models = [
+            cmpl_zoo.create_model("hf-hub:odd/fields", True, num_classes=7),
+            timm.create_model("hf-hub:odd/fields", pretrained=True, num_classes=7),
+            cmpl_zoo.create_model("hf-hub:odd/fields", True),
+        ]
+        value = [[m.conv1.weight.tolist(), m.layer4[0].conv1.weight.tolist()] for m in models]
+    """)
+    want = [weights["conv1.weight"].tolist(), weights["layer4.0.conv1.weight"].tolist()]
+    assert found == [want] * 3
+
+
+def test_a_hostile_config_through_plain_timm(client: Client, server: Hub, files: dict[str, bytes]) -> None:
+    server.publish("hostile/timm", with_config(files, num_classes=10**12, model_args__num_classes=10**12))
+    assert "hostile/timm: config.json: num_classes is 1000000000000" in client.fail(
+        "timm.create_model('hf-hub:hostile/timm', pretrained=True)"
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"not json", b'{"architecture": 1}', b"\xff\xfe", b"[" * 100_000]
+)
 def test_config_that_is_none(client: Client, server: Hub, files: dict[str, bytes], content: bytes) -> None:
     bad = files | {"config.json": content}
-    assert "config.json: " in refused(client, server, f"none{content.hex()}", bad)
+    assert "config.json" in refused(client, server, f"none{len(content)}{content[:12].hex()}", bad)
 
 
 def test_a_file_named_elsewhere_is_not_followed(
@@ -421,7 +466,7 @@ def test_a_file_named_elsewhere_is_not_followed(
 
 
 def test_odd_names(client: Client) -> None:
-    for name in ("hf-hub:a/b/c", "hf-hub:../../etc", "hf-hub:", "hf-hub:one"):
+    for name in ("hf-hub:a/b/c", "hf-hub:../../etc", "hf-hub:", "hf-hub:one", "hf-hub:a/b@c@d"):
         client.fail(f"cmpl_zoo.create_model({name!r}, pretrained=True)")
 
 
@@ -539,6 +584,7 @@ def test_command_pushes(server: Hub, model: nn.Module, tmp_path: Path) -> None:
         ("someone/failing", "/commit/", 501, "nothing was published"),
         ("someone/failing2", "preupload", 501, "nothing was published"),
         ("nonsense", "", 0, "give it as ORG/NAME"),
+        ("someone/with space", "", 0, "give it as ORG/NAME"),
     ],
 )
 def test_a_failed_push_publishes_nothing(
@@ -556,7 +602,34 @@ def test_a_failed_push_publishes_nothing(
         server.fail(part, status)
     code = f"from cmpl_zoo import hub; hub.push({str(folder)!r}, {repository!r})"
     assert message in publisher.fail(code)
-    assert repository not in server.repositories or not server.repositories[repository].commits
+    assert repository not in server.repositories
+
+
+def test_metadata_that_the_hub_refuses(publisher: Client, server: Hub, model: nn.Module, tmp_path: Path) -> None:
+    folder = hub.save(model, tmp_path / "primary", NAMES)
+    server.metadata_errors.append('"license" must be one of')
+    sentence = publisher.fail(f"from cmpl_zoo import hub; hub.push({str(folder)!r}, 'someone/odd-licence')")
+    server.metadata_errors.clear()
+    assert '"license" must be one of' in sentence and "nothing was published" in sentence
+    assert "someone/odd-licence" not in server.repositories
+
+
+def test_push_reads_the_folder_and_not_the_name(publisher: Client, model: nn.Module, tmp_path: Path) -> None:
+    folder = hub.save(model, tmp_path / "r3d50_eighth", NAMES)
+    (folder / "model.safetensors").write_bytes(b"garbage")
+    push = "from cmpl_zoo import hub; hub.push('r3d50_eighth', 'a/b', dry_run=True)"
+    assert "damaged" in publisher.fail(f"import os; os.chdir({str(tmp_path)!r})\n{push}")
+
+
+def test_what_is_saved_loads(tmp_path: Path) -> None:
+    for channels in (1, 4):
+        model = cmpl_zoo.create_model("r3d50_eighth", num_classes=2, in_chans=channels)
+        again = cmpl_zoo.create_model(hub.save(model, tmp_path / str(channels), ["caf\u00e9\u00a0noir", "walk"]))
+        assert digest(again.state_dict()) == digest(model.state_dict())
+        assert list(again.pretrained_cfg["label_names"]) == ["caf\u00e9\u00a0noir", "walk"]
+    with pytest.raises(ValueError, match="control characters"):
+        hub.save(model, tmp_path / "bad", ["a\x1b[2J", "b"])
+    assert not (tmp_path / "bad").exists()
 
 
 def test_push_refuses(

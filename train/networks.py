@@ -1,6 +1,6 @@
 """The primary and the auxiliary network as one module: one forward, one optimizer, one state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,12 @@ class Networks(nn.ModuleDict):
         """
         outputs = []
         for network, slot in zip(self.values(), self.slots, strict=True):
-            clips = {key: network_input(batch[key][:, slot]) for key in ("labeled", "weak", "strong") if key in batch}
+            mean, std = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
+            clips = {
+                key: network_input(batch[key][:, slot], mean, std)
+                for key in ("labeled", "weak", "strong")
+                if key in batch
+            }
             if "weak" in clips:
                 with torch.no_grad(), weak_pass(network, self.weak_bn):
                     weak = network(clips["weak"])
@@ -80,12 +85,13 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
         if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
             raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
         network.load_state_dict(start.state_dict())
+        network.pretrained_cfg |= {key: start.pretrained_cfg[key] for key in ("mean", "std")}
     return network
 
 
-def network_input(clips: Tensor) -> Tensor:
+def network_input(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 clips (batch, 3, T, H, W) as a network eats them: normalized, channels last in memory."""
-    return normalize(clips.contiguous(memory_format=torch.channels_last_3d))
+    return normalize(clips.contiguous(memory_format=torch.channels_last_3d), mean, std)
 
 
 @contextmanager

@@ -1,61 +1,94 @@
 """What a config.json may say: it is checked before a model is built from it."""
 
 import math
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
 from timm.models import PretrainedCfg
 
-from cmpl_zoo.models.r3d import clip_settings
-
+# Eight frames are the paper's; the stride and the test views are our choice, the field's habit.
+DEFAULT_CLIP = {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
 # Larger numbers are an accident or an attack, not a model.
 MOST = {"num_classes": 100_000, "in_chans": 1_000, "height": 10_000, "width": 10_000, "clip": 10_000}
 
 
-def check_config(
-    architecture: str, cfg: dict[str, Any], model_args: dict[str, Any], known: Collection[str], args: Collection[str]
-) -> None:
+def checked(place: str, cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collection[str]) -> None:
     """Refuse what no model of this zoo would have written.
 
     Args:
-        architecture: what the config.json says under that name.
-        cfg: the same of `pretrained_cfg`.
-        model_args: the same.
-        known: the zoo's architectures.
-        args: what `model_args` may hold.
+        place: the repository or folder, for the message.
+        cfg: the `pretrained_cfg` of its config.json, with what timm adds.
+        model_args: its `model_args`.
+        known_args: what those may hold.
 
     Raises:
-        ValueError: what is wrong with which field.
+        RuntimeError: what is wrong with which field.
     """
-    if architecture not in known:
-        raise ValueError(f"architecture is {architecture!r}, no model of this zoo; load it with timm")
-    for where, given, allowed in (
+    try:
+        _check(cfg, model_args, known_args)
+    except ValueError as error:
+        raise RuntimeError(f"{place}: config.json: {error}") from error
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:  # another form than ours
+        what = f"{type(error).__name__}: {error}"
+        raise RuntimeError(f"{place}: config.json is not of timm's form ({what}); save the model again") from error
+
+
+def _check(cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collection[str]) -> None:
+    for where, given, known in (
         ("pretrained_cfg", cfg, {field.name for field in fields(PretrainedCfg)}),
-        ("model_args", model_args, args),
+        ("model_args", model_args, known_args),
     ):
-        if unknown := sorted(given.keys() - allowed):
+        if unknown := sorted(given.keys() - known):
             raise ValueError(f"{where} has unknown fields ({', '.join(unknown)}); remove them")
 
-    input_size = _numbers("input_size", cfg.get("input_size", (3, 224, 224)), 3)
-    for name, value in zip(("in_chans", "height", "width"), input_size, strict=True):
+    size = _numbers("input_size", cfg.get("input_size", (3, 224, 224)), {3})
+    for name, value in zip(("in_chans", "height", "width"), size, strict=True):
         _whole(name, value, 1)
-    for given in (cfg, model_args):
-        _whole("num_classes", given.get("num_classes", 0), 0)
+    counts = {1, 3, int(size[0])}  # of a mean or standard deviation: timm writes one a channel
+    classes = cfg.get("num_classes", 1000)
+    _whole("num_classes", classes, 0)
+    if (other := model_args.get("num_classes", classes)) != classes:
+        raise ValueError(f"num_classes is {classes}, and {other!r} in model_args; they must be the same")
     _whole("in_chans", model_args.get("in_chans", 3), 1)
-    clip = model_args.get("clip", {})
+    if (pool := model_args.get("global_pool", "avg")) not in ("avg", "max", ""):
+        raise ValueError(f"global_pool is {pool!r}; it must be 'avg', 'max', or '' for none")
+    if not 0 <= (rate := _numbers("drop_rate", [model_args.get("drop_rate", 0)], {1})[0]) < 1:
+        raise ValueError(f"drop_rate is {rate!r}; it must be a share from 0 to below 1")
+    clip = clip_settings(model_args.get("clip", {}))
+    if (views := clip["frames"] * clip["clips"] * clip["crops"]) > MOST["clip"] or clip["stride"] > MOST["clip"]:
+        raise ValueError(f"clip is {clip!r}, {views:,} frames of test views; {MOST['clip']:,} are the most")
+    _numbers("mean", cfg.get("mean", (0,)), counts)
+    if min(_numbers("std", cfg.get("std", (1,)), counts)) <= 0:
+        raise ValueError(f"std is {cfg['std']!r}; it must be above 0")
+    if not 0 < (crop := _numbers("crop_pct", [cfg.get("crop_pct", 1)], {1})[0]) <= 1:
+        raise ValueError(f"crop_pct is {crop!r}; it must be a share above 0, up to 1")
+    if cfg.get("label_names") is not None:
+        check_label_names(cfg["label_names"], classes)
+
+
+def check_label_names(names: Sequence[str], classes: int) -> None:
+    """Raise ValueError unless there is one name a class, and none could steer a terminal."""
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ValueError("label_names must be a list of names")
+    if len(names) != classes:
+        raise ValueError(f"{len(names)} label names for a model of {classes} classes; give one each")
+    if odd := [name for name in names if any(unicodedata.category(c) == "Cc" for c in name)]:
+        raise ValueError(f"label name {odd[0]!r} has control characters; remove them")
+
+
+def clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
+    """Clip settings with `DEFAULT_CLIP` for those that are not given; ValueError for one that there is not."""
+    clip = clip or {}
     if not isinstance(clip, dict):
         raise ValueError(f"clip is {clip!r}; it must hold clip settings by name")
-    for value in clip_settings(clip).values():
-        _whole("clip", value, 1)
-    _numbers("mean", cfg.get("mean", (0, 0, 0)), 3)
-    if min(_numbers("std", cfg.get("std", (1, 1, 1)), 3)) <= 0:
-        raise ValueError(f"std is {cfg['std']!r}; it must be above 0")
-    if not 0 < (crop := _numbers("crop_pct", [cfg.get("crop_pct", 1)], 1)[0]) <= 1:
-        raise ValueError(f"crop_pct is {crop!r}; it must be a share above 0, up to 1")
-    names = cfg.get("label_names") or []
-    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
-        raise ValueError("label_names must be a list of printable names, one a class")
+    if unknown := sorted(clip.keys() - DEFAULT_CLIP.keys()):
+        raise ValueError(f"clip has no setting {', '.join(unknown)}; it takes {', '.join(DEFAULT_CLIP)}")
+    for key, value in clip.items():
+        if type(value) is not int or value < 1:
+            raise ValueError(f"clip setting {key} is {value!r}; give a whole number from 1")
+    return DEFAULT_CLIP | clip
 
 
 def _whole(name: str, value: Any, least: int) -> None:
@@ -63,8 +96,8 @@ def _whole(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name} is {value!r}; it must be a whole number from {least} to {MOST[name]:,}")
 
 
-def _numbers(name: str, value: Any, count: int) -> list[float]:
-    right = isinstance(value, (list, tuple)) and len(value) == count
+def _numbers(name: str, value: Any, counts: set[int]) -> list[float]:
+    right = isinstance(value, (list, tuple)) and len(value) in counts
     if not right or not all(type(x) in (int, float) and math.isfinite(x) for x in value):
-        raise ValueError(f"{name} is {value!r}; it must be {count} numbers")
+        raise ValueError(f"{name} is {value!r}; it must be {' or '.join(map(str, sorted(counts)))} numbers")
     return list(value)

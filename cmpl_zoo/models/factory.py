@@ -1,25 +1,24 @@
 """Models by name, by directory, or from the Hugging Face Hub."""
 
 import difflib
-import inspect
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
+from huggingface_hub.utils import validate_repo_id
 from timm.models import load_model_config_from_hf
 from timm.models._hub import load_model_config_from_path
 from torch import nn
 
 from cmpl_zoo.models import r3d
-from cmpl_zoo.models.config_json import check_config
+from cmpl_zoo.models.config_json import checked
 from cmpl_zoo.models.hub_errors import explained
 from cmpl_zoo.models.pretrained import WEIGHTS
 
 _MODULE = r3d.__name__.rsplit(".", 1)[-1]
-# What a config.json may hand to the network; its blocks and widths belong to the name.
-_MODEL_ARGS = inspect.signature(r3d.R3D).parameters.keys() - {"block", "layers", "width_divisor"}
 # The paper's primary network with 60 labels a class, under the name that the project promised torch.hub.
 _ALIASES = {"r3d50_cmpl_k400": "r3d50.cmpl_k400_10pct"}
 
@@ -100,13 +99,18 @@ def create_model(
     if source in ("hf-hub", "local-dir"):
         return _from_config(source, place, pretrained, options)
     name = hubconf_names().get(name, name)
-    if name.partition(".")[0] in list_models():
-        if name not in (names := list_models() + list_tags()):
-            raise ValueError(f"{name!r} is no name of this zoo; {_hint(name, names)}")
+    names = list_models()
+    if name in names + list_tags():
         return timm.create_model(name, pretrained=pretrained, **options)
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return _from_config("local-dir", name, True, options)
-    raise ValueError(f"{name!r} is neither a model of this zoo nor a model directory; {_hint(name, list_models())}")
+    if "/" in name:
+        hint = f"for a repository of the Hugging Face Hub give hf-hub:{name}"
+    elif close := difflib.get_close_matches(name, names + list_tags(), n=3, cutoff=0.4):
+        hint = f"did you mean {' or '.join(close)}?"
+    else:
+        hint = "cmpl_zoo.list_models() lists them"
+    raise ValueError(f"{name!r} is neither a model of this zoo nor a model directory; {hint}")
 
 
 def _from_config(source: str, place: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
@@ -118,20 +122,22 @@ def _from_config(source: str, place: str, pretrained: bool, options: dict[str, A
     try:
         with explained(place):
             if source == "hf-hub":
+                validate_repo_id(place.partition("@")[0])
                 cfg, architecture, model_args = load_model_config_from_hf(place, options.get("cache_dir"))
             else:
                 cfg, architecture, model_args = load_model_config_from_path(place)
-        check_config(architecture, cfg, model_args, list_models(), _MODEL_ARGS)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # JSON of another form
-        what = str(error) if type(error) is ValueError else f"not of timm's form ({type(error).__name__}: {error})"
-        raise RuntimeError(f"{place}: config.json: {what}") from error
-    if "clip" in options:
+    except json.JSONDecodeError as error:
+        raise RuntimeError(f"{place}: config.json is no JSON ({error}); save or download it again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise RuntimeError(f"{place}: config.json is not of timm's form ({what}); save the model again") from error
+    if architecture not in list_models():
+        raise RuntimeError(
+            f"{place}: config.json: architecture is {architecture!r}, no model of this zoo; load it with timm"
+        )
+    checked(place, cfg, model_args, r3d.MODEL_ARGS)
+    if options.get("clip"):
         options["clip"] = model_args.get("clip", {}) | options["clip"]
     return timm.create_model(
         architecture, pretrained, pretrained_cfg=cfg, pretrained_model_args=model_args, **model_args | options
     )
-
-
-def _hint(name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(close)}?" if close else "cmpl_zoo.list_models() lists them"

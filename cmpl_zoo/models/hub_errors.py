@@ -11,6 +11,7 @@ from huggingface_hub.errors import (
     HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -44,8 +45,9 @@ def reason(error: Exception) -> str:
     if isinstance(error, RevisionNotFoundError):
         return "the repository has no such revision; check what follows the @"
     if isinstance(error, LocalEntryNotFoundError):
-        if cause := _of_server(error):
-            return f"the Hub answered with an error ({cause}) and the file is not in the cache; try again later"
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, HfHubHTTPError):
+            return reason(cause)
         return (
             "the file is not in the cache and the Hub could not be reached; check the network, HF_ENDPOINT and "
             "HF_HUB_OFFLINE"
@@ -61,21 +63,19 @@ def reason(error: Exception) -> str:
         return "the Hub refuses the access token; log in again with `hf auth login` or unset HF_TOKEN"
     if status == 403:
         return "the access token does not allow this; take one with the right to it at hf.co/settings/tokens"
-    if status is not None:
+    if status is not None and (status >= 500 or status in (408, 429)):
         return f"the Hub answered with status {status}; try again later"
+    if status is not None:
+        return f"the Hub answered with status {status} ({_sentence(error)}); check the name and HF_ENDPOINT"
     if isinstance(error, SafetensorError):
         return f"the weights are damaged or no safetensors file ({_sentence(error)}); download or save them again"
     if isinstance(error, HTTPError):
-        return f"the Hub could not be reached ({_sentence(error)}); check the network and HF_ENDPOINT"
+        return f"the connection to the Hub failed ({_sentence(error)}); check the network and HF_ENDPOINT, try again"
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE keeps the Hub out of reach; unset it"
+    if "Consistency check failed" in str(error):
+        return "the download has another size than the Hub announced; try again"
     return _sentence(error)
-
-
-def _of_server(error: BaseException) -> str | None:
-    """The server's own error behind a file that is not in the cache."""
-    cause = error.__cause__ or error.__context__
-    if isinstance(cause, HfHubHTTPError):
-        return f"status {cause.response.status_code}"
-    return None
 
 
 def _file(error: EntryNotFoundError) -> str:

@@ -40,8 +40,17 @@ def with_source(name: str, cfg: PretrainedCfg) -> PretrainedCfg:
             raise RuntimeError(f"{cfg.file}: no {WEIGHTS} in this folder; only safetensors weights are loaded")
     elif not (cfg.has_weights or cfg.state_dict):
         raise RuntimeError(missing(name, cfg.tag))
-    # A config.json from the Hub may name a pickle or a loader of its own: neither is followed.
-    return replace(cfg, hf_hub_filename=WEIGHTS if cfg.hf_hub_id else None, custom_load=False)
+    # What a config.json says of these is not followed: a pickle, a loader of its own, or layers that timm then leaves
+    # out when it loads.
+    return replace(
+        cfg,
+        hf_hub_filename=WEIGHTS if cfg.hf_hub_id else None,
+        custom_load=False,
+        classifier="fc",
+        label_offset=None,
+        first_conv=None,
+        fixed_input_size=False,
+    )
 
 
 def missing(name: str, tag: str | None) -> str:
@@ -51,8 +60,12 @@ def missing(name: str, tag: str | None) -> str:
             f"{name} has no pretrained weights; take a name of cmpl_zoo.list_models(pretrained=True), or pass "
             "pretrained=False"
         )
+    return f"the weights {name}.{tag} are not published yet; {training(name, tag)}"
+
+
+def training(name: str, tag: str) -> str:
+    """How to get weights that nobody has published."""
     return (
-        f"the weights {name}.{tag} are not published yet; train them with `python train/cmpl.py --config "
-        f"train/recipes/{tag.removeprefix('cmpl_')}.yaml` and your lists (model_cards/{name}.{tag}.md), or pass "
-        "pretrained=False"
+        f"train them with `python train/cmpl.py --config train/recipes/{tag.removeprefix('cmpl_')}.yaml` and your "
+        f"lists (model_cards/{name}.{tag}.md), or pass pretrained=False"
     )

@@ -6,6 +6,7 @@ its number of frames up to the final pooling. Input is (batch, channels, frames,
 Modules carry the names of timm's ResNet, so that an image checkpoint maps onto this network name by name.
 """
 
+import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,19 +20,18 @@ from timm.models import (
     build_model_with_cfg,
     checkpoint_seq,
     generate_default_cfgs,
+    load_model_config_from_hf,
     register_model,
     resolve_pretrained_cfg,
 )
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
+from cmpl_zoo.models.config_json import checked, clip_settings
 from cmpl_zoo.models.hub_errors import explained
-from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id, missing, with_source
+from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id, training, with_source
 
 __all__ = ["R3D", "BasicBlock", "Bottleneck", "checkpoint_filter_fn"]
-
-# Eight frames are the paper's; the stride and the test views are our choice, the field's habit.
-DEFAULT_CLIP = {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
 
 
 class BasicBlock(nn.Module):
@@ -334,17 +334,6 @@ class R3D(nn.Module):
         return self.layer1, self.layer2, self.layer3, self.layer4
 
 
-def clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
-    """Clip settings with `DEFAULT_CLIP` for those that are not given; ValueError for one that there is not."""
-    clip = clip or {}
-    if unknown := sorted(clip.keys() - DEFAULT_CLIP.keys()):
-        raise ValueError(f"clip has no setting {', '.join(unknown)}; it takes {', '.join(DEFAULT_CLIP)}")
-    for key, value in clip.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"clip setting {key} is {value!r}; give a whole number from 1")
-    return DEFAULT_CLIP | clip
-
-
 def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str, Tensor]:
     """Fit a checkpoint to `model`: image kernels are inflated, a stem of other channels is adapted, the rest matches.
 
@@ -367,14 +356,15 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str,
     """
     state_dict = dict(state_dict)
     wanted = model.state_dict()
-    for key, weight in state_dict.items():
-        if weight.ndim == 4 and key in wanted:
-            before = wanted[key].shape[2] // 2
-            state_dict[key] = F.pad(weight.unsqueeze(2), (0, 0, 0, 0, before, before))
-    stem = state_dict.get("conv1.weight")
-    if stem is not None and stem.ndim == 5 and stem.shape[1] != wanted["conv1.weight"].shape[1]:
+    if (stem := state_dict.get("conv1.weight")) is not None and stem.ndim == 4:
+        for key, weight in state_dict.items():
+            if weight.ndim == 4 and key in wanted and wanted[key].ndim == 5:
+                before = wanted[key].shape[2] // 2
+                state_dict[key] = F.pad(weight.unsqueeze(2), (0, 0, 0, 0, before, before))
+    stem, channels = state_dict.get("conv1.weight"), wanted["conv1.weight"].shape[1]
+    if stem is not None and stem.ndim == 5 and stem.shape[1] == model.pretrained_cfg["input_size"][0] != channels:
         # timm adapts 2-D stems only: frames and rows become one axis while it does.
-        flat = adapt_input_conv(wanted["conv1.weight"].shape[1], stem.flatten(2, 3), base_chans=stem.shape[1])
+        flat = adapt_input_conv(channels, stem.flatten(2, 3), base_chans=stem.shape[1])
         state_dict["conv1.weight"] = flat.unflatten(2, stem.shape[2:4])
 
     # timm drops a classifier of another number of classes than the checkpoint's configuration says.
@@ -403,21 +393,37 @@ def _create_r3d(
     pretrained: bool = False,
     pretrained_cfg: Any = None,
     pretrained_cfg_overlay: dict[str, Any] | None = None,
-    clip: dict[str, int] | None = None,
+    pretrained_model_args: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> R3D:
+    advice = ""
+    clip_settings(kwargs.get("clip"))  # refused before it is merged with those of the weights
+    if isinstance(pretrained_cfg, dict) and (source := pretrained_cfg.get("source")):
+        # From a config.json, which timm's own create_model hands on as it is.
+        place = pretrained_cfg["hf_hub_id" if source == "hf-hub" else "file"]
+        checked(place, pretrained_cfg, pretrained_model_args or {}, MODEL_ARGS)
+        pretrained_cfg = {key: value for key, value in pretrained_cfg.items() if key not in ("architecture", "tag")}
     cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
+    if cfg.tag in UNPUBLISHED and cfg.hf_hub_id and pretrained:
+        # Whoever trained these weights recorded their classes and clips beside them.
+        advice = f"; {training(variant, cfg.tag)}"
+        with explained(cfg.hf_hub_id, advice):
+            found, _, model_args = load_model_config_from_hf(cfg.hf_hub_id, kwargs.get("cache_dir"))
+        checked(cfg.hf_hub_id, found, model_args, MODEL_ARGS)
+        cfg = resolve_pretrained_cfg(variant, found | {"tag": cfg.tag}, pretrained_cfg_overlay)
+        clip = model_args.get("clip", {}) | (kwargs.get("clip") or {})
+        kwargs = model_args | kwargs | {"clip": clip}
     if pretrained:
         cfg = with_source(variant, cfg)
-    own = cfg.tag in UNPUBLISHED and cfg.source != "hf-hub"
-    with explained(cfg.hf_hub_id or cfg.file or variant, f"; {missing(variant, cfg.tag)}" if own else ""):
+    kwargs["clip"] = _CLIPS.get(f"{variant}.{cfg.tag}", {}) | (kwargs.get("clip") or {})
+    with explained(cfg.hf_hub_id or cfg.file or variant, advice):
         return build_model_with_cfg(
             R3D,
             variant,
             pretrained,
             pretrained_cfg=cfg.to_dict(),
             pretrained_filter_fn=checkpoint_filter_fn,
-            clip=_CLIPS.get(f"{variant}.{cfg.tag}", {}) | (clip or {}),
+            pretrained_model_args=pretrained_model_args,
             **kwargs,
         )
 
@@ -436,6 +442,10 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
         "classifier": "fc",
         **kwargs,
     }
+
+
+# What a config.json may hand to a network; its blocks and widths belong to its name.
+MODEL_ARGS = inspect.signature(R3D).parameters.keys() - {"block", "layers", "width_divisor"}
 
 
 def _packaged(name: str) -> tuple[dict[str, Any], dict[str, int]]:
