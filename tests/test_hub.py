@@ -552,7 +552,7 @@ def test_what_is_pushed_loads_back_bit_for_bit(
     files = next(iter(repository.commits.values()))
     assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     assert set(files) == {"model.safetensors", "config.json", "README.md"}
-    assert b"create_model('hf-hub:someone/pushed', pretrained=True)" in files["README.md"]
+    assert b'create_model("hf-hub:someone/pushed", pretrained=True)' in files["README.md"]
     for library in ("cmpl_zoo", "timm"):
         found = client.run(
             f"model = {library}.create_model('hf-hub:someone/pushed', pretrained=True); value = digest(model)"

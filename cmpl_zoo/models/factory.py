@@ -100,7 +100,7 @@ def create_model(
         return _from_config(source, place, pretrained, options)
     name = hubconf_names().get(name, name)
     names = list_models()
-    if name in names + list_tags():
+    if name.removesuffix(".untrained") in names + list_tags():
         return timm.create_model(name, pretrained=pretrained, **options)
     if name and Path(name).is_dir():
         return _from_config("local-dir", name, True, options)
