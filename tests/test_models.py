@@ -14,7 +14,8 @@ from timm.models import group_parameters, save_for_hf
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cmpl_zoo.models.r3d import DEFAULT_CLIP, R3D, BasicBlock, Bottleneck, checkpoint_filter_fn, default_cfgs
+from cmpl_zoo.models.config_json import DEFAULT_CLIP
+from cmpl_zoo.models.r3d import R3D, BasicBlock, Bottleneck, checkpoint_filter_fn, default_cfgs
 
 FAMILY = {"r3d18", "r3d50", "r3d50_half", "r3d50_quarter", "r3d50_eighth", "r3d101"}
 DEPTHS = {"r3d101": (3, 4, 23, 3), "r3d18": (2, 2, 2, 2)}
