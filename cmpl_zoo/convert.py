@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cmpl_zoo import hub
 from cmpl_zoo.models import create_model
+from cmpl_zoo.models.r3d import in_the_middle
 
 # PyTorchVideo's names and ours.
 _NAMES = [
@@ -58,10 +58,8 @@ def slow_r50(file: str | os.PathLike[str], directory: str | os.PathLike[str]) ->
     wanted = model.state_dict()
     renamed = {_rename(key): weight for key, weight in state_dict.items()}
     for key in wanted.keys() & renamed.keys():
-        weight, frames = renamed[key], wanted[key].shape[2] if wanted[key].ndim == 5 else 0
-        if weight.ndim == 5 and weight.shape[2] < frames:
-            before = (frames - weight.shape[2]) // 2
-            renamed[key] = F.pad(weight, (0, 0, 0, 0, before, before))
+        if renamed[key].ndim == wanted[key].ndim == 5 and renamed[key].shape[2] < wanted[key].shape[2]:
+            renamed[key] = in_the_middle(renamed[key], wanted[key].shape[2])
     try:
         model.load_state_dict(renamed)
     except RuntimeError as error:

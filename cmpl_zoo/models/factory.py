@@ -114,7 +114,7 @@ def create_model(
 
 
 def _from_config(source: str, place: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
-    """The model that a config.json describes; clip settings that are not given stay as they were saved."""
+    """The model that a config.json describes."""
     if source == "local-dir":
         for file in ("config.json", WEIGHTS):
             if not Path(place, file).is_file():
@@ -136,8 +136,6 @@ def _from_config(source: str, place: str, pretrained: bool, options: dict[str, A
             f"{place}: config.json: architecture is {architecture!r}, no model of this zoo; load it with timm"
         )
     checked(place, cfg, model_args, r3d.MODEL_ARGS)
-    if options.get("clip"):
-        options["clip"] = model_args.get("clip", {}) | options["clip"]
     return timm.create_model(
         architecture, pretrained, pretrained_cfg=cfg, pretrained_model_args=model_args, **model_args | options
     )

@@ -334,6 +334,12 @@ class R3D(nn.Module):
         return self.layer1, self.layer2, self.layer3, self.layer4
 
 
+def in_the_middle(kernel: Tensor, frames: int) -> Tensor:
+    """A kernel (out, in, T, H, W) in the middle of one of `frames` (both odd), with zeros around it."""
+    before = (frames - kernel.shape[2]) // 2
+    return F.pad(kernel, (0, 0, 0, 0, before, before))
+
+
 def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str, Tensor]:
     """Fit a checkpoint to `model`: image kernels are inflated, a stem of other channels is adapted, the rest matches.
 
@@ -359,8 +365,7 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str,
     if (stem := state_dict.get("conv1.weight")) is not None and stem.ndim == 4:
         for key, weight in state_dict.items():
             if weight.ndim == 4 and key in wanted and wanted[key].ndim == 5:
-                before = wanted[key].shape[2] // 2
-                state_dict[key] = F.pad(weight.unsqueeze(2), (0, 0, 0, 0, before, before))
+                state_dict[key] = in_the_middle(weight.unsqueeze(2), wanted[key].shape[2])
     stem, channels = state_dict.get("conv1.weight"), wanted["conv1.weight"].shape[1]
     if stem is not None and stem.ndim == 5 and stem.shape[1] == model.pretrained_cfg["input_size"][0] != channels:
         # timm adapts 2-D stems only: frames and rows become one axis while it does.
@@ -408,14 +413,14 @@ def _create_r3d(
         # Whoever trained these weights recorded their classes and clips beside them.
         advice = f"; {training(variant, cfg.tag)}"
         with explained(cfg.hf_hub_id, advice):
-            found, _, model_args = load_model_config_from_hf(cfg.hf_hub_id, kwargs.get("cache_dir"))
-        checked(cfg.hf_hub_id, found, model_args, MODEL_ARGS)
+            found, _, pretrained_model_args = load_model_config_from_hf(cfg.hf_hub_id, kwargs.get("cache_dir"))
+        checked(cfg.hf_hub_id, found, pretrained_model_args, MODEL_ARGS)
         cfg = resolve_pretrained_cfg(variant, found | {"tag": cfg.tag}, pretrained_cfg_overlay)
-        clip = model_args.get("clip", {}) | (kwargs.get("clip") or {})
-        kwargs = model_args | kwargs | {"clip": clip}
+        kwargs = pretrained_model_args | kwargs
     if pretrained:
         cfg = with_source(variant, cfg)
-    kwargs["clip"] = _CLIPS.get(f"{variant}.{cfg.tag}", {}) | (kwargs.get("clip") or {})
+    of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
+    kwargs["clip"] = of_weights | (kwargs.get("clip") or {})
     with explained(cfg.hf_hub_id or cfg.file or variant, advice):
         return build_model_with_cfg(
             R3D,
