@@ -22,6 +22,15 @@ def split(args: argparse.Namespace) -> int:
     return 0
 
 
+def shard(args: argparse.Namespace) -> int:
+    from cmpl_zoo.data.manifest import read_list
+    from cmpl_zoo.data.pack import write_shards
+
+    manifest = read_list(args.list, args.root, labeled=False)
+    print(write_shards(manifest, args.directory, round(args.shard_size * 1e6)))
+    return 0
+
+
 def predict(args: argparse.Namespace) -> int:
     from cmpl_zoo.data.video import VideoError
     from cmpl_zoo.models import create_model
@@ -84,6 +93,15 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--group", metavar="COLUMN", help="column whose values stay on one side of that cut")
     verb.add_argument("--keep-labels", action="store_true", help="keep labels in unlabeled.csv, to measure with")
     verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the lists go")
+
+    verb = verbs.add_parser("shard", help="pack the videos of a list into tar shards")
+    verb.set_defaults(run=shard)
+    verb.add_argument("list", help="CSV with the header path,label; the label may lack")
+    verb.add_argument("directory", help="where the shards and their index go; then the --root of lists of these videos")
+    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to")
+    verb.add_argument(
+        "--shard-size", type=float, default=1000, metavar="MB", help="greatest size of a shard (default: %(default)s)"
+    )
 
     verb = verbs.add_parser("predict", help="the five best classes of videos")
     verb.set_defaults(run=predict)

@@ -6,10 +6,18 @@ Paths are relative to a root folder. Other columns are kept by `split_list` and 
 import csv
 import os
 import random
+import sys
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
+
+from cmpl_zoo.data.packed import PackedStrings
+from cmpl_zoo.data.shards import is_shard_set, read_index
 
 SAMPLINGS = ("uniform", "category-wise")
 
@@ -26,15 +34,13 @@ class Manifest:
         file: the CSV file it was read from.
         paths: path of each video, the root included.
         labels: class name of each video, or None where the list has no label column; "" where a row has none.
-        rows: the rows as they stand in the file.
         lines: line number of each row in the file.
     """
 
     file: Path
-    paths: list[str]
+    paths: Sequence[str]
     labels: list[str] | None
-    rows: list[dict[str, str]]
-    lines: list[int]
+    lines: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -43,55 +49,93 @@ class Manifest:
         """Line number in the file of a video's row (the header is line 1)."""
         return self.lines[index]
 
+    @cached_property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows with all their columns, read from the file when first asked for: training has no use for them."""
+        with self.file.open(newline="", encoding="utf-8-sig") as text:
+            return [
+                {key: (value or "").strip() for key, value in row.items() if key is not None}
+                for row in csv.DictReader(text, skipinitialspace=True)
+            ]
+
 
 def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", labeled: bool = True) -> Manifest:
     """Read a CSV list of videos. The videos themselves are not looked at: a missing one is found when read.
 
+    A list of a million rows takes seconds and about a hundred megabytes, in arrays that worker processes share.
+
     Args:
         file: CSV with the header `path,label`; further columns are allowed, `label` may lack if not `labeled`.
-        root: folder that the paths are relative to.
+        root: folder that the paths are relative to, or folder or URL of a shard set that holds them.
         labeled: every row must have a label.
 
     Raises:
-        ManifestError: the list is missing, empty, lacks a column or a label, or holds a video twice.
+        ManifestError: the list is missing, empty, lacks a column or a label, or holds a video twice or one that is not
+            in the shards.
+        StorageError: the index of the shards cannot be read.
     """
     file = Path(file)
+    labels, lines = list[str](), array("q")
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text, skipinitialspace=True)
-            columns = reader.fieldnames or []
-            rows, lines = [], []
-            for row in reader:
-                rows.append({key: (value or "").strip() for key, value in row.items() if key is not None})
-                lines.append(reader.line_num)
+            paths = PackedStrings(_paths(file, text, os.fspath(root), labeled, labels, lines))
     except OSError as error:
         raise ManifestError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ManifestError(
             f"{file}: not a CSV text file in UTF-8 ({error}); expected the header path,label"
         ) from error
+    if not lines:
+        raise ManifestError(f"{file}: the list holds no video; add a row per video below the header")
+    if twice := _first_repetition(paths):
+        first, second = twice
+        raise ManifestError(
+            f"{file}, line {lines[second]}: {paths[second]} is on line {lines[first]} already; delete one"
+        )
+    return Manifest(file, paths, labels or None, lines)
 
+
+def _paths(
+    file: Path, text: Iterable[str], root: str, labeled: bool, labels: list[str], lines: "array[int]"
+) -> Iterator[str]:
+    """The path of each row, the root included; labels and line numbers are appended to what the caller gave."""
+    reader = csv.reader(text, skipinitialspace=True)
+    columns = next(reader, [])
     for column in ("path", "label") if labeled else ("path",):
         if column not in columns:
             found = ",".join(columns) or "nothing"
             raise ManifestError(f"{file}: no column {column!r} in its header ({found}); line 1 must be path,label")
-    if not rows:
-        raise ManifestError(f"{file}: the list holds no video; add a row per video below the header")
+    path_column, label_column = columns.index("path"), columns.index("label") if "label" in columns else None
+    addresses = read_index(root) if is_shard_set(root) else None
+    for row in reader:
+        if not row:
+            continue
+        row += [""] * (len(columns) - len(row))
+        lines.append(reader.line_num)
+        if not (path := row[path_column].strip()):
+            raise ManifestError(f"{file}, line {lines[-1]}: the path is empty; fill it in or delete the line")
+        if label_column is not None:
+            if not (label := row[label_column].strip()) and labeled:
+                raise ManifestError(f"{file}, line {lines[-1]}: {path} has no label; fill it in or delete the line")
+            labels.append(sys.intern(label))
+        if addresses is None:
+            yield os.path.normpath(os.path.join(root, path))
+        elif address := addresses.get(os.path.normpath(path)):
+            yield address
+        else:
+            raise ManifestError(f"{file}, line {lines[-1]}: {path} is not in the shards of {root}; pack it, too")
 
-    paths: list[str] = []
+
+def _first_repetition(paths: Sequence[str]) -> tuple[int, int] | None:
+    """The places of the first path that stands in a list twice, by hashes: a set of paths takes ten times as much."""
+    hashes = np.fromiter((hash(path) for path in paths), np.int64, len(paths))
+    values, counts = np.unique(hashes, return_counts=True)
     seen: dict[str, int] = {}
-    for line, row in zip(lines, rows, strict=True):
-        if not row["path"]:
-            raise ManifestError(f"{file}, line {line}: the path is empty; fill it in or delete the line")
-        if labeled and not row["label"]:
-            raise ManifestError(f"{file}, line {line}: {row['path']} has no label; fill it in or delete the line")
-        path = os.path.normpath(os.path.join(root, row["path"]))
-        if path in seen:
-            raise ManifestError(f"{file}, line {line}: {row['path']} is on line {seen[path]} already; delete one")
-        seen[path] = line
-        paths.append(path)
-    labels = [row["label"] for row in rows] if "label" in columns else None
-    return Manifest(file, paths, labels, rows, lines)
+    for index in np.flatnonzero(np.isin(hashes, values[counts > 1])).tolist():
+        if (path := paths[index]) in seen:
+            return seen[path], index
+        seen[path] = index
+    return None
 
 
 def read_classes(file: str | os.PathLike[str]) -> list[str]:
@@ -116,8 +160,8 @@ def read_classes(file: str | os.PathLike[str]) -> list[str]:
     return names
 
 
-def class_ids(manifest: Manifest, classes: Sequence[str]) -> list[int]:
-    """The class id of each video of a labeled list.
+def class_ids(manifest: Manifest, classes: Sequence[str]) -> np.ndarray:
+    """The class id of each video of a labeled list: int32 (videos,).
 
     Raises:
         ManifestError: a label is not among the classes.
@@ -131,7 +175,7 @@ def class_ids(manifest: Manifest, classes: Sequence[str]) -> list[int]:
                 f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it; training "
                 "takes the list of classes by --classes"
             )
-    return [ids[label] for label in manifest.labels]
+    return np.fromiter((ids[label] for label in manifest.labels), np.int32, len(manifest))
 
 
 def check_disjoint(train: Manifest, validation: Manifest) -> None:

@@ -6,6 +6,7 @@ same frames, but for one: damage in a stretch that a seek skips is not seen, so 
 under the index that its timestamp gives it.
 """
 
+import io
 import operator
 import os
 import re
@@ -27,6 +28,8 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 from torch import Tensor
+
+from cmpl_zoo.data.shards import read_member
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
@@ -81,16 +84,18 @@ class Video:
     A context manager: one open file serves `num_frames`, `info` and any number of reads.
 
     Args:
-        path: the file or folder.
+        path: the file or folder, or the address of a video within a shard (see `shards.py`).
 
     Raises:
         VideoError: it is missing, empty, no video, or nothing of it decodes (the last from `info` and `read`).
+        StorageError: the shard cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._container: InputContainer | None = None
         self._pictures: list[Path] = []
+        self._content: bytes | None = None  # of a video within a shard
         self._reformatter = VideoReformatter()
         if os.path.isdir(self.path):
             files = (file for file in Path(self.path).iterdir() if file.suffix.lower() in PICTURES)
@@ -98,6 +103,7 @@ class Video:
             if not self._pictures:
                 raise VideoError(f"{self.path}: a folder without JPEG or PNG frames; give a video or such a folder")
         else:
+            self._content = read_member(self.path)
             self._open()
 
     def __enter__(self) -> "Video":
@@ -177,13 +183,15 @@ class Video:
         """Open the file, or open it again to read from its start."""
         self.close()
         try:
-            if not os.path.exists(self.path):
-                raise VideoError(f"{self.path}: there is no such file")
-            if not os.path.isfile(self.path) or os.path.getsize(self.path) == 0:
-                raise VideoError(f"{self.path}: the file is empty")
+            if self._content is None:
+                if not os.path.exists(self.path):
+                    raise VideoError(f"{self.path}: there is no such file")
+                if not os.path.isfile(self.path) or os.path.getsize(self.path) == 0:
+                    raise VideoError(f"{self.path}: the file is empty")
             # As a file, whatever its name looks like, and never anything that a playlist in it points to.
             options = {"protocol_whitelist": "file"}
-            self._container = av.open(f"file:{self.path}", metadata_errors="replace", options=options)
+            source: Any = f"file:{self.path}" if self._content is None else io.BytesIO(self._content)
+            self._container = av.open(source, "r", metadata_errors="replace", options=options)
         except (FFmpegError, OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or error
             raise VideoError(f"{self.path}: not a video that FFmpeg can open ({cause})") from error
