@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
+from range_server import serving
 from safetensors.torch import load_file
 
 import cmpl_zoo
@@ -44,6 +46,18 @@ def lists(shared_data, tmp_path_factory) -> Path:
             for of_class in rows.values():
                 writer.writerows(of_class[part])
     return folder
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def write_rows(file: Path, rows: list[dict[str, str]]) -> None:
+    with file.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def command(lists: Path, root: Path, output: Path, *options: str) -> list[str]:
@@ -275,3 +289,61 @@ def test_recipes_are_valid():
         for line in recipe.read_text().splitlines():
             if ":" in line and not line.startswith("#"):
                 assert re.search(r"# (paper|ours|seen)\b", line), f"{recipe.name}: whose value is this? {line}"
+
+
+def losses(output: Path) -> list[float]:
+    return [line["loss"] for line in metrics(output) if "loss" in line]
+
+
+def test_shards_and_a_failing_server_give_the_loss_curve_of_the_folder(trained, shared_data, lists, tmp_path):
+    everything = [row for name in ("labeled", "unlabeled", "val") for row in read_rows(lists / f"{name}.csv")]
+    write_rows(tmp_path / "all.csv", everything)
+    run([sys.executable, "-m", "cmpl_zoo.cli", "shard", str(tmp_path / "all.csv"), str(tmp_path / "shards"), "--root",
+         str(shared_data / "mocap13"), "--shard-size", "0.2"])  # fmt: skip
+    assert len(list((tmp_path / "shards").glob("*.tar"))) > 1
+    told = ["--steps", "6", "--val_every", "4"]
+    run(command(lists, tmp_path / "shards", tmp_path / "local", *told))
+    with serving(tmp_path / "shards") as server:
+        process = subprocess.Popen(
+            command(lists, server.url, tmp_path / "remote", *told, "--workers", "1"), stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"CMPL_ZOO_CACHE": str(tmp_path / "cache"), "CMPL_ZOO_CACHE_GB": "0.001"}, cwd=REPO,
+        )  # fmt: skip
+        while len(server.requests) < 6:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+    time.sleep(1)  # gone, and back at the same address
+    with serving(tmp_path / "shards", server.server_port) as back:
+        _, error = process.communicate(timeout=200)
+        assert process.returncode == 0, error
+        assert back.requests
+    for output in ("local", "remote"):
+        assert losses(tmp_path / output) == losses(trained)
+        assert_same_weights(trained, tmp_path / output)
+
+
+def test_bad_videos_are_named_once_counted_and_too_many_end_the_run(shared_data, lists, tmp_path):
+    root = tmp_path / "videos"
+    rows = [row for name in ("labeled", "unlabeled", "val") for row in read_rows(lists / f"{name}.csv")]
+    for row in rows:
+        (root / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shared_data / "mocap13" / row["path"], root / row["path"])
+    bad = read_rows(lists / "unlabeled.csv")[4]["path"]
+    (root / bad).write_bytes(b"no video")
+    lost = read_rows(lists / "val.csv")[0]["path"]
+    (root / lost).unlink()
+    args = command(lists, root, tmp_path / "run", "--steps", "12", "--workers", "1")
+    error = run([*args, "--output", str(tmp_path / "strict")], expect=2).stderr
+    assert re.search(
+        r"1 of 27 videos cannot be read, more than --max_unreadable 0\.01 allows; .*unreadable\.csv", error
+    )
+    done = run([*args, "--max_unreadable", "0.05"])
+    assert done.stderr.count(f"left out: {root / bad}: not a video") == 1
+    assert [row["path"] for row in read_rows(tmp_path / "run" / "unreadable.csv")] == [str(root / bad)]
+    assert f"counted as wrong: {root / lost}: there is no such file" in done.stderr
+    scores = json.loads((tmp_path / "run" / "summary.json").read_text())["validation"]["primary"]
+    assert (scores["videos"], scores["unreadable"]) == (9, 1)
+    assert scores["video_top5"] == pytest.approx(100 * 8 / 9)  # three classes: top-5 is right wherever there is a video
+    evaluate = [sys.executable, "train/evaluate.py", "--model", str(tmp_path / "run" / "primary"), "--data",
+                str(lists / "val.csv"), "--root", str(root), "--workers", "0"]  # fmt: skip
+    assert "9 videos, 1 unreadable (wrong)" in run(evaluate).stdout
+    assert re.search(r"^evaluate\.py: .*there is no such file$", run([*evaluate, "--strict"], expect=2).stderr, re.M)

@@ -17,13 +17,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from config import Config, parse_config
 from evaluate import evaluate
 from meters import CollapseWarning, Log, Meters
 from networks import Networks, pick_device, random_state, set_random_state
-from state import Interrupt, RunError, load_state, open_run, save_state
+from state import Interrupt, RunError, UnreadableVideos, load_state, open_run, save_state
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
@@ -33,9 +34,11 @@ from tqdm import tqdm
 from cmpl_zoo import __version__, hub
 from cmpl_zoo.data import (
     ManifestError,
+    StorageError,
     TrainingSteps,
     VideoError,
     Videos,
+    WorkerError,
     check_disjoint,
     class_ids,
     iterate,
@@ -131,6 +134,7 @@ def train(config: Config) -> Path:
     )
     names = list(networks)
     meters, log, collapse = Meters(names, len(classes), device), Log(folder, step), CollapseWarning(classes)
+    unreadable = UnreadableVideos(folder, len(labeled) + len(unlabeled or ()), config.max_unreadable)
     interrupt = Interrupt()
     networks.train()
     progress = tqdm(total=config.steps, initial=step, desc=folder.name, unit="step", smoothing=0.05)
@@ -151,6 +155,7 @@ def train(config: Config) -> Path:
         if ema:
             ema.update(networks, step)
 
+        unreadable.note(batch["unreadable"])
         meters.update(loss, len(batch["labels"]) + len(batch.get("weak", ())), batch.get("hidden_labels"))
         progress.update()
         logging = step % config.log_every == 0 or step == config.steps
@@ -215,7 +220,8 @@ def read_lists(config: Config) -> tuple[list[str], Videos, Videos | None, Videos
     if config.scheme != "none" and config.unlabeled is not None:
         manifest = read_list(config.unlabeled, config.unlabeled_root or config.root, labeled=False)
         ids = {name: i for i, name in enumerate(classes)}
-        unlabeled = Videos(manifest.paths, [ids.get(x, -1) for x in manifest.labels or [""] * len(manifest)])
+        hidden = manifest.labels or [""] * len(manifest)
+        unlabeled = Videos(manifest.paths, np.fromiter((ids.get(x, -1) for x in hidden), np.int32, len(manifest)))
     if config.val is not None:
         manifest = read_list(config.val, config.root)
         check_disjoint(labeled, manifest)
@@ -283,7 +289,7 @@ def main() -> int:
     config = parse_config()
     try:
         print(train(config))
-    except (ManifestError, VideoError, RunError) as error:
+    except (ManifestError, VideoError, StorageError, WorkerError, RunError) as error:
         print(f"cmpl.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:

@@ -10,7 +10,9 @@ import yaml
 from cmpl_zoo.semi import SCHEMES
 
 # Options that change neither the weights nor what they are called: a run may go on with others.
-FREE_ON_RESUME = {"resume", "dataset", "license", "workers", "log_every", "val_every", "save_every_steps", "output"}
+FREE_ON_RESUME = {
+    "resume", "dataset", "license", "workers", "log_every", "val_every", "save_every_steps", "max_unreadable", "output"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class Config:
 
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     """Arithmetic of forward and backward passes."""
+    max_unreadable: float = 0.01
+    """Share of the videos in the lists that may be unreadable; training stops above it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto takes cuda, then mps, then cpu."""
     seed: int = 0
@@ -132,6 +136,7 @@ class Config:
         need(0 <= self.ema < 1, f"--ema is a decay from 0 (off) to below 1, not {self.ema}")
         need(0 <= self.drop_rate < 1, f"--drop_rate is a share from 0 to below 1, not {self.drop_rate}")
         need(0 < self.crop_pct <= 1, f"--crop_pct is a share above 0, up to 1, not {self.crop_pct}")
+        need(0 <= self.max_unreadable <= 1, f"--max_unreadable is a share from 0 to 1, not {self.max_unreadable}")
         need(self.lambda_u >= 0, f"--lambda_u must not be negative, and is {self.lambda_u}")
         need(self.lr > 0, f"--lr must be above 0, and is {self.lr}")
         for name in ("labeled_batch", "frames", "primary_stride", "auxiliary_stride", "test_clips", "log_every",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from networks import pick_device
 from torch import nn
@@ -32,7 +33,12 @@ from cmpl_zoo.predict import label_names
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, videos: Videos, device: torch.device, workers: int, progress: bool = True
+    model: nn.Module,
+    videos: Videos,
+    device: torch.device,
+    workers: int,
+    progress: bool = True,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Accuracy in percent, of single views ("clip") and of videos (softmax averaged over the views).
 
@@ -44,13 +50,17 @@ def evaluate(
         device: where the model is.
         workers: processes that read videos.
         progress: show a progress bar.
+        strict: refuse a list with a video that cannot be read, instead of counting it as wrong.
 
     Returns:
-        `videos`, `clips`, `crops`, `clip_top1`, `clip_top5`, `video_top1`, `video_top5` and `per_class`, the video
-        top-1 of each class that occurs. Top-5 is top-K where there are fewer classes.
+        `videos`, how many of them are `unreadable`, `clips`, `crops`, `clip_top1`, `clip_top5`, `video_top1`,
+        `video_top5` and `per_class`, the video top-1 of each class that occurs. Top-5 is top-K where there are fewer
+        classes.
 
     Raises:
-        VideoError: a video cannot be read; none is left out.
+        VideoError: a video cannot be read, and `strict`; or none can.
+        StorageError: the shards that the videos are in cannot be read.
+        WorkerError: a worker process died or hangs.
     """
     settings = resolve_data_config(model)
     mean, std = settings.pop("mean"), settings.pop("std")
@@ -67,7 +77,16 @@ def evaluate(
     training = model.training
     model.eval()
     loaded = iterate(batches, device, workers)
-    for views, ids in tqdm(loaded, total=len(batches), desc="evaluate", disable=not progress, leave=False):
+    unreadable: dict[str, str] = {}
+    readable = np.zeros(classes, np.int64)
+    for views, ids, failed in tqdm(loaded, total=len(batches), desc="evaluate", disable=not progress, leave=False):
+        if strict and failed:
+            raise VideoError(failed[0][1])
+        for path, message in failed:
+            tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
+            unreadable[path] = message
+        if not len(ids):
+            continue
         logits = model(normalize(views.flatten(0, 1), mean, std))
         clips = logits.float().softmax(dim=1).unflatten(0, views.shape[:2]).cpu()
         ids = ids.cpu()
@@ -78,16 +97,22 @@ def evaluate(
             else:
                 metric.update(whole, ids)
         per_class.update(whole, ids)
+        readable += np.bincount(ids, minlength=classes)
     model.train(training)
 
-    occurring = sorted(set(videos.ids))
-    names, accuracies = label_names(model), per_class.compute()
+    if not readable.any():
+        raise VideoError(f"none of the {len(videos)} videos can be read; the first: {next(iter(unreadable.values()))}")
+    # Metrics know the readable videos; all others count as wrong.
+    share = int(readable.sum()) / len(videos)
+    of_class = np.bincount(videos.ids, minlength=classes)
+    names, accuracies = label_names(model), per_class.compute().numpy() * readable
     return {
         "videos": len(videos),
+        "unreadable": len(unreadable),
         "clips": settings["clips"],
         "crops": settings["crops"],
-        **{name: 100 * float(metric.compute()) for name, metric in metrics.items()},
-        "per_class": {names[i]: 100 * float(accuracies[i]) for i in occurring},
+        **{name: 100 * float(metric.compute()) * share for name, metric in metrics.items()},
+        "per_class": {names[i]: 100 * float(accuracies[i] / of_class[i]) for i in np.flatnonzero(of_class)},
     }
 
 
@@ -99,8 +124,9 @@ def as_table(scores: dict[str, Any]) -> str:
         ("video, single view", f"{scores['clip_top1']:8.2f}{scores['clip_top5']:8.2f}"),
         *((f"  {name}", f"{accuracy:8.2f}") for name, accuracy in scores["per_class"].items()),
     ]
+    unreadable = f", {scores['unreadable']} unreadable (wrong)" if scores["unreadable"] else ""
     width = max(len(name) for name, _ in rows)
-    header = f"{scores['videos']} videos".ljust(width) + f"{'top-1':>8}{'top-5':>8}"
+    header = f"{scores['videos']} videos{unreadable}".ljust(width) + f"{'top-1':>8}{'top-5':>8}"
     lines = [header, *(name.ljust(width) + numbers for name, numbers in rows)]
     return "\n".join(lines)
 
@@ -114,6 +140,7 @@ def main() -> int:
     parser.add_argument("--crops", type=int, choices=[1, 3], help="crops of a clip; by default as the model asks")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--workers", type=int, default=2, help="processes that read videos")
+    parser.add_argument("--strict", action="store_true", help="refuse a list with a video that cannot be read")
     parser.add_argument("--json", type=Path, help="write the scores there, too")
     args = parser.parse_args()
     if args.clips is not None and args.clips < 1:
@@ -124,7 +151,7 @@ def main() -> int:
         model.clip |= {key: getattr(args, key) for key in ("clips", "crops") if getattr(args, key) is not None}
         manifest = read_list(args.data, args.root)
         videos = Videos(manifest.paths, class_ids(manifest, label_names(model)))
-        scores = evaluate(model, videos, device, args.workers)
+        scores = evaluate(model, videos, device, args.workers, strict=args.strict)
     except (ManifestError, VideoError, ValueError, RuntimeError, OSError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2

@@ -1,13 +1,16 @@
 """The folder of a run: whose it is, and the state that training goes on from."""
 
+import csv
 import os
 import signal
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from config import FREE_ON_RESUME, Config, read_config, write_config
+from tqdm import tqdm
 
 
 class RunError(Exception):
@@ -49,6 +52,46 @@ def save_state(state: dict[str, Any], file: Path) -> None:
 
 def load_state(file: Path) -> dict[str, Any]:
     return torch.load(file, map_location="cpu", weights_only=True)
+
+
+class UnreadableVideos:
+    """The videos of a run that cannot be read: each is named once, in the log and in unreadable.csv.
+
+    Args:
+        folder: of the run.
+        videos: how many are in its lists.
+        most: share of them from which on the run is not worth going on with.
+    """
+
+    def __init__(self, folder: Path, videos: int, most: float) -> None:
+        self.file = folder / "unreadable.csv"
+        self.videos, self.most = videos, most
+        self.paths: set[str] = set()
+        if self.file.exists():
+            with self.file.open(newline="", encoding="utf-8") as lines:
+                self.paths = {row["path"] for row in csv.DictReader(lines)}
+
+    def note(self, unreadable: list[tuple[str, str]]) -> None:
+        """Take down the (path, message) of videos that others came in the place of.
+
+        Raises:
+            RunError: they are too many.
+        """
+        for path, message in unreadable:
+            if path in self.paths:
+                continue
+            self.paths.add(path)
+            tqdm.write(f"left out: {message}", file=sys.stderr)
+            with self.file.open("a", newline="", encoding="utf-8") as lines:
+                writer = csv.writer(lines, lineterminator="\n")
+                if not lines.tell():
+                    writer.writerow(["path", "cause"])
+                writer.writerow([path, message])
+        if len(self.paths) > self.most * self.videos:
+            raise RunError(
+                f"{len(self.paths)} of {self.videos} videos cannot be read, more than --max_unreadable {self.most:g} "
+                f"allows; {self.file} names them, and `cmpl-zoo check` writes lists without them"
+            )
 
 
 class Interrupt:

@@ -2,7 +2,7 @@
 
 from cmpl_zoo.data.clip import load_clip, load_views, resolve_data_config
 from cmpl_zoo.data.dataset import EvaluationBatches, TrainingSteps, Videos
-from cmpl_zoo.data.loader import iterate
+from cmpl_zoo.data.loader import WorkerError, iterate
 from cmpl_zoo.data.manifest import (
     Manifest,
     ManifestError,
@@ -13,6 +13,8 @@ from cmpl_zoo.data.manifest import (
     split_list,
     write_split,
 )
+from cmpl_zoo.data.pack import write_shards
+from cmpl_zoo.data.remote import StorageError
 from cmpl_zoo.data.sampling import random_clips, uniform_clips
 from cmpl_zoo.data.transforms import crop_views, normalize, strong_view, weak_view
 from cmpl_zoo.data.video import Video, VideoError, VideoInfo, probe, read_frames
@@ -21,11 +23,13 @@ __all__ = [
     "EvaluationBatches",
     "Manifest",
     "ManifestError",
+    "StorageError",
     "TrainingSteps",
     "Video",
     "VideoError",
     "VideoInfo",
     "Videos",
+    "WorkerError",
     "check_disjoint",
     "class_ids",
     "crop_views",
@@ -43,5 +47,6 @@ __all__ = [
     "strong_view",
     "uniform_clips",
     "weak_view",
+    "write_shards",
     "write_split",
 ]

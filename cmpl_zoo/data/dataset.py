@@ -1,25 +1,31 @@
 """Data sets: a training step is a function of its number, a test video one of its place in the list.
 
-The order of samples is arithmetic on (seed, step), and the draws of augmentation depend on (seed, pass, video)
-alone. So nothing has to be replayed to go on from a step, and the number of workers changes nothing.
+The order is that of `order.py`, and the draws of augmentation depend on (seed, pass, video) alone, never on the rank or
+the worker.
 """
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from cmpl_zoo.data.clip import load_views
+from cmpl_zoo.data.in_hand import in_hand
+from cmpl_zoo.data.order import Stream, derived_seed, places
+from cmpl_zoo.data.remote import StorageError
 from cmpl_zoo.data.sampling import random_clips
 from cmpl_zoo.data.transforms import strong_view, weak_view
 from cmpl_zoo.data.video import Video, VideoError
 
-Batch = dict[str, Tensor]
+ATTEMPTS = 10  # videos in a row, one of which must be readable; our choice
+
+Batch = dict[str, Any]
+Unreadable = list[tuple[str, str]]  # path and message
 
 
 @dataclass(frozen=True)
@@ -27,40 +33,13 @@ class Videos:
     """Paths and class ids of one list; id -1 where a label is unknown or foreign."""
 
     paths: Sequence[str]
-    ids: Sequence[int]
+    ids: Sequence[int] | np.ndarray
 
     def __len__(self) -> int:
         return len(self.paths)
 
 
-def derived_seed(*parts: object) -> int:
-    """A 63-bit seed from any values, the same on every machine."""
-    return random.Random("/".join(map(str, parts))).getrandbits(63)
-
-
-class Stream:
-    """An endless order over `size` videos: pass after pass, each a permutation of its own.
-
-    Position p lies in pass p // size; what stands there depends on (seed, p) alone.
-    """
-
-    def __init__(self, size: int, *seed: object) -> None:
-        self.size = size
-        self.seed = seed
-        self._pass = -1
-        self._permutation = torch.empty(0, dtype=torch.int64)
-
-    def __getitem__(self, position: int) -> tuple[int, int]:
-        """(pass, index of the video) at a position."""
-        number, place = divmod(position, self.size)
-        if number != self._pass:
-            generator = torch.Generator().manual_seed(derived_seed(*self.seed, number))
-            self._permutation = torch.randperm(self.size, generator=generator)
-            self._pass = number
-        return number, int(self._permutation[place])
-
-
-class TrainingSteps(Dataset[Batch | VideoError]):
+class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
     """Step number -> batch of labeled and unlabeled clips.
 
     A batch holds uint8 clips of shape (batch, strides, 3, frames, size, size), one clip per stride in the order
@@ -68,14 +47,16 @@ class TrainingSteps(Dataset[Batch | VideoError]):
     the same clips and `hidden_labels`, which only meters may read. Both views come from one decode; all clips of
     a sample share crop, flip and strong draw.
 
-    A video that cannot be read makes its step a `VideoError`, to be raised by whoever asked for the batch
-    (worker processes would wrap it into their traceback).
+    In the place of a video that cannot be read comes the one at the same place of the next step; `unreadable` lists
+    the (path, message) of those passed over. Where ten in a row cannot be read, the item is a `VideoError`, and where
+    shards cannot, a `StorageError`, to be raised by whoever asked for it (worker processes would wrap it into their
+    traceback).
 
     Args:
         labeled: labeled videos.
         unlabeled: unlabeled videos, or None.
-        labeled_batch: labeled clips a step; the list repeats as often as needed.
-        unlabeled_batch: unlabeled clips a step.
+        labeled_batch: labeled clips a step, over all ranks; the list repeats as often as needed.
+        unlabeled_batch: unlabeled clips a step, over all ranks.
         steps: number of steps.
         frames: frames of a clip.
         strides: distances between two frames, one for each kind of clip wanted.
@@ -84,6 +65,11 @@ class TrainingSteps(Dataset[Batch | VideoError]):
         strong: kind of the strong view; see `strong_view`.
         cutout: see `strong_view`.
         seed: of order and augmentation.
+        rank: which share of every batch, from 0.
+        world_size: number of ranks that share a batch.
+
+    Raises:
+        ValueError: a batch does not divide by the number of ranks.
     """
 
     def __init__(
@@ -101,9 +87,14 @@ class TrainingSteps(Dataset[Batch | VideoError]):
         strong: str = "randaugment",
         cutout: bool = True,
         seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.labeled, self.unlabeled = labeled, unlabeled
         self.labeled_batch, self.unlabeled_batch = labeled_batch, unlabeled_batch
+        self.rank, self.world_size = rank, world_size
+        for batch in (labeled_batch, unlabeled_batch) if unlabeled else (labeled_batch,):
+            places(0, batch, rank, world_size)
         self.steps = steps
         self.frames, self.strides = frames, tuple(strides)
         self.seed = seed
@@ -115,27 +106,49 @@ class TrainingSteps(Dataset[Batch | VideoError]):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> Batch | VideoError:
+    def __getitem__(self, step: int) -> Batch | VideoError | StorageError:
         try:
             return self._batch(step)
-        except VideoError as error:
+        except (VideoError, StorageError) as error:
             return error
 
     def _batch(self, step: int) -> Batch:
-        keys = [self._labeled_order[step * self.labeled_batch + i] for i in range(self.labeled_batch)]
-        samples = [self._sample("labeled", self.labeled.paths[i], number, i) for number, i in keys]
-        batch = {
-            "labeled": torch.stack([weak for weak, _ in samples]),
-            "labels": torch.tensor([self.labeled.ids[i] for _, i in keys]),
-        }
+        unreadable: Unreadable = []
+        views, _, labels = self._samples("labeled", self.labeled, self._labeled_order, step, unreadable)
+        batch: Batch = {"labeled": views, "labels": labels, "unreadable": unreadable}
         if self.unlabeled and self._unlabeled_order:
-            start = step * self.unlabeled_batch
-            keys = [self._unlabeled_order[start + i] for i in range(self.unlabeled_batch)]
-            samples = [self._sample("unlabeled", self.unlabeled.paths[i], number, i) for number, i in keys]
-            batch["weak"] = torch.stack([weak for weak, _ in samples])
-            batch["strong"] = torch.stack([strong for _, strong in samples])
-            batch["hidden_labels"] = torch.tensor([self.unlabeled.ids[i] for _, i in keys])
+            samples = self._samples("unlabeled", self.unlabeled, self._unlabeled_order, step, unreadable)
+            batch["weak"], batch["strong"], batch["hidden_labels"] = samples
         return batch
+
+    def _samples(
+        self, kind: str, videos: Videos, order: Stream, step: int, unreadable: Unreadable
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Weak views, strong views and class ids of this rank's share of a step."""
+        size = self.labeled_batch if kind == "labeled" else self.unlabeled_batch
+        samples = [
+            self._readable(kind, videos, order, range(place, place + ATTEMPTS * size, size), unreadable)
+            for place in places(step, size, self.rank, self.world_size)
+        ]
+        weak, strong, ids = zip(*samples, strict=True)
+        return torch.stack(weak), torch.stack(strong), torch.tensor(ids)
+
+    def _readable(
+        self, kind: str, videos: Videos, order: Stream, candidates: range, unreadable: Unreadable
+    ) -> tuple[Tensor, Tensor, int]:
+        """Weak view, strong view and class id of the first of these places whose video can be read."""
+        for place in candidates:
+            number, index = order[place]
+            path = videos.paths[index]
+            try:
+                with in_hand(path):
+                    return *self._sample(kind, path, number, index), int(videos.ids[index])
+            except VideoError as error:
+                unreadable.append((path, str(error)))
+        raise VideoError(
+            f"{unreadable[-len(candidates)][1]}; neither can the {len(candidates) - 1} videos after it in the order "
+            "of training be read; check --root, and the list by `cmpl-zoo check`"
+        )
 
     def _sample(self, kind: str, path: str, number: int, index: int) -> tuple[Tensor, Tensor]:
         """The weak and the strong view of one video in one pass: uint8 (strides, 3, frames, size, size) each.
@@ -156,11 +169,12 @@ class TrainingSteps(Dataset[Batch | VideoError]):
         return frames.unflatten(0, (len(self.strides), self.frames)).transpose(1, 2)
 
 
-class EvaluationBatches(Dataset[tuple[Tensor, Tensor] | VideoError]):
+class EvaluationBatches(Dataset[tuple[Tensor, Tensor, Unreadable] | StorageError]):
     """Index -> the test views of the next few videos of a list, in its order, and their class ids.
 
-    An item is uint8 (videos, views, 3, frames, height, width) and int64 (videos,), with as many videos as make
-    about `batch` views. A video that cannot be read makes its item a `VideoError`: none is left out in silence.
+    An item is uint8 (videos, views, 3, frames, height, width), int64 (videos,) and the (path, message) of videos that
+    cannot be read, which the tensors lack and nothing replaces. It covers as many videos as make about `batch` views.
+    Where shards cannot be read, the item is a `StorageError`.
 
     Args:
         videos: the list.
@@ -178,10 +192,20 @@ class EvaluationBatches(Dataset[tuple[Tensor, Tensor] | VideoError]):
     def __len__(self) -> int:
         return math.ceil(len(self.videos) / self.videos_per_item)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor] | VideoError:
-        part = slice(index * self.videos_per_item, (index + 1) * self.videos_per_item)
-        try:
-            views = [load_views(path, **self.settings) for path in self.videos.paths[part]]
-        except VideoError as error:
-            return error
-        return torch.stack(views), torch.tensor(self.videos.ids[part])
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Unreadable] | StorageError:
+        views: list[Tensor] = []
+        ids: list[int] = []
+        unreadable: Unreadable = []
+        start = index * self.videos_per_item
+        for i in range(start, min(start + self.videos_per_item, len(self.videos))):
+            path = self.videos.paths[i]
+            try:
+                with in_hand(path):
+                    views.append(load_views(path, **self.settings))
+            except VideoError as error:
+                unreadable.append((path, str(error)))
+            except StorageError as error:
+                return error
+            else:
+                ids.append(int(self.videos.ids[i]))
+        return torch.stack(views) if views else torch.empty(0), torch.tensor(ids, dtype=torch.int64), unreadable

@@ -1,14 +1,29 @@
 """From a data set to batches on a device."""
 
+import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cmpl_zoo.data.video import VideoError
+from cmpl_zoo.data.in_hand import Board
+
+STALLED = 60.0  # seconds on one file after which a worker counts as hanging; our choice
+LOOK = 5  # seconds between two looks at the workers while nothing comes
+
+
+class WorkerError(RuntimeError):
+    """A worker process died or hangs; the message names the file it had in hand."""
 
 
 def iterate(
@@ -19,28 +34,16 @@ def iterate(
     On a GPU the next item is copied on a stream of its own while the present one is in use.
 
     Args:
-        dataset: a map-style data set whose items are tuples or dictionaries of tensors and numbers.
+        dataset: a map-style data set whose items are tuples or dictionaries of tensors and other values.
         device: where tensors go.
         workers: number of worker processes; 0 reads in this one.
         indices: which items, in this order; all by default.
 
     Raises:
-        VideoError: an item is one, as the data sets of this package return for a file that cannot be read.
+        Exception: an item is one, as the data sets of this package return for what cannot be read.
+        WorkerError: a worker died, or has had one file in hand for a minute.
     """
-    order = range(len(dataset)) if indices is None else indices  # type: ignore[arg-type]
-    loader: Iterable[Any] = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=order,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        # The loader seeds its workers from here instead of advancing the global generator, which dropout draws from:
-        # a resumed run starts one loader more than an unbroken one.
-        generator=torch.Generator(),
-        # Ctrl-C reaches the workers too; only the main process decides what it means.
-        worker_init_fn=_ignore_interrupt,
-    )
-    items = (_checked(item) for item in loader)
+    items = (_checked(item) for item in _watched(dataset, device, workers, indices))
     if device.type != "cuda":
         for item in items:
             yield _map_tensors(item, lambda t: t.to(device))
@@ -59,12 +62,88 @@ def iterate(
         yield _handed_over(*ahead)
 
 
-def _ignore_interrupt(_worker: int) -> None:
+def _watched(dataset: Dataset[Any], device: torch.device, workers: int, indices: Iterable[int] | None) -> Iterator[Any]:
+    """The items, from workers that are looked after."""
+    board = Board(workers)
+    others, of_others = multiprocessing.active_children(), signal.getsignal(signal.SIGCHLD) or signal.SIG_DFL
+    loader = iter(
+        DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=range(len(dataset)) if indices is None else indices,  # type: ignore[arg-type]
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+            # The loader seeds its workers from here instead of advancing the global generator, which dropout draws
+            # from: a resumed run starts one loader more than an unbroken one.
+            generator=torch.Generator(),
+            worker_init_fn=partial(_begin, board),
+        )
+    )
+    if workers and threading.current_thread() is threading.main_thread():
+        # The loader has a worker's death raised at whatever line the main program is; here it is found when awaited.
+        signal.signal(signal.SIGCHLD, of_others)
+    processes = [process for process in multiprocessing.active_children() if process not in others]
+    while True:
+        with _looking_after(processes, board):
+            try:
+                item = next(loader)
+            except StopIteration:
+                return
+        yield item
+
+
+def _begin(board: Board, worker: int) -> None:
+    # Ctrl-C reaches the workers too; only the main process decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    board.join(worker)
+
+
+@contextmanager
+def _looking_after(processes: list[BaseProcess], board: Board) -> Iterator[None]:
+    """While something is awaited, look at the workers every few seconds, and raise what is wrong with them."""
+    began = time.monotonic()
+    look = partial(_look_after, processes, board)
+    if not processes or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # An alarm, since a worker that stands still may block this process within a system call.
+    of_others = signal.signal(signal.SIGALRM, lambda *_: look(time.monotonic() - began))
+    timer = signal.setitimer(signal.ITIMER_REAL, LOOK, LOOK)
+    try:
+        yield
+    except WorkerError:
+        raise
+    except Exception:  # the data set's own, or what comes of fetching a tensor from a worker that has just died
+        wait([process.sentinel for process in processes], timeout=1)
+        look(time.monotonic() - began)
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, of_others)
+
+
+def _look_after(processes: list[BaseProcess], board: Board, waited: float) -> None:
+    """Raise a `WorkerError` where a worker is dead, or hangs while its items are awaited."""
+    in_hand = board.read()
+    for process in processes:
+        if process.exitcode is not None:
+            path = next((line.path for line in in_hand if line.pid == process.pid), "") or "no file in hand"
+            how = f"killed by signal {-process.exitcode}" if process.exitcode < 0 else f"status {process.exitcode}"
+            raise WorkerError(
+                f"{path}: the worker process that had it in hand died ({how}); if memory ran out, lower --workers, "
+                "else take the file out of the list"
+            )
+    longest = max(in_hand, key=lambda line: (bool(line.path), line.seconds), default=None)
+    if longest and min(waited, longest.seconds) >= STALLED:
+        os.kill(longest.pid, signal.SIGKILL)  # it would keep the program from ending
+        raise WorkerError(
+            f"{longest.path or 'no file in hand'}: a worker process has not gone on for {longest.seconds:.0f} s; check "
+            "the disk or server it is on, or take it out of the list"
+        )
 
 
 def _checked(item: Any) -> Any:
-    if isinstance(item, VideoError):
+    if isinstance(item, Exception):
         raise item
     return item
 

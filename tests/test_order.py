@@ -1,0 +1,57 @@
+"""The order of samples is arithmetic: equal for every way of spreading a run, and every video once a pass."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmpl_zoo.data.order import Stream, places
+
+
+def seen(size: int, batch: int, world_size: int, steps: range, seed: int) -> list[list[tuple[int, int]]]:
+    """(pass, video) of each step, all ranks together, each rank with a stream of its own."""
+    ranks = [Stream(size, seed) for _ in range(world_size)]
+    return [
+        [stream[p] for rank, stream in enumerate(ranks) for p in places(step, batch, rank, world_size)]
+        for step in steps
+    ]
+
+
+@given(
+    size=st.integers(1, 60),
+    share=st.integers(1, 5),
+    world_size=st.sampled_from([1, 2, 3, 4]),
+    other=st.sampled_from([1, 2, 3, 4]),
+    steps=st.integers(1, 12),
+    stop=st.integers(0, 12),
+    seed=st.integers(0, 99),
+)
+def test_any_number_of_ranks_and_any_stop_see_the_same_samples(size, share, world_size, other, steps, stop, seed):
+    batch = 12 * share
+    unbroken = seen(size, batch, 1, range(steps), seed)
+    stop = min(stop, steps)
+    resumed = seen(size, batch, world_size, range(stop), seed) + seen(size, batch, other, range(stop, steps), seed)
+    assert resumed == unbroken
+
+
+@given(size=st.integers(1, 60), batch=st.integers(1, 30), passes=st.integers(1, 4), seed=st.integers(0, 99))
+def test_every_video_once_a_pass_and_evenly_at_any_time(size, batch, passes, seed):
+    steps = -(-passes * size // batch)
+    flat = [sample for step in seen(size, batch, 1, range(steps), seed) for sample in step]
+    for number in range(passes):
+        assert sorted(flat[number * size : (number + 1) * size]) == [(number, video) for video in range(size)]
+    counts = Counter(video for _, video in flat)
+    assert max(counts.values()) - min(counts[video] for video in range(size)) <= 1
+
+
+def test_passes_and_seeds_have_orders_of_their_own():
+    orders = {
+        tuple(Stream(50, seed)[place][1] for place in range(k * 50, k * 50 + 50)) for seed in (1, 2) for k in (0, 1)
+    }
+    assert len(orders) == 4
+
+
+def test_a_batch_that_ranks_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="a batch of 10 cannot be shared by 4 ranks"):
+        places(0, 10, 1, 4)
