@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cmpl_zoo import hub
+from cmpl_zoo.data.classes import kinetics400_classes
 from cmpl_zoo.models import create_model
 from cmpl_zoo.models.r3d import in_the_middle
 
@@ -73,13 +74,6 @@ _ORIGIN = (
     "CMPL. PyTorchVideo reports 74.58 % top-1 on Kinetics-400 for it (its model zoo, 3 crops x 10 clips at 256 "
     "pixels); we have not measured it."
 )
-
-
-def kinetics400_classes() -> list[str]:
-    """The class names of Kinetics-400 by class id, which is their alphabetical order, as torchvision ships them."""
-    from torchvision.models.video import R3D_18_Weights
-
-    return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import nn
 import cmpl_zoo
 from cmpl_zoo import convert
 from cmpl_zoo.data import resolve_data_config
+from cmpl_zoo.data.classes import kinetics400_classes
 from cmpl_zoo.predict import label_names
 
 
@@ -62,7 +63,7 @@ def test_slow_r50_is_the_same_function(slow_r50: nn.Module, tmp_path: Path) -> N
 
 
 def test_kinetics_classes_are_in_their_order() -> None:
-    names = convert.kinetics400_classes()
+    names = kinetics400_classes()
     assert len(names) == len(set(names)) == 400
     assert names == sorted(names)
 

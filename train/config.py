@@ -32,7 +32,7 @@ class Config:
     unlabeled_root: str | None = None
     """The same for the unlabeled list; by default as root."""
     classes: str | None = None
-    """Text file of class names, one a line, in the order of the class ids; by default the labels, sorted."""
+    """kinetics400, ucf101, or a text file of class names, one a line, by class id; by default the labels, sorted."""
 
     dataset: str | None = None
     """Name of the data, for the model card."""

@@ -1,5 +1,6 @@
 """Video in: decoding, clips, views, lists and data sets."""
 
+from cmpl_zoo.data.classes import class_names
 from cmpl_zoo.data.clip import load_clip, load_views, resolve_data_config
 from cmpl_zoo.data.dataset import EvaluationBatches, TrainingSteps, Videos
 from cmpl_zoo.data.loader import WorkerError, iterate
@@ -8,7 +9,6 @@ from cmpl_zoo.data.manifest import (
     ManifestError,
     check_disjoint,
     class_ids,
-    read_classes,
     read_list,
     split_list,
     write_split,
@@ -32,6 +32,7 @@ __all__ = [
     "WorkerError",
     "check_disjoint",
     "class_ids",
+    "class_names",
     "crop_views",
     "iterate",
     "load_clip",
@@ -39,7 +40,6 @@ __all__ = [
     "normalize",
     "probe",
     "random_clips",
-    "read_classes",
     "read_frames",
     "read_list",
     "resolve_data_config",

@@ -107,10 +107,12 @@ def _paths(
             raise ManifestError(f"{file}: no column {column!r} in its header ({found}); line 1 must be path,label")
     path_column, label_column = columns.index("path"), columns.index("label") if "label" in columns else None
     addresses = read_index(root) if is_shard_set(root) else None
+    prefix = os.path.join(root, "")
     for row in reader:
         if not row:
             continue
-        row += [""] * (len(columns) - len(row))
+        if len(row) < len(columns):
+            row += [""] * (len(columns) - len(row))
         lines.append(reader.line_num)
         if not (path := row[path_column].strip()):
             raise ManifestError(f"{file}, line {lines[-1]}: the path is empty; fill it in or delete the line")
@@ -119,7 +121,7 @@ def _paths(
                 raise ManifestError(f"{file}, line {lines[-1]}: {path} has no label; fill it in or delete the line")
             labels.append(sys.intern(label))
         if addresses is None:
-            yield os.path.normpath(os.path.join(root, path))
+            yield os.path.normpath(path if path[0] == os.sep else prefix + path)
         elif address := addresses.get(os.path.normpath(path)):
             yield address
         else:
