@@ -6,6 +6,23 @@ from pathlib import Path
 
 from cmpl_zoo._version import __version__
 
+CHECK = """\
+Decode every video of a list from end to end, and write to DIR
+
+  report.csv  a row a video, in the order of the list: verdict, cause, frames stated and decoded, fps, size, codec
+  LIST.csv    the list, with all its columns, without the videos that are left out
+
+verdicts:
+  ok          kept
+  odd         kept: variable frame rate, timestamps that do not rise, rotated, no duration or frame count in the
+              header, another size mid-way, pictures that the decoder had to mend
+  truncated   left out: fewer frames decode than the file states, or an error half-way
+  too short   left out: fewer frames than --min-frames
+  unreadable  left out: nothing decodes, it killed its reader, or 5 minutes went by without a frame
+
+A run that was stopped or killed goes on by the same command. Exit status: 0 where every video was kept, 1 where some
+were left out, 2 where the command cannot run."""
+
 
 def split(args: argparse.Namespace) -> int:
     from cmpl_zoo.data.manifest import read_list, split_list, write_split
@@ -20,6 +37,18 @@ def split(args: argparse.Namespace) -> int:
     for name, indices in parts.items():
         print(f"{Path(args.output, name)}.csv  {len(indices)} videos")
     return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    from cmpl_zoo.data.check import check
+    from cmpl_zoo.data.every_video import available_cores
+    from cmpl_zoo.data.manifest import read_list
+
+    manifest = read_list(args.list, args.root, labeled=False)
+    workers = available_cores() if args.workers is None else args.workers
+    all_kept, summary = check(manifest, args.root, args.output, workers=workers, min_frames=args.min_frames)
+    print(summary)
+    return 0 if all_kept else 1
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -85,6 +114,19 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--keep-labels", action="store_true", help="keep labels in unlabeled.csv, to measure with")
     verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the lists go")
 
+    verb = verbs.add_parser(
+        "check",
+        help="find the videos of a list that do not decode",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=CHECK,
+    )
+    verb.set_defaults(run=check)
+    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
+    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the report and the new list go")
+    verb.add_argument("--min-frames", type=int, default=8, metavar="N", help="fewer are too short (default: 8)")
+    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
+
     verb = verbs.add_parser("predict", help="the five best classes of videos")
     verb.set_defaults(run=predict)
     verb.add_argument("model", help="model directory, name, or hf-hub:ORG/NAME")
@@ -118,6 +160,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError) as error:
         print(f"cmpl-zoo: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        print(f"cmpl-zoo: {stop or 'stopped'}", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
