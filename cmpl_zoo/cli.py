@@ -24,6 +24,26 @@ A run that was stopped or killed goes on by the same command. Exit status: 0 whe
 were left out, 2 where the command cannot run."""
 
 
+PREPARE = """\
+Encode every video of a list again, as H.264, and write to DST
+
+  .../NAME.mp4  the copy, under the same relative path; of a folder of frames or a GIF, too
+  report.csv    a row a video, in the order of the list: verdict, cause, frames, bytes before and after, seconds
+  LIST.csv      the list of the copies, with all its columns
+
+A copy has every frame that decodes, upright, in 8-bit yuv420p with even sides, a keyframe every --gop frames, the
+source's timestamps where they rise, and no sound.
+
+verdicts:
+  encoded     with a cause where a damaged video ended early
+  copied      by --copy: an MP4 of one H.264 stream, whole, not rotated, no larger and with no longer GOP than asked for
+  unreadable  left out: nothing decodes, it killed its reader, or 5 minutes went by without a frame
+  failed      left out: it cannot be encoded
+
+A run that was stopped or killed goes on by the same command. Exit status: 0 where every video has a copy, 1 where some
+have none, 2 where the command cannot run."""
+
+
 def split(args: argparse.Namespace) -> int:
     from cmpl_zoo.data.manifest import read_list, split_list, write_split
 
@@ -47,6 +67,19 @@ def check(args: argparse.Namespace) -> int:
     manifest = read_list(args.list, args.root, labeled=False)
     workers = available_cores() if args.workers is None else args.workers
     all_kept, summary = check(manifest, args.root, args.output, workers=workers, min_frames=args.min_frames)
+    print(summary)
+    return 0 if all_kept else 1
+
+
+def prepare(args: argparse.Namespace) -> int:
+    from cmpl_zoo.data.every_video import available_cores
+    from cmpl_zoo.data.manifest import read_list
+    from cmpl_zoo.data.prepare import Settings, prepare
+
+    settings = Settings(args.short_side, args.gop, args.crf, args.copy)
+    manifest = read_list(args.list, args.root, labeled=False)
+    workers = available_cores() if args.workers is None else args.workers
+    all_kept, summary = prepare(manifest, args.root, args.output, settings, workers=workers)
     print(summary)
     return 0 if all_kept else 1
 
@@ -125,6 +158,26 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
     verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the report and the new list go")
     verb.add_argument("--min-frames", type=int, default=8, metavar="N", help="fewer are too short (default: 8)")
+    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
+
+    verb = verbs.add_parser(
+        "prepare",
+        help="make small copies of a list's videos that are fast to read",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=PREPARE,
+    )
+    verb.set_defaults(run=prepare)
+    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    verb.add_argument("output", metavar="DST", help="folder for the copies")
+    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
+    verb.add_argument(
+        "--short-side", type=int, required=True, metavar="PIXELS", help="at most so many; never enlarged (field: 256)"
+    )
+    verb.add_argument("--gop", type=int, default=16, metavar="N", help="frames between keyframes (default: 16)")
+    verb.add_argument(
+        "--crf", type=int, default=23, metavar="Q", help="0 (lossless) to 51; less is larger (default: 23)"
+    )
+    verb.add_argument("--copy", action="store_true", help="copy as they are the files that are so already")
     verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
 
     verb = verbs.add_parser("predict", help="the five best classes of videos")
