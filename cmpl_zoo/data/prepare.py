@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import av
@@ -105,7 +104,7 @@ def prepare(
             report.complete(partial(_prepare_task, settings=settings), tasks, workers, patience)
         finally:
             for _, target in tasks:  # half a copy, where a worker died or an earlier run was killed
-                _half(target).unlink(missing_ok=True)
+                _remove(_half(target))
         summary = report.conclude(KEPT, targets)
         return all(verdict in KEPT for verdict in report.verdicts), summary
 
@@ -130,10 +129,19 @@ def _targets(manifest: Manifest, root: str | os.PathLike[str]) -> list[str]:
 
 
 def _refuse_overwriting(manifest: Manifest, output: str | os.PathLike[str], targets: list[str]) -> None:
-    sources = {os.path.realpath(path) for path in manifest.paths}
-    for target in targets:
-        if os.path.realpath(os.path.join(output, target)) in sources:
-            raise ValueError(f"the copies in {output} would overwrite {target} itself; give another folder")
+    copies = (os.path.join(output, target) for target in targets)
+    there = {identity: copy for copy in copies if (identity := _identity(copy))}
+    for path in manifest.paths if there else ():
+        if copy := there.get(_identity(path) or (0, 0)):
+            raise ValueError(f"{copy} would overwrite {path}; give another folder for the copies")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What a file is told by, whatever links lead there; None where there is none."""
+    with suppress(OSError):
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    return None
 
 
 def _prepare_task(task: tuple[str, str], alive: Callable[[], None], *, settings: Settings) -> dict[str, Any]:
@@ -320,16 +328,22 @@ class _Clock:
 def _whole_or_nothing(target: str) -> Iterator[str]:
     """A name beside the target to write to; it becomes the target at the end, and is removed where that fails."""
     half = _half(target)
-    half.parent.mkdir(parents=True, exist_ok=True)
+    os.makedirs(os.path.dirname(half), exist_ok=True)
     try:
-        yield str(half)
+        yield half
         os.replace(half, target)
     finally:
-        half.unlink(missing_ok=True)
+        _remove(half)
 
 
-def _half(target: str) -> Path:
-    return Path(target).with_name(f".{Path(target).name}.part")
+def _half(target: str) -> str:
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{name}.part")
+
+
+def _remove(file: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(file)
 
 
 def _unwritable(target: str, error: OSError) -> OSError:

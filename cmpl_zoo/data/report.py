@@ -54,10 +54,16 @@ class Report:
             )
         if self.kept_file == self.file:
             raise ValueError(f"{manifest.file} has the name of the report to come; rename the list")
+        if Path(directory).is_file():
+            raise ValueError(f"{directory} is a file; give a folder, made where it is missing")
         Path(directory).mkdir(parents=True, exist_ok=True)
         self._check_options(Path(directory, f"{verb}.json"), options)
         self._handle = self._open()
-        self.verdicts = self._read()
+        try:
+            self.verdicts = self._read()
+        except ValueError:
+            os.close(self._handle)
+            raise
 
     def __enter__(self) -> "Report":
         return self
@@ -177,8 +183,10 @@ class Report:
         writer.writeheader()
         writer.writerows(rows)
         replace_text(self.kept_file, text.getvalue())
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(self.verdicts).most_common())
-        return f"{len(self.verdicts)} videos: {counts}; {self.kept_file} lists {len(rows)}, {self.file} says why"
+        counts = Counter(self.verdicts)
+        order = [*kept, *sorted(counts.keys() - kept)]
+        summed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
+        return f"{len(self.verdicts)} videos: {summed}; {self.kept_file} lists {len(rows)}, {self.file} says why"
 
 
 def replace_text(file: Path, text: str) -> None:
