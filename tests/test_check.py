@@ -26,7 +26,7 @@ def test_every_clip_as_a_full_decode_says(clips, tmp_path, capsys):
     file = write_list(tmp_path / "clips.csv", [*truth, "frames/jumping/0001", "probe.json", "nowhere.mp4"])
     assert main(["check", str(file), "--root", str(clips), "-o", str(tmp_path / "out")]) == 1
     summary = capsys.readouterr().out
-    assert "19 videos: 6 ok, 6 odd, 4 too short, 1 truncated, 2 unreadable" in summary
+    assert "6 ok, 6 odd, 4 too short, 1 truncated, 2 unreadable; " in summary
     rows = {row["path"]: row for row in rows_of(tmp_path / "out" / "report.csv")}
     assert list(rows) == [row["path"] for row in rows_of(file)]
     for name, expected in truth.items():
@@ -160,7 +160,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(many, tmp_path):
     process = start(*command)
     output, error = process.communicate()
     assert process.returncode == 0, error
-    assert "60 videos: 60 ok" in output
+    assert "60 ok; " in output
     assert report.read_bytes().startswith(begun)
     assert [row["path"] for row in rows_of(report)] == [row["path"] for row in rows_of(file)]
     assert (report.parent / file.name).read_bytes() == file.read_bytes()
@@ -196,7 +196,7 @@ def test_a_worker_that_is_killed_costs_one_video(many, tmp_path):
     server.children()[0].kill()
     output, error = process.communicate()
     assert process.returncode == 1, error
-    assert "60 videos: 59 ok, 1 unreadable" in output
+    assert "59 ok, 1 unreadable; " in output
     (lost,) = (row for row in rows_of(report) if row["verdict"] == "unreadable")
     assert lost["cause"] == "its process was killed by SIGKILL, as for want of memory"
     assert len(rows_of(report.parent / file.name)) == 59
@@ -226,7 +226,7 @@ def test_exit_status_says_whether_a_video_was_left_out(two, tmp_path, capsys):
     assert main([*command, str(tmp_path / "some")]) == 1
     out = capsys.readouterr().out.splitlines()
     assert out[1] == (
-        f"2 videos: 1 ok, 1 too short; {tmp_path}/some/list.csv lists 1, {tmp_path}/some/report.csv says why"
+        f"1 ok, 1 too short; {tmp_path}/some/list.csv lists 1 of 2 videos, {tmp_path}/some/report.csv says why"
     )
 
 
@@ -247,6 +247,7 @@ def test_rows_added_to_a_list_are_all_that_is_left_to_do(two, tmp_path):
     [
         (["--min-frames", "4"], "was begun with --min-frames 8, not with --min-frames 4; repeat that"),
         (["--root", "/"], "was begun with --root "),
+        (["--root", "/nowhere"], "--root /nowhere: no such folder; give the one that the paths of "),
         (["--min-frames", "0"], "--min-frames must be at least 1, not 0"),
         (["--workers", "0"], "--workers must be at least 1, not 0"),
     ],
@@ -269,7 +270,7 @@ def test_lists_and_folders_that_are_refused(two, tmp_path, capsys):
     report.write_bytes(two.read_bytes())
     assert "has the name of the report" in refused(capsys, *check, out, report)
     assert not out.exists()
-    assert "is a file; give a folder" in refused(capsys, *check, tmp_path / "a.mp4", two)
+    assert "cannot be made (File exists); give another folder" in refused(capsys, *check, tmp_path / "a.mp4", two)
 
     out.mkdir()
     (out / "report.csv").write_text("something else\n")
@@ -277,6 +278,16 @@ def test_lists_and_folders_that_are_refused(two, tmp_path, capsys):
     assert (out / "report.csv").read_text() == "something else\n"
 
     assert main(["check", "--root", str(tmp_path), "-o", str(tmp_path / "done"), str(two)]) == 1
+    capsys.readouterr()
+    (tmp_path / "done" / "check.json").write_text("[1]")
+    assert "not what report.csv was begun with" in refused(capsys, *check, tmp_path / "done", two)
+    (tmp_path / "done" / "check.json").unlink()
+    assert "no report of this command" in refused(capsys, *check, tmp_path / "done", two)
+
+
+def test_reports_of_other_lists_are_refused(two, tmp_path, capsys):
+    check = ["check", "--root", tmp_path, "-o"]
+    assert main([str(part) for part in (*check, tmp_path / "done", two)]) == 1
     capsys.readouterr()
     other = write_list(tmp_path / "other.csv", ["b.mp4", "a.mp4"])
     assert "line 2: not of" in refused(capsys, *check, tmp_path / "done", other)

@@ -200,7 +200,7 @@ def test_a_list_becomes_a_list_of_copies(clips, tmp_path, capsys):
     file = write_list(tmp_path / "list.csv", ["deep/a.avi", "empty.mp4", "b é.mp4", "frames.v1", "none.mp4"])
     command = ["prepare", file, out, "--root", root, "--short-side", "32", "--gop", "5", "--workers", "2"]
     assert main([str(part) for part in command]) == 1
-    assert "5 videos: 3 encoded, 2 unreadable" in capsys.readouterr().out
+    assert "3 encoded, 2 unreadable; " in capsys.readouterr().out
     assert rows_of(out / "list.csv") == [
         {"path": "deep/a.mp4", "label": "x", "take": "0"},
         {"path": "b é.mp4", "label": "x", "take": "2"},
@@ -242,7 +242,7 @@ def test_a_run_that_was_killed_goes_on_and_leaves_no_half_file(many, tmp_path):
     process = start(*command)
     output, error = process.communicate()
     assert process.returncode == 0, error
-    assert "24 videos: 24 encoded" in output
+    assert "24 encoded; " in output
     assert (out / "report.csv").read_bytes().startswith(begun)
     journaled = [out / row["path"] for row in rows_of(out / "report.csv")[: begun.count(b"\n") - 1]]
     assert all(path.stat().st_mtime_ns == done[path] for path in journaled)
@@ -263,7 +263,7 @@ def test_a_worker_that_is_killed_costs_one_video_and_leaves_nothing_of_it(many, 
     server.children()[0].kill()
     output, error = process.communicate()
     assert process.returncode == 1, error
-    assert "24 videos: 23 encoded, 1 unreadable" in output
+    assert "23 encoded, 1 unreadable; " in output
     assert len(rows_of(out / "many.csv")) == 23
     assert not list(out.glob(".*"))
 

@@ -50,8 +50,7 @@ def check(
     for name, value in (("--workers", workers), ("--min-frames", min_frames)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    options = {"root": os.path.abspath(root), "min_frames": min_frames}
-    with Report(output, manifest, "check", options, COLUMNS) as report:
+    with Report(output, manifest, root, "check", {"min_frames": min_frames}, COLUMNS) as report:
         report.complete(partial(examine, min_frames=min_frames), manifest.paths, workers, patience)
         summary = report.conclude(KEPT)
         return all(verdict in KEPT for verdict in report.verdicts), summary

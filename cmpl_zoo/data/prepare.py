@@ -97,8 +97,7 @@ def prepare(
         raise RuntimeError("this build of PyAV has no libx264 to encode with; `pip install av` brings one that has")
     targets = _targets(manifest, root)
     _refuse_overwriting(manifest, output, targets)
-    options = {"root": os.path.abspath(root), **asdict(settings)}
-    with Report(output, manifest, "prepare", options, COLUMNS) as report:
+    with Report(output, manifest, root, "prepare", asdict(settings), COLUMNS) as report:
         tasks = [(path, os.path.join(output, target)) for path, target in zip(manifest.paths, targets, strict=True)]
         try:
             report.complete(partial(_prepare_task, settings=settings), tasks, workers, patience)

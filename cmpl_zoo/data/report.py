@@ -24,7 +24,8 @@ class Report:
 
     Args:
         directory: made where it is missing.
-        manifest: the list.
+        manifest: the list, read with `root`.
+        root: folder that its paths are relative to.
         verb: the command that writes it.
         options: the options that every row depends on, by name.
         columns: of the report; the first three are path, verdict and cause.
@@ -33,7 +34,8 @@ class Report:
         verdicts: of the rows written so far, by an earlier run or by this one.
 
     Raises:
-        ValueError: the folder holds the report of another list or of other options, or the list itself.
+        ValueError: the folder holds the report of another list or of other options, or the list itself, or there is
+            no such root.
         OSError: it cannot be written, or another process has it open.
     """
 
@@ -41,6 +43,7 @@ class Report:
         self,
         directory: str | os.PathLike[str],
         manifest: Manifest,
+        root: str | os.PathLike[str],
         verb: str,
         options: dict[str, Any],
         columns: Sequence[str],
@@ -54,10 +57,15 @@ class Report:
             )
         if self.kept_file == self.file:
             raise ValueError(f"{manifest.file} has the name of the report to come; rename the list")
-        if Path(directory).is_file():
-            raise ValueError(f"{directory} is a file; give a folder, made where it is missing")
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        self._check_options(Path(directory, f"{verb}.json"), options)
+        if not os.path.isdir(root):
+            raise ValueError(
+                f"--root {root}: no such folder; give the one that the paths of {manifest.file} start from"
+            )
+        try:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"{directory}: cannot be made ({error.strerror}); give another folder") from error
+        self._check_options(Path(directory, f"{verb}.json"), {"root": os.path.abspath(root), **options})
         self._handle = self._open()
         try:
             self.verdicts = self._read()
@@ -78,9 +86,9 @@ class Report:
             replace_text(file, json.dumps(options, indent=1) + "\n")
             return
         try:
-            begun = json.loads(file.read_text())
-        except ValueError as error:
-            raise ValueError(f"{file}: no JSON ({error}); delete {file.parent} to begin again") from error
+            begun = dict(json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file}: not what {self.file.name} was begun with; give another folder") from error
         for name, value in options.items():
             if begun.get(name) != value:
                 raise ValueError(
@@ -95,6 +103,8 @@ class Report:
         except BlockingIOError as error:
             os.close(handle)
             raise OSError(f"{self.file}: another run is writing it; wait for that, or give another folder") from error
+        except OSError:
+            pass  # a file system without locks
         return handle
 
     def _read(self) -> list[str]:
@@ -186,7 +196,8 @@ class Report:
         counts = Counter(self.verdicts)
         order = [*kept, *sorted(counts.keys() - kept)]
         summed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
-        return f"{len(self.verdicts)} videos: {summed}; {self.kept_file} lists {len(rows)}, {self.file} says why"
+        videos = f"{len(rows)} of {len(self.verdicts)} videos"
+        return f"{summed}; {self.kept_file} lists {videos}, {self.file} says why"
 
 
 def replace_text(file: Path, text: str) -> None:
