@@ -274,15 +274,19 @@ def test_lists_and_folders_that_are_refused(two, tmp_path, capsys):
 
     out.mkdir()
     (out / "report.csv").write_text("something else\n")
-    assert "no report of this command" in refused(capsys, *check, out, two)
+    assert "report.csv is there already and not from this command" in refused(capsys, *check, out, two)
     assert (out / "report.csv").read_text() == "something else\n"
+    (out / "report.csv").unlink()
+    (out / "list.csv").write_text("of somebody else\n")
+    assert "list.csv is there already and not from this command" in refused(capsys, *check, out, two)
+    assert [p.name for p in out.iterdir()] == ["list.csv"]
 
     assert main(["check", "--root", str(tmp_path), "-o", str(tmp_path / "done"), str(two)]) == 1
     capsys.readouterr()
     (tmp_path / "done" / "check.json").write_text("[1]")
     assert "not what report.csv was begun with" in refused(capsys, *check, tmp_path / "done", two)
     (tmp_path / "done" / "check.json").unlink()
-    assert "no report of this command" in refused(capsys, *check, tmp_path / "done", two)
+    assert "report.csv is there already and not from this command" in refused(capsys, *check, tmp_path / "done", two)
 
 
 def test_reports_of_other_lists_are_refused(two, tmp_path, capsys):

@@ -342,7 +342,9 @@ def test_places_that_are_refused(two, tmp_path, capsys):
 
     (tmp_path / "checked").mkdir()
     (tmp_path / "checked" / "report.csv").write_text("path,verdict\n")
-    assert "no report of this command" in refused(capsys, "prepare", two, tmp_path / "checked", *options)
+    assert "report.csv is there already and not from this command" in refused(
+        capsys, "prepare", two, tmp_path / "checked", *options
+    )
 
 
 def test_what_cannot_be_read_has_no_copy(clips, tmp_path):

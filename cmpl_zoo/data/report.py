@@ -81,8 +81,9 @@ class Report:
 
     def _check_options(self, file: Path, options: dict[str, Any]) -> None:
         if not file.exists():
-            if self.file.exists():
-                raise ValueError(f"{self.file} is there already and no report of this command; give another folder")
+            for mine in (self.file, self.kept_file):
+                if mine.exists():
+                    raise ValueError(f"{mine} is there already and not from this command; give another folder")
             replace_text(file, json.dumps(options, indent=1) + "\n")
             return
         try:
@@ -116,17 +117,14 @@ class Report:
         if not rows:
             self._write(self.columns)
             return []
-        verdicts = []
+        expected = ["path", *(row["path"] for row in self.manifest.rows)]
         for number, row in enumerate(rows):
-            at = number - 1
-            known = at < len(self.manifest.paths) and len(row) == len(self.columns)
-            if not known or (row != list(self.columns) if at < 0 else row[0] != self.manifest.rows[at]["path"]):
+            if row[:1] != expected[number : number + 1] or len(row) != len(self.columns):
                 raise ValueError(
                     f"{self.file}, line {number + 1}: not of {self.manifest.file}; give another folder, or delete the "
                     "report to begin again"
                 )
-            verdicts.append(row[1])
-        return verdicts[1:]
+        return [row[1] for row in rows[1:]]
 
     def _write(self, values: Sequence[Any]) -> None:
         line = io.StringIO()
