@@ -1,6 +1,7 @@
 """Results of training runs: one JSON file a run in benchmarks/results/, and the tables made of them.
 
 python benchmarks/results.py add EXPERIMENT ROW RUN     # after train/evaluate.py --json RUN/test.json
+python benchmarks/prepare.py NAME LIST --root DIR       # a file of copies that were compared, prepare-NAME.json
 python benchmarks/results.py tables                     # writes them into README.md and benchmarks/README.md
 """
 
