@@ -1,6 +1,7 @@
 """Results of training runs: one JSON file a run in benchmarks/results/, and the tables made of them.
 
 python benchmarks/results.py add EXPERIMENT ROW RUN     # after train/evaluate.py --json RUN/test.json
+python benchmarks/prepare.py NAME LIST --root DIR       # a file of copies that were compared, prepare-NAME.json
 python benchmarks/results.py tables                     # writes them into README.md and benchmarks/README.md
 """
 
@@ -51,6 +52,8 @@ def table(experiment: str) -> str:
     """A row for each kind of run: mean and standard deviation over seeds, with the protocol above."""
     results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
     results = [result for result in results if result["experiment"] == experiment]
+    if "copies" in results[0]:
+        return table_of_copies(results[0])
     rows: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         rows.setdefault(result["row"], []).append(result)
@@ -71,6 +74,25 @@ def table(experiment: str) -> str:
             f"| {row} | {one['labeled_videos']} | {one['unlabeled_videos']} | {one['step']} | {len(runs)} "
             f"| {statistics.mean(top1):.1f}{spread} | {seconds:.0f} |"
         )
+    return "\n".join(lines)
+
+
+def table_of_copies(result: dict[str, Any]) -> str:
+    """A row for each kind of copy, against the original."""
+    copies, kinds = result["copies"], {"clip": "clip of 8, stride 8", "spread": "8 frames over all"}
+    columns = ["", "size", *kinds.values(), *(["top-1, %"] if copies["original"]["top1"] is not None else [])]
+    lines = [
+        f"{result['videos']} videos; reading is the median over {result['timed']} of them, {result['rounds']} draws "
+        "each, in brackets that of the ratio to the original.",
+        "",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
+    for row, copy in copies.items():
+        cells = [row, f"{copy['bytes'] / 1e6:.1f} MB ({copy['bytes'] / copies['original']['bytes']:.2f})"]
+        cells += [f"{copy[f'{kind}_ms']:.1f} ms ({copy[f'{kind}_ratio']:.2f})" for kind in kinds]
+        cells += [f"{copy['top1']:.1f}"] if copy["top1"] is not None else []
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

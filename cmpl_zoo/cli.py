@@ -6,6 +6,43 @@ from pathlib import Path
 
 from cmpl_zoo._version import __version__
 
+CHECK = """\
+Decode every video of a list from end to end, and write to DIR
+
+  report.csv  a row a video, in the order of the list: verdict, cause, frames stated and decoded, fps, size, codec
+  LIST.csv    the list, with all its columns, without the videos that are left out
+
+verdicts:
+  ok          kept
+  odd         kept: variable frame rate, timestamps that do not rise, rotated, no duration or frame count in the
+              header, another size mid-way, pictures that the decoder had to mend
+  truncated   left out: fewer frames decode than the file states, or an error half-way
+  too short   left out: fewer frames than --min-frames
+  unreadable  left out: nothing decodes, it killed its reader, or 5 minutes went by without a frame
+
+A run that was stopped or killed goes on by the same command. Exit status: 0 where every video was kept, 1 where some
+were left out, 2 where the command cannot run."""
+
+
+PREPARE = """\
+Encode every video of a list again, as H.264, and write to DST
+
+  .../NAME.mp4  the copy, under the same relative path; of a folder of frames or a GIF, too
+  report.csv    a row a video, in the order of the list: verdict, cause, frames, bytes before and after, seconds
+  LIST.csv      the list of the copies, with all its columns
+
+A copy has every frame that decodes, upright, in 8-bit yuv420p with even sides, a keyframe every --gop frames, the
+source's timestamps where they rise, and no sound.
+
+verdicts:
+  encoded     with a cause where a damaged video ended early
+  copied      by --copy: an MP4 of one H.264 stream, whole, not rotated, no larger and with no longer GOP than asked for
+  unreadable  left out: nothing decodes, it killed its reader, or 5 minutes went by without a frame
+  failed      left out: it cannot be encoded
+
+A run that was stopped or killed goes on by the same command. Exit status: 0 where every video has a copy, 1 where some
+have none, 2 where the command cannot run."""
+
 
 def split(args: argparse.Namespace) -> int:
     from cmpl_zoo.data.manifest import read_list, split_list, write_split
@@ -45,8 +82,33 @@ def shard(args: argparse.Namespace) -> int:
     from cmpl_zoo.data.pack import write_shards
 
     manifest = read_list(args.list, args.root, labeled=False)
-    print(write_shards(manifest, args.directory, round(args.shard_size * 1e6)))
+    print(write_shards(manifest, args.output, round(args.shard_size * 1e6)))
     return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    from cmpl_zoo.data.check import check
+    from cmpl_zoo.data.every_video import available_cores
+    from cmpl_zoo.data.manifest import read_list
+
+    manifest = read_list(args.list, args.root, labeled=False)
+    workers = available_cores() if args.workers is None else args.workers
+    all_kept, summary = check(manifest, args.root, args.output, workers=workers, min_frames=args.min_frames)
+    print(summary)
+    return 0 if all_kept else 1
+
+
+def prepare(args: argparse.Namespace) -> int:
+    from cmpl_zoo.data.every_video import available_cores
+    from cmpl_zoo.data.manifest import read_list
+    from cmpl_zoo.data.prepare import Settings, prepare
+
+    settings = Settings(args.short_side, args.gop, args.crf, args.copy)
+    manifest = read_list(args.list, args.root, labeled=False)
+    workers = available_cores() if args.workers is None else args.workers
+    all_kept, summary = prepare(manifest, args.root, args.output, settings, workers=workers)
+    print(summary)
+    return 0 if all_kept else 1
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -120,6 +182,39 @@ def build_parser() -> argparse.ArgumentParser:
     kind.add_argument("--classes", metavar="NAMES", help="of numbers: kinetics400, ucf101, or a text file")
     _add_import(kind, "LIST.csv")
 
+    verb = verbs.add_parser(
+        "check",
+        help="find the videos of a list that do not decode",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=CHECK,
+    )
+    verb.set_defaults(run=check)
+    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
+    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the report and the new list go")
+    verb.add_argument("--min-frames", type=int, default=8, metavar="N", help="fewer are too short (default: 8)")
+    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
+
+    verb = verbs.add_parser(
+        "prepare",
+        help="make small copies of a list's videos that are fast to read",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=PREPARE,
+    )
+    verb.set_defaults(run=prepare)
+    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    verb.add_argument("output", metavar="DST", help="folder for the copies")
+    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
+    verb.add_argument(
+        "--short-side", type=int, required=True, metavar="PIXELS", help="at most so many; never enlarged (field: 256)"
+    )
+    verb.add_argument("--gop", type=int, default=16, metavar="N", help="frames between keyframes (default: 16)")
+    verb.add_argument(
+        "--crf", type=int, default=23, metavar="Q", help="0 (lossless) to 51; less is larger (default: 23)"
+    )
+    verb.add_argument("--copy", action="store_true", help="copy as they are the files that are so already")
+    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
+
     verb = verbs.add_parser("split", help="draw which videos of a list keep their label")
     verb.set_defaults(run=split)
     verb.add_argument("list", help="CSV with the header path,label")
@@ -138,12 +233,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     verb = verbs.add_parser("shard", help="pack the videos of a list into tar shards")
     verb.set_defaults(run=shard)
-    verb.add_argument("list", help="CSV with the header path,label; the label may lack")
-    verb.add_argument("directory", help="where the shards and their index go; then the --root of lists of these videos")
-    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to")
-    verb.add_argument(
-        "--shard-size", type=float, default=1000, metavar="MB", help="greatest size of a shard (default: %(default)s)"
-    )
+    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    verb.add_argument("output", metavar="DST", help="folder for the shards; then the --root of lists of these videos")
+    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
+    verb.add_argument("--shard-size", type=float, default=1000, metavar="MB", help="at most so large (default: 1000)")
 
     verb = verbs.add_parser("predict", help="the five best classes of videos")
     verb.set_defaults(run=predict)
@@ -178,6 +271,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError) as error:
         print(f"cmpl-zoo: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        print(f"cmpl-zoo: {stop or 'stopped'}", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

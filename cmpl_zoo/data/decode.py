@@ -1,0 +1,80 @@
+"""Every frame of a video as FFmpeg decodes it, and what ended it early."""
+
+from collections.abc import Iterator
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from cmpl_zoo.data.video import Video, VideoError
+
+
+class EveryFrame:
+    """The frames of an open video from first to last, the same that `Video` counts and reads, not yet RGB.
+
+    Iterate once. Pictures of a folder come as RGB frames without timestamps.
+
+    Attributes:
+        error: what ended the frames early, "" where nothing did; known after the iteration.
+
+    Raises:
+        VideoError: there is no frame (while iterating).
+    """
+
+    def __init__(self, video: Video) -> None:
+        self.video = video
+        self.error = ""
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        frames = self._pictures() if self.video._container is None else self._decoded()
+        first = next(frames, None)
+        if first is None:
+            cause = f" ({self.error})" if self.error else ""
+            raise VideoError(f"{self.video.path}: none of its frames can be decoded{cause}")
+        yield first
+        yield from frames
+
+    def _pictures(self) -> Iterator[av.VideoFrame]:
+        for index in range(self.video.num_frames):
+            try:
+                picture = self.video.read([index])[0].numpy()
+            except VideoError as error:
+                self.error = str(error)
+                return
+            yield av.VideoFrame.from_ndarray(picture, "rgb24")
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        begun = False
+        packets = self.video._demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except FFmpegError as error:  # the file ends early
+                self.error = _cause(error)
+                return
+            if packet is None:
+                return
+            try:
+                for frame in packet.decode():
+                    begun = True
+                    yield frame
+            except FFmpegError as error:
+                if begun:
+                    self.error = _cause(error)
+                    return
+
+
+def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How a frame asks to be shown: transposed, and after that upside down, and left to right."""
+    display = frame.side_data.get("DISPLAYMATRIX")
+    if display is None:
+        return False, False, False
+    # A pixel (x, y) is shown at (a x + c y, b x + d y).
+    a, b, _, c, d = (int(value) for value in np.frombuffer(display, np.int32)[:5])  # type: ignore[call-overload]
+    if transposed := abs(b) > abs(a):
+        a, d = c, b
+    return transposed, d < 0, a < 0
+
+
+def _cause(error: FFmpegError) -> str:
+    return (error.strerror or str(error)).splitlines()[0]

@@ -1,0 +1,78 @@
+"""Videos and lists that tests make for themselves."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from cmpl_zoo.cli import main
+
+
+def encode(
+    path: Path, frames: int = 30, width: int = 64, height: int = 48, times: Sequence[int] | None = None, **options: str
+) -> Path:
+    """A video of a white block that goes from left to right over a still; `times` are in milliseconds."""
+    still = np.random.default_rng(0).integers(0, 200, (6, 8, 3), dtype=np.uint8)
+    still = still.repeat(-(-height // 6), 0).repeat(-(-width // 8), 1)[:height, :width]
+    movflags = {"movflags": options.pop("movflags")} if "movflags" in options else {}
+    with av.open(str(path), "w", options=movflags) as container:
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p" if width % 2 == 0 else "yuv444p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for i in range(frames):
+            image = still.copy()
+            image[: height // 4, : 1 + i * width // frames] = 255
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = times[i] if times else 40 * i, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_list(file: Path, paths: Sequence[str]) -> Path:
+    """A list with a further column, `take`."""
+    file.write_text("path,label,take\n" + "".join(f"{path},x,{i}\n" for i, path in enumerate(paths)), encoding="utf-8")
+    return file
+
+
+def link_many(clip: Path, root: Path, count: int) -> Path:
+    """A root with `count` names for one clip, and the list of them beside it."""
+    root.mkdir()
+    names = [f"{i:03d}{clip.suffix}" for i in range(count)]
+    for name in names:
+        os.link(clip, root / name) if os.stat(clip).st_dev == os.stat(root).st_dev else os.symlink(clip, root / name)
+    return write_list(root.parent / "many.csv", names)
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def refused(capsys, *command: object) -> str:
+    """The one sentence that a command is refused with."""
+    assert main([str(part) for part in command]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cmpl-zoo: ")
+    assert len(error.splitlines()) == 1
+    return error
+
+
+def start(*command: object, **settings: object) -> subprocess.Popen[str]:
+    """The real command, in a process of its own."""
+    line = [sys.executable, "-m", "cmpl_zoo.cli", *(str(part) for part in command)]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)  # type: ignore[call-overload]
+
+
+def wait_for_rows(process: subprocess.Popen[str], report: Path, rows: int) -> None:
+    """Until the report of a running command has so many rows."""
+    while not report.exists() or report.read_bytes().count(b"\n") <= rows:
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        time.sleep(0.01)

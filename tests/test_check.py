@@ -1,0 +1,299 @@
+"""`cmpl-zoo check`: what a full decode says of real files, of damaged copies, and of runs that are cut off."""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from made_videos import encode, link_many, refused, rows_of, start, wait_for_rows, write_list
+
+from cmpl_zoo.cli import main
+from cmpl_zoo.data.check import examine
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="session")
+def clips(shared_data) -> Path:
+    return shared_data / "clips"
+
+
+def test_every_clip_as_a_full_decode_says(clips, tmp_path, capsys):
+    truth = json.loads((clips / "probe.json").read_text())
+    file = write_list(tmp_path / "clips.csv", [*truth, "frames/jumping/0001", "probe.json", "nowhere.mp4"])
+    assert main(["check", str(file), "--root", str(clips), "-o", str(tmp_path / "out")]) == 1
+    summary = capsys.readouterr().out
+    assert "6 ok, 6 odd, 4 too short, 1 truncated, 2 unreadable; " in summary
+    rows = {row["path"]: row for row in rows_of(tmp_path / "out" / "report.csv")}
+    assert list(rows) == [row["path"] for row in rows_of(file)]
+    for name, expected in truth.items():
+        row = rows[name]
+        assert int(row["frames"]) == expected["decoded_frames"]
+        assert row["stated_frames"] == str(expected["header_frames"] or "")
+        size = expected["size"] if expected["rotation"] % 180 == 0 else expected["size"][::-1]
+        assert [int(row["width"]), int(row["height"])] == size
+        if expected["decoded_frames"] < 8:
+            assert row["verdict"] == "too short"
+        elif name == "corrupted.mp4":
+            assert row["verdict"] == "truncated"
+            assert row["cause"].endswith("after 28 frames")
+        else:
+            assert ("frame rate" in row["cause"] or "timestamps" in row["cause"]) == expected["vfr"]
+            assert ("no number of frames" in row["cause"]) == (expected["header_frames"] == 0)
+            assert row["verdict"] == ("odd" if row["cause"] else "ok")
+    assert "no duration" in rows["no_duration.webm"]["cause"]
+    assert rows["nowhere.mp4"]["cause"] == "there is no such file"
+    assert rows["probe.json"]["verdict"] == "unreadable"
+    assert (rows["frames/jumping/0001"]["verdict"], rows["frames/jumping/0001"]["frames"]) == ("ok", "17")
+
+    kept = rows_of(tmp_path / "out" / "clips.csv")
+    assert kept == [row for row in rows_of(file) if rows[row["path"]]["verdict"] in ("ok", "odd")]
+
+
+def test_real_data_sets(shared_data):
+    for row in rows_of(shared_data / "mocap13" / "train.csv")[::200]:
+        assert examine(str(shared_data / "mocap13" / row["path"]))["verdict"] == "ok"
+    for row in rows_of(shared_data / "fights" / "videos.csv")[::30]:  # written with one timestamp for all frames
+        found = examine(str(shared_data / "fights" / row["path"]))
+        assert (found["verdict"], found["cause"]) == ("odd", "timestamps that do not rise")
+
+
+def test_the_reading_of_one_made_video(tmp_path):
+    found = examine(str(encode(tmp_path / "v.mp4", 30, g="12", bf="0", sc_threshold="0")))
+    assert found == {
+        "verdict": "ok", "cause": "", "stated_frames": 30, "frames": 30, "fps": 25.0, "width": 64, "height": 48,
+        "codec": "h264", "longest_gop": 12,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("min_frames", "verdict"), [(30, "ok"), (31, "too short")])
+def test_too_short(tmp_path, min_frames, verdict):
+    assert examine(str(encode(tmp_path / "v.mp4", 30)), min_frames=min_frames)["verdict"] == verdict
+
+
+def test_variable_rate_rotation_and_a_change_of_size_are_odd_and_kept(tmp_path):
+    varying = encode(tmp_path / "varying.mp4", 20, times=[40 * i + (200 if i > 9 else 0) for i in range(20)])
+    assert examine(str(varying))["cause"] == "variable frame rate (steps of 40 to 240 ms)"
+
+    turned = encode(tmp_path / "turned.mp4", 20)
+    data = bytearray(turned.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 20] = b"".join((v << 16).to_bytes(4, "big", signed=True) for v in (0, 1, 0, -1, 0))
+    turned.write_bytes(data)
+    found = examine(str(turned))
+    assert (found["verdict"], found["cause"], found["width"], found["height"]) == ("odd", "rotated or mirrored", 48, 64)
+
+    growing = tmp_path / "growing.ts"
+    parts = [encode(tmp_path / "a.ts", 20), encode(tmp_path / "b.ts", 20, 96, 80)]
+    growing.write_bytes(b"".join(part.read_bytes() for part in parts))
+    found = examine(str(growing))
+    assert found["verdict"] == "odd"
+    assert "96x80 from frame 20 on" in found["cause"]
+    assert found["frames"] == 40
+
+
+def test_damaged_copies(clips, tmp_path):
+    whole = (clips / "nasa_two_audio.mp4").read_bytes()
+    made = encode(tmp_path / "made.mp4", 200, movflags="+faststart").read_bytes()
+    avi = (clips / "v_BaseballPitch_g01_c01.avi").read_bytes()
+    for name, data, stated in (("cut.mp4", made[: len(made) * 2 // 3], 200), ("cut.avi", avi[:150_000], 107)):
+        (tmp_path / name).write_bytes(data)
+        found = examine(str(tmp_path / name))
+        assert found["verdict"] == "truncated"
+        assert found["stated_frames"] == stated
+        assert 0 < found["frames"] < stated
+        assert f"after {found['frames']} " in found["cause"]
+
+    flipped = bytearray(whole)
+    rng = random.Random(0)
+    for _ in range(300):
+        flipped[rng.randrange(20_000, len(whole) - 20_000)] ^= 0xFF
+    (tmp_path / "flipped.mp4").write_bytes(flipped)
+    found = examine(str(tmp_path / "flipped.mp4"))
+    assert found["verdict"] == "truncated" or "damaged pictures" in found["cause"]
+
+    for name, data in (("empty", b""), ("head", whole[:1024]), ("noise", rng.randbytes(9999)), ("text", b"no\n" * 99)):
+        (tmp_path / f"{name}.mp4").write_bytes(data)
+        found = examine(str(tmp_path / f"{name}.mp4"))
+        assert found["verdict"] == "unreadable"
+        assert found["cause"] and str(tmp_path) not in found["cause"]
+
+
+def test_a_folder_with_a_broken_picture(clips, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for file in sorted((clips / "frames" / "jumping" / "0001").iterdir())[:12]:
+        (folder / file.name).write_bytes(file.read_bytes())
+    broken = sorted(folder.iterdir())[9]
+    broken.write_bytes(b"no picture")
+    found = examine(str(folder))
+    assert (found["verdict"], found["frames"], found["stated_frames"]) == ("truncated", 9, 12)
+    assert broken.name in found["cause"]
+
+
+@pytest.fixture
+def many(clips, tmp_path) -> tuple[Path, Path]:
+    """A list of 60 videos, each some tenths of a second of work, and its root."""
+    root = tmp_path / "videos"
+    return link_many(clips / "nasa_two_audio.mp4", root, 60), root
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(many, tmp_path):
+    file, root = many
+    report = tmp_path / "out" / "report.csv"
+    command = ["check", file, "--root", root, "-o", report.parent, "--workers", 2]
+    process = start(*command)
+    wait_for_rows(process, report, 5)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
+    assert not (report.parent / file.name).exists()
+    begun = report.read_bytes()
+    with report.open("ab") as text:
+        text.write(b"017.mp4,unread")  # as a full disk or a crash of the machine leaves it
+
+    process = start(*command)
+    output, error = process.communicate()
+    assert process.returncode == 0, error
+    assert "60 ok; " in output
+    assert report.read_bytes().startswith(begun)
+    assert [row["path"] for row in rows_of(report)] == [row["path"] for row in rows_of(file)]
+    assert (report.parent / file.name).read_bytes() == file.read_bytes()
+    finished = report.read_bytes()
+    assert main([str(part) for part in command]) == 0
+    assert report.read_bytes() == finished
+
+
+def test_ctrl_c_ends_with_a_message_and_the_same_command_goes_on(many, tmp_path):
+    file, root = many
+    report = tmp_path / "out" / "report.csv"
+    command = ["check", file, "--root", root, "-o", report.parent, "--workers", 2]
+    process = start(*command, start_new_session=True)
+    wait_for_rows(process, report, 3)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, error = process.communicate()
+    assert process.returncode == 130
+    begun = len(rows_of(report))
+    assert error.splitlines()[-1] == (
+        f"cmpl-zoo: stopped after {begun} of 60 videos; the same command goes on from there"
+    )
+    assert "Traceback" not in error
+    assert main([str(part) for part in command]) == 0
+    assert len(rows_of(report)) == 60
+
+
+def test_a_worker_that_is_killed_costs_one_video(many, tmp_path):
+    file, root = many
+    report = tmp_path / "out" / "report.csv"
+    process = start("check", file, "--root", root, "-o", report.parent, "--workers", 2)
+    wait_for_rows(process, report, 3)
+    server = max(psutil.Process(process.pid).children(), key=lambda child: len(child.children()))
+    server.children()[0].kill()
+    output, error = process.communicate()
+    assert process.returncode == 1, error
+    assert "59 ok, 1 unreadable; " in output
+    (lost,) = (row for row in rows_of(report) if row["verdict"] == "unreadable")
+    assert lost["cause"] == "its process was killed by SIGKILL, as for want of memory"
+    assert len(rows_of(report.parent / file.name)) == 59
+
+
+def test_two_runs_at_once_are_refused(many, tmp_path, capsys):
+    file, root = many
+    report = tmp_path / "out" / "report.csv"
+    command = ["check", file, "--root", root, "-o", report.parent]
+    process = start(*command)
+    wait_for_rows(process, report, 1)
+    assert "another run is writing it" in refused(capsys, *command)
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def two(tmp_path) -> Path:
+    encode(tmp_path / "a.mp4", 20)
+    encode(tmp_path / "b.mp4", 4)
+    return write_list(tmp_path / "list.csv", ["a.mp4", "b.mp4"])
+
+
+def test_exit_status_says_whether_a_video_was_left_out(two, tmp_path, capsys):
+    command = ["check", str(two), "--root", str(tmp_path), "-o"]
+    assert main([*command, str(tmp_path / "all"), "--min-frames", "4"]) == 0
+    assert main([*command, str(tmp_path / "some")]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[1] == (
+        f"1 ok, 1 too short; {tmp_path}/some/list.csv lists 1 of 2 videos, {tmp_path}/some/report.csv says why"
+    )
+
+
+def test_rows_added_to_a_list_are_all_that_is_left_to_do(two, tmp_path):
+    command = ["check", str(two), "--root", str(tmp_path), "-o", str(tmp_path / "out")]
+    assert main(command) == 1
+    begun = (tmp_path / "out" / "report.csv").read_bytes()
+    two.write_text(two.read_text() + "c.mp4,x,2\n")
+    encode(tmp_path / "c.mp4", 9)
+    assert main(command) == 1
+    report = (tmp_path / "out" / "report.csv").read_bytes()
+    assert report.startswith(begun)
+    assert b"c.mp4,ok" in report[len(begun) :]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--min-frames", "4"], "was begun with --min-frames 8, not with --min-frames 4; repeat that"),
+        (["--root", "/"], "was begun with --root "),
+        (["--root", "/nowhere"], "--root /nowhere: no such folder; give the one that the paths of "),
+        (["--min-frames", "0"], "--min-frames must be at least 1, not 0"),
+        (["--workers", "0"], "--workers must be at least 1, not 0"),
+    ],
+)
+def test_options_that_are_refused(two, tmp_path, capsys, options, message):
+    command = ["check", two, "--root", tmp_path, "-o", tmp_path / "out"]
+    assert main([str(part) for part in command]) == 1
+    capsys.readouterr()
+    before = (tmp_path / "out" / "report.csv").read_bytes()
+    assert message in refused(capsys, *command, *options)
+    assert (tmp_path / "out" / "report.csv").read_bytes() == before
+
+
+def test_lists_and_folders_that_are_refused(two, tmp_path, capsys):
+    out = tmp_path / "out"
+    check = ["check", "--root", tmp_path, "-o"]
+    assert "cannot read this list" in refused(capsys, *check, out, tmp_path / "nowhere.csv")
+    assert "holds the list itself" in refused(capsys, *check, tmp_path, two)
+    report = tmp_path / "report.csv"
+    report.write_bytes(two.read_bytes())
+    assert "has the name of the report" in refused(capsys, *check, out, report)
+    assert not out.exists()
+    assert "cannot be made (File exists); give another folder" in refused(capsys, *check, tmp_path / "a.mp4", two)
+
+    out.mkdir()
+    (out / "report.csv").write_text("something else\n")
+    assert "report.csv is there already and not from this command" in refused(capsys, *check, out, two)
+    assert (out / "report.csv").read_text() == "something else\n"
+    (out / "report.csv").unlink()
+    (out / "list.csv").write_text("of somebody else\n")
+    assert "list.csv is there already and not from this command" in refused(capsys, *check, out, two)
+    assert [p.name for p in out.iterdir()] == ["list.csv"]
+
+    assert main(["check", "--root", str(tmp_path), "-o", str(tmp_path / "done"), str(two)]) == 1
+    capsys.readouterr()
+    (tmp_path / "done" / "check.json").write_text("[1]")
+    assert "not what report.csv was begun with" in refused(capsys, *check, tmp_path / "done", two)
+    (tmp_path / "done" / "check.json").unlink()
+    assert "report.csv is there already and not from this command" in refused(capsys, *check, tmp_path / "done", two)
+
+
+def test_reports_of_other_lists_are_refused(two, tmp_path, capsys):
+    check = ["check", "--root", tmp_path, "-o"]
+    assert main([str(part) for part in (*check, tmp_path / "done", two)]) == 1
+    capsys.readouterr()
+    other = write_list(tmp_path / "other.csv", ["b.mp4", "a.mp4"])
+    assert "line 2: not of" in refused(capsys, *check, tmp_path / "done", other)
+    shorter = write_list(tmp_path / "shorter.csv", ["a.mp4"])
+    assert "line 3: not of" in refused(capsys, *check, tmp_path / "done", shorter)

@@ -1,0 +1,83 @@
+"""The pool of workers: order, crashes, kills and hangs, with real processes."""
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cmpl_zoo.data.every_video import Lost, every_video
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def work(task, alive):
+    match task:
+        case "crash":
+            ctypes.string_at(0)
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(7)
+        case "hang":
+            time.sleep(1000)
+        case "slow":
+            for _ in range(6):
+                time.sleep(0.5)
+                alive()
+        case "disk full":
+            raise OSError("the disk is full")
+        case Path():
+            task.write_text(str(os.getpid()))
+            time.sleep(1000)
+    return task
+
+
+@pytest.mark.parametrize("workers", [1, 3, 50])
+def test_results_come_in_the_order_of_the_tasks(workers):
+    assert list(every_video(work, list(range(40)), workers)) == list(range(40))
+
+
+def test_no_tasks():
+    assert list(every_video(work, [], 2)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(
+    ("death", "cause"),
+    [
+        ("crash", "its process was killed by SIGSEGV"),
+        ("killed", "its process was killed by SIGKILL, as for want of memory"),
+        ("exit", "its process ended with status 7"),
+        ("hang", "given up after 2 seconds without a frame"),
+    ],
+)
+def test_a_worker_that_dies_or_hangs_costs_its_task_alone(workers, death, cause):
+    tasks = [1, death, 2, 3, death, death, 4]
+    results = list(every_video(work, tasks, workers, patience=2))
+    assert results == [Lost(cause) if task == death else task for task in tasks]
+
+
+def test_a_slow_worker_that_gets_on_is_waited_for():
+    assert list(every_video(work, ["slow", 1], 2, patience=2)) == ["slow", 1]
+
+
+def test_an_exception_ends_the_run_and_its_workers():
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(OSError, match="the disk is full"):
+        list(every_video(work, [1, "disk full", "hang", "hang"], 2))
+    left = [p for p in set(psutil.Process().children(recursive=True)) - before if "forkserver" not in p.cmdline()[-1]]
+    assert not left
+
+
+def test_workers_end_when_nobody_wants_more_results(tmp_path):
+    note = tmp_path / "pid"
+    results = every_video(work, [1, note], 2)
+    assert next(results) == 1
+    while not note.exists() or not note.read_text():
+        time.sleep(0.01)
+    results.close()
+    assert not psutil.pid_exists(int(note.read_text()))
