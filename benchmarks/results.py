@@ -52,6 +52,8 @@ def table(experiment: str) -> str:
     """A row for each kind of run: mean and standard deviation over seeds, with the protocol above."""
     results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
     results = [result for result in results if result["experiment"] == experiment]
+    if "columns" in results[0]:
+        return plain_table(results[0])
     if "copies" in results[0]:
         return table_of_copies(results[0])
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -75,6 +77,12 @@ def table(experiment: str) -> str:
             f"| {statistics.mean(top1):.1f}{spread} | {seconds:.0f} |"
         )
     return "\n".join(lines)
+
+
+def plain_table(result: dict[str, Any]) -> str:
+    """The rows that a benchmark left, under its own caption."""
+    lines = [result["caption"], "", f"| {' | '.join(result['columns'])} |", "|---" * len(result["columns"]) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in result["rows"])])
 
 
 def table_of_copies(result: dict[str, Any]) -> str:
