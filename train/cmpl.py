@@ -10,7 +10,6 @@ TensorBoard curves; summary.json. The method is in cmpl_zoo/semi.py; here it is 
 
 import json
 import math
-import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
@@ -22,14 +21,15 @@ import torch
 import torch.nn.functional as F
 from config import Config, parse_config
 from evaluate import evaluate
-from meters import CollapseWarning, Log, Meters
-from networks import Networks, pick_device, random_state, set_random_state
-from state import Interrupt, RunError, UnreadableVideos, load_state, open_run, save_state
+from meters import curves
+from networks import Networks, pick_device
+from ranks import RankError, Ranks
+from run import Run, Stopped, commit, hardware, parts, spread, versions
+from state import RunError, open_run
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from cmpl_zoo import __version__, hub
 from cmpl_zoo.data import (
@@ -42,7 +42,6 @@ from cmpl_zoo.data import (
     check_disjoint,
     class_ids,
     class_names,
-    iterate,
     read_list,
 )
 from cmpl_zoo.semi import CMPLLoss, Logits, cmpl_loss
@@ -67,18 +66,19 @@ def objective(outputs: list[Logits], labels: Tensor, lambda_u: float, config: Co
     )
 
 
-def train(config: Config) -> Path:
+def train(config: Config, ranks: Ranks) -> Path:
     """One run, from lists of videos to model directories; returns its folder."""
     # Lists, classes, steps.
     classes, labeled, unlabeled, val = read_lists(config)
     config = replace(config, steps=count_steps(config, labeled, unlabeled), epochs=None)
-    folder = open_run(config)
+    ranks.first_alone(lambda: open_run(config, config.resume or ranks.restarted, versions()))
 
     # Networks, optimizer, schedule, average of the weights.
     torch.manual_seed(config.seed)
     try:
-        device = pick_device(config.device)
+        device = pick_device(config.device, ranks.local)
         networks = Networks(config, classes).to(device, memory_format=torch.channels_last_3d)
+        model = spread(networks, config, ranks, device)
     except (ValueError, RuntimeError, OSError) as error:  # an unknown model, weights that do not fit, no such device
         raise RunError(str(error)) from error
     optimizer = create_optimizer_v2(networks, "sgd", lr=config.lr, weight_decay=config.weight_decay, momentum=0.9)
@@ -88,36 +88,6 @@ def train(config: Config) -> Path:
     ema = ModelEmaV3(networks, decay=config.ema, use_warmup=True) if config.ema else None
     final = ema.module if ema else networks  # what is validated and saved
 
-    # Where the run stands.
-    step, best, seconds = 0, -1.0, 0.0
-    state_file = folder / "state.pt"
-    if state_file.exists():
-        state = load_state(state_file)
-        networks.load_state_dict(state["networks"])
-        optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        if ema:
-            ema.module.load_state_dict(state["ema"])
-        set_random_state(state["random"])
-        step, best, seconds = state["step"], state["best"], state["seconds"]
-    began = time.perf_counter() - seconds  # as if without a break
-
-    def save() -> None:
-        save_state(
-            {
-                "step": step,
-                "best": best,
-                "seconds": time.perf_counter() - began,
-                "networks": networks.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler.state_dict(),
-                "ema": ema.module.state_dict() if ema else None,
-                "random": random_state(),
-            },
-            state_file,
-        )
-
-    # The loop: views, pseudo-labels, loss, step.
     data = TrainingSteps(
         labeled,
         unlabeled,
@@ -131,79 +101,61 @@ def train(config: Config) -> Path:
         strong=config.strong,
         cutout=config.cutout,
         seed=config.seed,
+        rank=ranks.rank,
+        world_size=ranks.size,
     )
-    names = list(networks)
-    meters, log, collapse = Meters(names, len(classes), device), Log(folder, step), CollapseWarning(classes)
-    unreadable = UnreadableVideos(folder, len(labeled) + len(unlabeled or ()), config.max_unreadable)
-    interrupt = Interrupt()
-    networks.train()
-    progress = tqdm(total=config.steps, initial=step, desc=folder.name, unit="step", smoothing=0.05)
-    asked = time.perf_counter()
-    for batch in iterate(data, device, config.workers, range(step, config.steps)):
-        meters.waited += time.perf_counter() - asked
-        schedule.step_update(step)
-        lambda_u = config.lambda_u * min(1.0, (step + 1) / (config.unlabeled_warmup or 1))
+    kept = {"networks": networks, "optimizer": optimizer, "scaler": scaler} | ({"ema": ema.module} if ema else {})
+    run = Run(config, ranks, kept, data, classes, list(networks), device)
+    scores: dict[str, Any] = {}
 
-        with torch.autocast(device.type, AUTOCAST.get(config.precision), enabled=config.precision != "float32"):
-            outputs = networks(batch)
-        loss = objective(outputs, batch["labels"], lambda_u, config)
-        optimizer.zero_grad()
-        scaler.scale(loss.total).backward()
+    def report() -> dict[str, Any]:
+        return summary(config, run, device, labeled, unlabeled, scores)
+
+    # The loop: views, pseudo-labels, loss, step.
+    networks.train()
+    for batch in run.batches():
+        schedule.step_update(run.step)
+        lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
+        for part, together in parts(batch, config.accumulation, model):
+            with together:
+                with torch.autocast(device.type, AUTOCAST.get(config.precision), enabled=config.precision in AUTOCAST):
+                    outputs = model(part)
+                loss = objective(outputs, part["labels"], lambda_u, config)
+                scaler.scale(loss.total / config.accumulation).backward()
+            run.take_in(loss, part)
+        scaler.unscale_(optimizer)
+        gradient_norm = nn.utils.clip_grad_norm_(networks.parameters(), config.clip_grad or math.inf)
         scaler.step(optimizer)
         scaler.update()
-        step += 1
+        optimizer.zero_grad()
         if ema:
-            ema.update(networks, step)
+            ema.update(networks, run.step + 1)
 
-        unreadable.note(batch["unreadable"])
-        meters.update(loss, len(batch["labels"]) + len(batch.get("weak", ())), batch.get("hidden_labels"))
-        progress.update()
-        logging = step % config.log_every == 0 or step == config.steps
-        validating = val and config.val_every and step % config.val_every == 0 and step < config.steps
-        saving = step % config.save_every_steps == 0 or step == config.steps or interrupt.asked
-        if (logging or saving) and not math.isfinite(value := loss.total.item()):
-            raise RunError(
-                f"the loss is {value} at step {step}; start again with a lower --lr or with --precision float32, and "
-                "another --output"
+        validating = run.end_step(gradient_norm, {"lr": optimizer.param_groups[0]["lr"], "lambda_u": lambda_u})
+        ended = time.perf_counter()
+        if validating and val:
+            ranks.share_buffers(final)
+            scores = validate(final, val, device, config, ranks)
+            if run.validated(scores) and ranks.first:
+                save_models(final, run.folder / "best", classes, report())
+        run.save(ended)
+
+    # Save: the last step's networks are the result.
+    ranks.share_buffers(final)
+    if val and not scores:  # a run that was stopped after its last step
+        scores = validate(final, val, device, config, ranks)
+    if ranks.first:
+        save_models(final, run.folder, classes, report())
+        details = {"curves": curves(run.log.lines())}
+        (run.folder / "summary.json").write_text(json.dumps(report() | details, indent=2) + "\n")
+        run.log.close()
+        for name, of_network in scores.items():
+            print(
+                f"{name}: top-1 {of_network['video_top1']:.2f} %, {of_network['videos']} videos, "
+                f"{of_network['clips']} clips x {of_network['crops']} crops"
             )
-        if logging:
-            line = meters.read() | {"lr": optimizer.param_groups[0]["lr"], "lambda_u": lambda_u}
-            log.write(step, line)
-            collapse.check(step, line)
-            progress.set_postfix(shown(line, names))
-        paused = time.perf_counter()
-        if validating:
-            scores = validate(final, val, device, config)
-            log.write(step, {f"{name}/val_top1": s["video_top1"] for name, s in scores.items()})
-            if scores["primary"]["video_top1"] > best:
-                best = scores["primary"]["video_top1"]
-                save_models(final, folder / "best", classes, summary(config, step, labeled, unlabeled, scores))
-        if saving:  # after the validation of this step, so that a resumed run knows the best
-            save()
-        if interrupt.asked:
-            progress.close()
-            raise KeyboardInterrupt(f"stopped at step {step}; the same command with --resume true goes on from there")
-        asked = time.perf_counter()
-        meters.began += asked - paused  # validating and saving are no training
-    progress.close()
-    seconds = time.perf_counter() - began
-
-    # Evaluate and save: the last step's networks are the result.
-    scores = validate(final, val, device, config) if val else {}
-    result = summary(config, step, labeled, unlabeled, scores) | {"seconds": seconds}
-    if scores:
-        log.write(step, {f"{name}/val_top1": s["video_top1"] for name, s in scores.items()})
-        if scores["primary"]["video_top1"] > best:
-            save_models(final, folder / "best", classes, result)
-    log.close()
-    save_models(final, folder, classes, result)
-    (folder / "summary.json").write_text(json.dumps(result, indent=2) + "\n")
-    for name, of_network in scores.items():
-        print(
-            f"{name}: top-1 {of_network['video_top1']:.2f} %, {of_network['videos']} videos, "
-            f"{of_network['clips']} clips x {of_network['crops']} crops"
-        )
-    return folder
+        print(run.folder)
+    return run.folder
 
 
 def read_lists(config: Config) -> tuple[list[str], Videos, Videos | None, Videos | None]:
@@ -237,8 +189,10 @@ def count_steps(config: Config, labeled: Videos, unlabeled: Videos | None) -> in
     return math.ceil(config.epochs * len(videos) / batch)
 
 
-def validate(networks: nn.ModuleDict, val: Videos, device: torch.device, config: Config) -> dict[str, Any]:
-    return {name: evaluate(network, val, device, config.workers) for name, network in networks.items()}
+def validate(
+    networks: nn.ModuleDict, val: Videos, device: torch.device, config: Config, ranks: Ranks
+) -> dict[str, Any]:
+    return {name: evaluate(network, val, device, config.workers, ranks=ranks) for name, network in networks.items()}
 
 
 def save_models(networks: nn.ModuleDict, folder: Path, classes: list[str], result: dict[str, Any]) -> None:
@@ -248,14 +202,20 @@ def save_models(networks: nn.ModuleDict, folder: Path, classes: list[str], resul
 
 
 def summary(
-    config: Config, step: int, labeled: Videos, unlabeled: Videos | None, scores: dict[str, Any]
+    config: Config,
+    run: Run,
+    device: torch.device,
+    labeled: Videos,
+    unlabeled: Videos | None,
+    scores: dict[str, Any],
 ) -> dict[str, Any]:
     """What summary.json and the model cards report."""
     return {
         "version": __version__,
         "commit": commit(),
-        "hardware": hardware(config),
-        "step": step,
+        "hardware": hardware(config, device, run.ranks),
+        "step": run.step,
+        "seconds": run.seconds,
         "labeled_videos": len(labeled),
         "unlabeled_videos": len(unlabeled) if unlabeled else 0,
         "validation": {name: of_network | {"list": config.val} for name, of_network in scores.items()},
@@ -263,38 +223,26 @@ def summary(
     }
 
 
-def commit() -> str | None:
-    """The commit of this checkout, marked where files were changed; None outside of one."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    except FileNotFoundError:  # no git
-        return None
-    return done.stdout.strip() or None
-
-
-def hardware(config: Config) -> str:
-    device = pick_device(config.device)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    return f"{name}, torch {torch.__version__.partition('+')[0]}, {config.precision}"
-
-
-def shown(line: dict[str, Any], names: list[str]) -> dict[str, str]:
-    """What the progress bar has room for."""
-    masks = {f"above_{name}": f"{line[key]:.0%}" for name in names if (key := f"{name}/mask") in line}
-    return {"loss": f"{line['loss']:.3f}", **masks, "clips/s": f"{line['clips_per_s']:.0f}"}
-
-
 def main() -> int:
     config = parse_config()
+    ranks = None
     try:
-        print(train(config))
-    except (ManifestError, VideoError, StorageError, WorkerError, RunError) as error:
-        print(f"cmpl.py: {error}", file=sys.stderr)
+        ranks = Ranks(60 * config.timeout_minutes)
+        train(config, ranks)
+    except Stopped as stop:
+        if ranks and ranks.first:
+            print(f"cmpl.py: {stop}", file=sys.stderr)
+        return 128 + stop.signal
+    except (ManifestError, VideoError, StorageError, WorkerError, RunError, RankError) as error:
+        who = f" rank {ranks.rank}:" if ranks and ranks.size > 1 else ""
+        print(f"cmpl.py:{who} {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as stop:
-        print(f"cmpl.py: {stop or 'stopped at once; --resume true goes on from the last saved state'}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("cmpl.py: stopped at once; --resume true goes on from the last saved state", file=sys.stderr)
         return 130
+    finally:
+        if ranks:
+            ranks.leave()
     return 0
 
 

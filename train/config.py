@@ -11,7 +11,8 @@ from cmpl_zoo.semi import SCHEMES
 
 # Options that change neither the weights nor what they are called: a run may go on with others.
 FREE_ON_RESUME = {
-    "resume", "dataset", "license", "workers", "log_every", "val_every", "save_every_steps", "max_unreadable", "output"
+    "resume", "overwrite", "dataset", "license", "workers", "log_every", "val_every", "save_every_steps",
+    "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
 }  # fmt: skip
 
 
@@ -93,11 +94,21 @@ class Config:
     unlabeled_batch: int = 32
     """Unlabeled clips a step."""
     lr: float = 0.02
-    """Highest learning rate; SGD with Nesterov momentum 0.9, falling to 0 along a cosine."""
+    """Highest learning rate, for the batch of all processes together; SGD with Nesterov momentum 0.9, cosine to 0."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from 0."""
     weight_decay: float = 1e-4
     """Weight decay of all but biases and batch norms."""
+    clip_grad: float = 0.0
+    """Greatest norm of the gradient; 0: any."""
+    accumulation: int = 1
+    """Parts that a step's clips are taken in, one after the other, where memory is short."""
+    batch_norm: Literal["local", "sync", "frozen"] = "local"
+    """Batch statistics of each process, of all of them (GPUs only), or none: the running ones, unchanged."""
+    grad_checkpointing: bool = False
+    """Compute activations twice instead of keeping them, where memory is short."""
+    compile: bool = False
+    """Compile the networks (torch.compile)."""
     ema: float = 0.0
     """Decay of a moving average of the weights, used for validation and saved instead of them; 0: off."""
 
@@ -117,8 +128,18 @@ class Config:
     """Steps from one validation to the next; 0: only after the last."""
     save_every_steps: int = 500
     """Steps from one saved state to the next."""
+    save_every_minutes: float = 0.0
+    """Also save a state when so much time has gone by since the last; 0: never."""
+    keep_states: int = 2
+    """How many of the last states are kept."""
+    timeout_minutes: float = 10.0
+    """How long a process waits for the others in one step."""
+    skip_nonfinite: bool = False
+    """With fp16: pass over a step whose loss is not finite, instead of stopping."""
     resume: bool = False
-    """Go on with the run in the output folder."""
+    """Go on with the run in the output folder, or begin it where there is none."""
+    overwrite: bool = False
+    """Delete what another run has left in the output folder."""
 
     @property
     def strides(self) -> list[int]:
@@ -140,10 +161,29 @@ class Config:
         need(self.lambda_u >= 0, f"--lambda_u must not be negative, and is {self.lambda_u}")
         need(self.lr > 0, f"--lr must be above 0, and is {self.lr}")
         for name in ("labeled_batch", "frames", "primary_stride", "auxiliary_stride", "test_clips", "log_every",
-                     "save_every_steps"):  # fmt: skip
+                     "save_every_steps", "keep_states", "accumulation"):  # fmt: skip
             need(getattr(self, name) >= 1, f"--{name} must be at least 1, and is {getattr(self, name)}")
-        for name in ("unlabeled_warmup", "warmup_steps", "workers", "val_every", "weight_decay"):
+        for name in (
+            "unlabeled_warmup",
+            "warmup_steps",
+            "workers",
+            "val_every",
+            "weight_decay",
+            "clip_grad",
+            "save_every_minutes",
+        ):
             need(getattr(self, name) >= 0, f"--{name} must not be negative, and is {getattr(self, name)}")
+        need(self.timeout_minutes > 0, f"--timeout_minutes must be above 0, and is {self.timeout_minutes}")
+        need(not (self.resume and self.overwrite), "--resume goes on with a run and --overwrite deletes it; give one")
+        need(
+            self.precision == "fp16" or not self.skip_nonfinite,
+            "--skip_nonfinite is for --precision fp16, whose range is small; elsewhere such a loss is a fault",
+        )
+        for name in ("labeled_batch", "unlabeled_batch") if self.scheme != "none" else ("labeled_batch",):
+            need(
+                getattr(self, name) % self.accumulation == 0,
+                f"--{name} {getattr(self, name)} does not divide into --accumulation {self.accumulation} equal parts",
+            )
         least, greatest = self.short_side
         need(
             self.size <= least <= greatest,
@@ -180,8 +220,9 @@ def parse_config(args: list[str] | None = None) -> Config:
         parser.error(str(error))
 
 
-def write_config(options: dict[str, Any], file: Path) -> None:
-    file.write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
+def write_config(options: dict[str, Any], file: Path, remark: str) -> None:
+    """The options as a recipe that repeats the run, below a line of remark."""
+    file.write_text(f"# {remark}\n{yaml.safe_dump(options, sort_keys=False)}", encoding="utf-8")
 
 
 def read_config(file: Path) -> dict[str, Any]:

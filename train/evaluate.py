@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from networks import pick_device
+from ranks import Ranks
 from torch import nn
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 from tqdm import tqdm
 
 import cmpl_zoo
@@ -39,6 +40,7 @@ def evaluate(
     workers: int,
     progress: bool = True,
     strict: bool = False,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Accuracy in percent, of single views ("clip") and of videos (softmax averaged over the views).
 
@@ -51,11 +53,12 @@ def evaluate(
         workers: processes that read videos.
         progress: show a progress bar.
         strict: refuse a list with a video that cannot be read, instead of counting it as wrong.
+        ranks: that share the videos, each some of them; all get the same result.
 
     Returns:
         `videos`, how many of them are `unreadable`, `clips`, `crops`, `clip_top1`, `clip_top5`, `video_top1`,
-        `video_top5` and `per_class`, the video top-1 of each class that occurs. Top-5 is top-K where there are fewer
-        classes.
+        `video_top5`, `per_class`, the video top-1 of each class that occurs, and `confusion`, how many readable
+        videos of each class (row) were taken for each (column). Top-5 is top-K where there are fewer classes.
 
     Raises:
         VideoError: a video cannot be read, and `strict`; or none can.
@@ -64,6 +67,8 @@ def evaluate(
     """
     settings = resolve_data_config(model)
     mean, std = settings.pop("mean"), settings.pop("std")
+    every, ranks = videos, ranks or Ranks()
+    videos = Videos(every.paths[ranks.rank :: ranks.size], every.ids[ranks.rank :: ranks.size])
     batches = EvaluationBatches(videos, **settings)
     classes, top5 = model.num_classes, min(5, model.num_classes)
     metrics = {
@@ -72,14 +77,15 @@ def evaluate(
         "video_top1": MulticlassAccuracy(classes, average="micro"),
         "video_top5": MulticlassAccuracy(classes, top_k=top5, average="micro"),
     }
-    per_class = MulticlassAccuracy(classes, average=None)
+    confusion = MulticlassConfusionMatrix(classes)
 
     training = model.training
     model.eval()
     loaded = iterate(batches, device, workers)
     unreadable: dict[str, str] = {}
-    readable = np.zeros(classes, np.int64)
-    for views, ids, failed in tqdm(loaded, total=len(batches), desc="evaluate", disable=not progress, leave=False):
+    for views, ids, failed in tqdm(
+        loaded, total=len(batches), desc="evaluate", disable=not (progress and ranks.first), leave=False
+    ):
         if strict and failed:
             raise VideoError(failed[0][1])
         for path, message in failed:
@@ -96,23 +102,23 @@ def evaluate(
                 metric.update(clips.flatten(0, 1), ids.repeat_interleave(clips.shape[1]))
             else:
                 metric.update(whole, ids)
-        per_class.update(whole, ids)
-        readable += np.bincount(ids, minlength=classes)
+        confusion.update(whole, ids)
     model.train(training)
 
-    if not readable.any():
-        raise VideoError(f"none of the {len(videos)} videos can be read; the first: {next(iter(unreadable.values()))}")
-    # Metrics know the readable videos; all others count as wrong.
-    share = int(readable.sum()) / len(videos)
-    of_class = np.bincount(videos.ids, minlength=classes)
-    names, accuracies = label_names(model), per_class.compute().numpy() * readable
+    # torchmetrics adds up what the ranks have counted. Unreadable videos are not in it, and count as wrong.
+    table = confusion.compute()
+    if not (readable := int(table.sum())):
+        raise VideoError(f"none of the {len(every)} videos can be read; the first: {next(iter(unreadable.values()))}")
+    of_class = np.bincount(every.ids, minlength=classes)
+    names = label_names(model)
     return {
-        "videos": len(videos),
-        "unreadable": len(unreadable),
+        "videos": len(every),
+        "unreadable": len(every) - readable,
         "clips": settings["clips"],
         "crops": settings["crops"],
-        **{name: 100 * float(metric.compute()) * share for name, metric in metrics.items()},
-        "per_class": {names[i]: 100 * float(accuracies[i] / of_class[i]) for i in np.flatnonzero(of_class)},
+        **{name: 100 * float(metric.compute()) * readable / len(every) for name, metric in metrics.items()},
+        "per_class": {names[i]: 100 * int(table[i, i]) / int(of_class[i]) for i in np.flatnonzero(of_class)},
+        "confusion": table.tolist(),
     }
 
 

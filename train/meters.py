@@ -1,11 +1,14 @@
 """What a run reports: numbers summed on the device, read once a log step."""
 
 import json
+import resource
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from ranks import Ranks
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -16,12 +19,31 @@ from cmpl_zoo.semi import CMPLLoss
 class Meters:
     """Losses, the pseudo-labels that count and how right they are, from one log step to the next.
 
-    Sums stay on the device until `read`, so that a GPU never waits for the log.
+    Sums stay on the device until `read`, so that a GPU never waits for the log; `read` adds up those of all ranks.
+
+    Args:
+        networks: their names.
+        classes: number of classes.
+        device: of the networks.
+        ranks: that share the run.
+        steps: taken since the last log line, where a run goes on within an interval.
+        sums: of those steps.
     """
 
-    def __init__(self, networks: list[str], classes: int, device: torch.device) -> None:
-        self.networks, self.classes, self.device = networks, classes, device
+    def __init__(
+        self,
+        networks: list[str],
+        classes: int,
+        device: torch.device,
+        ranks: Ranks,
+        steps: int = 0,
+        sums: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.networks, self.classes, self.device, self.ranks = networks, classes, device, ranks
         self._clear()
+        self.steps = steps
+        if sums and ranks.first:  # they are of all ranks
+            self.sums = {key: value.to(device) for key, value in sums.items()}
 
     def _clear(self) -> None:
         self.steps = self.clips = 0
@@ -32,23 +54,24 @@ class Meters:
     def _add(self, key: str, value: Tensor) -> None:
         self.sums[key] = self.sums.get(key, torch.zeros((), device=self.device)) + value.detach()
 
-    def update(self, loss: CMPLLoss, clips: int, hidden_labels: Tensor | None) -> None:
-        """Take in one step.
+    def update(self, loss: CMPLLoss, clips: dict[str, Tensor], share: float) -> None:
+        """Take in some clips of a step, and the `hidden_labels` of the unlabeled ones (-1 where they are not known).
 
         Args:
-            loss: of the step.
-            clips: number of labeled and unlabeled clips.
-            hidden_labels: true class ids of the unlabeled clips where they are known, else -1.
+            loss: of these clips.
+            clips: as `cmpl_zoo.data.TrainingSteps` makes them.
+            share: of this rank's clips of the step.
         """
-        self.steps += 1
-        self.clips += clips
-        self._add("loss", loss.total)
+        self.clips += len(clips["labels"]) + len(clips.get("weak", ()))
+        hidden_labels = clips.get("hidden_labels")
+        share /= self.ranks.size
+        self._add("loss", share * loss.total)
         for name, supervised in zip(self.networks, loss.supervised, strict=True):
-            self._add(f"{name}/supervised", supervised)
+            self._add(f"{name}/supervised", share * supervised)
         for name, unsupervised, pseudo in zip(self.networks, loss.unsupervised, loss.pseudo, strict=False):
             label = pseudo.target if pseudo.target.ndim == 1 else pseudo.target.argmax(dim=1)
-            self._add(f"{name}/unsupervised", unsupervised)
-            self._add(f"{name}/mask", pseudo.mask.float().mean())
+            self._add(f"{name}/unsupervised", share * unsupervised)
+            self._add(f"{name}/mask", share * pseudo.mask.float().mean())
             # torch.bincount would read its result's size back from the GPU.
             counts = torch.zeros(self.classes, device=self.device).index_add_(0, label, pseudo.mask.float())
             self._add(f"{name}/histogram", counts)
@@ -57,27 +80,48 @@ class Meters:
                 self._add(f"{name}/known", counted.sum())
                 self._add(f"{name}/right", (counted & (label == hidden_labels)).sum())
 
+    def end_step(self, gradient_norm: Tensor) -> None:
+        """Take in what is known once a step is made."""
+        self._add("gradient_norm", gradient_norm / self.ranks.size)
+        self.steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """What has come together since the last log line, over all ranks; the last two arguments of another one."""
+        return {"steps": self.steps, "sums": {key: self.ranks.sum(value) for key, value in self.sums.items()}}
+
     def read(self) -> dict[str, Any]:
         """Means since the last reading, and start again.
 
         Of each network: `mask` is the share of unlabeled clips that it is taught, `pseudo_accuracy` the share of
         right ones among those (None where no label is known), `pseudo_classes` their distribution over classes.
+        `clips_per_s` is of all ranks, `waited_for_data` this rank's share of the time, `memory_mb` its memory, on
+        the GPU where there is one.
         """
         seconds = time.perf_counter() - self.began
+        sums = self.state()["sums"]
         line: dict[str, Any] = {}
-        for key, value in self.sums.items():
+        for key, value in sums.items():
             name, _, what = key.rpartition("/")
             if what == "histogram":
                 line[f"{name}/pseudo_classes"] = (value / value.sum().clamp(min=1)).tolist()
             elif what == "right":
-                known = self.sums[f"{name}/known"].item()
+                known = sums[f"{name}/known"].item()
                 line[f"{name}/pseudo_accuracy"] = value.item() / known if known else None
             elif what != "known":
                 line[key] = value.item() / self.steps
-        line["clips_per_s"] = self.clips / seconds
+        line["clips_per_s"] = self.ranks.size * self.clips / seconds
         line["waited_for_data"] = self.waited / seconds
+        line["memory_mb"] = _memory(self.device)
         self._clear()
         return line
+
+
+def _memory(device: torch.device) -> float:
+    """The most that this process has used so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 class Log:
@@ -96,6 +140,9 @@ class Log:
         self.file.write_text("".join(line + "\n" for line in kept))
         self.curves = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.file.read_text().splitlines()]
+
     def write(self, step: int, line: dict[str, Any]) -> None:
         with self.file.open("a") as file:
             file.write(json.dumps({"step": step, **line}) + "\n")
@@ -105,6 +152,12 @@ class Log:
 
     def close(self) -> None:
         self.curves.close()
+
+
+def curves(lines: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The numbers of a log, a list for each; None where a line has no such number."""
+    names = dict.fromkeys(key for line in lines for key, value in line.items() if isinstance(value, (int, float)))
+    return {name: [line.get(name) for line in lines] for name in names}
 
 
 class CollapseWarning:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from config import Config
@@ -29,8 +28,23 @@ class Networks(nn.ModuleDict):
             self["auxiliary"] = build_network(
                 config, config.auxiliary, config.auxiliary_stride, config.auxiliary_init, classes
             )
+        if config.grad_checkpointing:
+            for network in self.values():
+                network.set_grad_checkpointing()
+        if config.compile:
+            for network in self.values():
+                network.compile()
         self.slots = [config.strides.index(network.clip["stride"]) for network in self.values()]
-        self.weak_bn = config.weak_bn
+        self.weak_bn = "running" if config.batch_norm == "frozen" else config.weak_bn
+        self.frozen = config.batch_norm == "frozen"
+
+    def train(self, mode: bool = True) -> "Networks":
+        super().train(mode)
+        if self.frozen:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, batch: dict[str, Tensor]) -> list[Logits]:
         """The outputs of each network in one training step.
@@ -101,7 +115,7 @@ def weak_pass(network: nn.Module, weak_bn: str) -> Iterator[None]:
     `batch` normalizes by the statistics of the weak batch, `running` by the running ones; neither touches the
     running statistics. The paper does not say; both are our choice.
     """
-    training = network.training
+    training = {module: module.training for module in network.modules()}
     network.eval()
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm)] if weak_bn == "batch" else []
     for norm in norms:
@@ -111,11 +125,12 @@ def weak_pass(network: nn.Module, weak_bn: str) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
-        network.train(training)
+        for module, was in training.items():
+            module.training = was
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is the first there is of cuda, mps and cpu.
+def pick_device(name: str, number: int = 0) -> torch.device:
+    """`auto` is the first there is of cuda, mps and cpu; `number` tells which GPU of several.
 
     Raises:
         ValueError: the device is not there.
@@ -125,16 +140,9 @@ def pick_device(name: str) -> torch.device:
         name = next(device for device, available in there.items() if available)
     if not there[name]:
         raise ValueError(f"--device {name}: this machine has none that torch can use; take auto or cpu")
+    if name == "cuda":
+        if number >= torch.cuda.device_count():
+            raise ValueError(f"process {number} of this machine has no GPU; start {torch.cuda.device_count()} at most")
+        torch.cuda.set_device(number)
+        return torch.device(name, number)
     return torch.device(name)
-
-
-def random_state() -> dict[str, Any]:
-    """The state of torch's generators, which dropout draws from."""
-    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if state["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])

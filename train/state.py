@@ -1,9 +1,13 @@
-"""The folder of a run: whose it is, and the state that training goes on from."""
+"""The folder of a run: whose it is, and the states that training goes on from."""
 
 import csv
+import hashlib
+import io
 import os
+import shutil
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +21,13 @@ class RunError(Exception):
     """A run that cannot start or go on; the message says why and what to do."""
 
 
-def open_run(config: Config) -> Path:
+def open_run(config: Config, resume: bool, remark: str) -> Path:
     """The run's folder, made or found, with its resolved options in config.yaml.
+
+    Args:
+        config: of the run.
+        resume: go on with what is there.
+        remark: first line of config.yaml.
 
     Raises:
         RunError: it holds another run, or the same run with other options.
@@ -28,9 +37,15 @@ def open_run(config: Config) -> Path:
     options = asdict(config) | {"short_side": list(config.short_side)}
     metrics = folder / "metrics.jsonl"
     # One that failed before its first log line and its first state is no run.
-    if (folder / "state.pt").exists() or (metrics.exists() and metrics.stat().st_size):
-        if not config.resume:
-            raise RunError(f"{folder} holds a run already; go on with it by --resume true, or give another --output")
+    begun = States(folder).files() or (metrics.exists() and metrics.stat().st_size)
+    if begun and config.overwrite and not resume:
+        shutil.rmtree(folder)
+    elif begun:
+        if not resume:
+            raise RunError(
+                f"{folder} holds a run already; go on with it by --resume true, give another --output, or delete it by "
+                "--overwrite true"
+            )
         before = read_config(file)
         changed = [k for k, v in options.items() if k not in FREE_ON_RESUME and before.get(k) != v]
         if changed:
@@ -39,19 +54,69 @@ def open_run(config: Config) -> Path:
     elif not file.exists() and folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no run; give another --output")
     folder.mkdir(parents=True, exist_ok=True)
-    write_config(options, file)
+    write_config(options | {"resume": False, "overwrite": False}, file, remark)
     return folder
 
 
-def save_state(state: dict[str, Any], file: Path) -> None:
-    """Write a state whole: a reader finds the former one or this one, whenever the process dies."""
-    written = file.with_suffix(".writing")
-    torch.save(state, written)
-    os.replace(written, file)
+class States:
+    """The last states of a run, in `states/step-N.pt`: each a SHA-256 digest and, after it, what torch.save writes.
 
+    Args:
+        folder: of the run.
+        keep: how many are kept.
+    """
 
-def load_state(file: Path) -> dict[str, Any]:
-    return torch.load(file, map_location="cpu", weights_only=True)
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder, self.keep = folder / "states", keep
+
+    def files(self) -> list[Path]:
+        """The states that there are, the oldest first."""
+        return sorted(self.folder.glob("step-*.pt"))
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write a state whole: a reader finds it or the ones before, whenever the process dies.
+
+        Where it cannot be written, as on a full disk, the former ones stay, the log says so and training goes on.
+        """
+        file = self.folder / f"step-{step:09d}.pt"
+        unfinished = file.with_suffix(".writing")
+        content = io.BytesIO()
+        torch.save(state, content)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            with unfinished.open("wb") as out:
+                out.write(hashlib.sha256(content.getbuffer()).digest())
+                out.write(content.getbuffer())
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(unfinished, file)
+        except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink()
+            tqdm.write(
+                f"warning: step {step}: the state cannot be saved ({file}: {error.strerror}); training goes on, and a "
+                "stop before the next state loses the steps since the last",
+                file=sys.stderr,
+            )
+            return
+        for old in self.files()[: -self.keep]:
+            old.unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state that is whole; None where there is none at all.
+
+        Raises:
+            RunError: there are states, and all of them are damaged.
+        """
+        files = self.files()
+        for file in reversed(files):
+            content = memoryview(file.read_bytes())
+            if hashlib.sha256(content[32:]).digest() == content[:32]:
+                return torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+            tqdm.write(f"warning: {file} is damaged; taking the state before it", file=sys.stderr)
+        if files:
+            raise RunError(f"{self.folder}: all {len(files)} states are damaged; begin again by --overwrite true")
+        return None
 
 
 class UnreadableVideos:
@@ -95,12 +160,16 @@ class UnreadableVideos:
 
 
 class Interrupt:
-    """Ctrl-C asks to stop after the present step; a second one stops at once."""
+    """Ctrl-C, SIGTERM (a cluster that takes the machine back) and SIGUSR1 (SLURM, before the time is up) ask to stop.
+
+    The run stops after the present step; a second Ctrl-C stops it at once.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
-        signal.signal(signal.SIGINT, self._ask)
+        self.asked: int = 0  # the signal's number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._ask)
 
-    def _ask(self, *_: object) -> None:
-        self.asked = True
+    def _ask(self, number: int, _frame: object) -> None:
+        self.asked = number
         signal.signal(signal.SIGINT, signal.default_int_handler)

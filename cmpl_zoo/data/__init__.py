@@ -13,6 +13,7 @@ from cmpl_zoo.data.manifest import (
     split_list,
     write_split,
 )
+from cmpl_zoo.data.order import derived_seed
 from cmpl_zoo.data.pack import write_shards
 from cmpl_zoo.data.remote import StorageError
 from cmpl_zoo.data.sampling import random_clips, uniform_clips
@@ -34,6 +35,7 @@ __all__ = [
     "class_ids",
     "class_names",
     "crop_views",
+    "derived_seed",
     "iterate",
     "load_clip",
     "load_views",

@@ -121,6 +121,17 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             batch["weak"], batch["strong"], batch["hidden_labels"] = samples
         return batch
 
+    def paths(self, step: int) -> list[str]:
+        """The videos that stand at this rank's places of a step; one that cannot be read is replaced by another."""
+        streams = [(self.labeled, self._labeled_order, self.labeled_batch)]
+        if self.unlabeled and self._unlabeled_order:
+            streams.append((self.unlabeled, self._unlabeled_order, self.unlabeled_batch))
+        return [
+            videos.paths[order[place][1]]
+            for videos, order, batch in streams
+            for place in places(step, batch, self.rank, self.world_size)
+        ]
+
     def _samples(
         self, kind: str, videos: Videos, order: Stream, step: int, unreadable: Unreadable
     ) -> tuple[Tensor, Tensor, Tensor]:

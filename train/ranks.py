@@ -1,0 +1,124 @@
+"""The processes that share a run: torchrun starts them, and without torchrun there is one."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class RankError(RuntimeError):
+    """The ranks cannot go on together; the message names the one that stays behind, where it is known."""
+
+
+class Ranks:
+    """What one process knows of the others.
+
+    Args:
+        timeout: seconds that a rank waits for the others in one step; without it, this process is alone.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: number of processes.
+        first: whether this is rank 0, which alone prints and writes.
+    """
+
+    def __init__(self, timeout: float | None = None) -> None:
+        self.rank, self.size = 0, 1
+        self._store: Any = None
+        if timeout is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # set by torchrun
+            patience = timedelta(seconds=timeout)
+            self._store, self.rank, self.size = next(dist.rendezvous("env://", timeout=patience))
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            dist.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.size, timeout=patience)
+            self._store.set(f"host {self.rank}", socket.gethostname())
+        self.first = self.rank == 0
+
+    @property
+    def local(self) -> int:
+        """Number of this process on its machine, and so of its GPU."""
+        return int(os.environ.get("LOCAL_RANK", "0"))
+
+    @property
+    def restarted(self) -> bool:
+        """Whether torchrun has started this run again after a process failed."""
+        return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+    def agree(self, step: int, *asked: bool) -> list[bool]:
+        """Whether any rank asks for each of these things, once all ranks have come to a step.
+
+        Raises:
+            RankError: one of them does not come.
+        """
+        if self.size == 1:
+            return list(asked)
+        self._store.set(f"step {self.rank}", str(step))
+        flags = torch.tensor(asked, dtype=torch.uint8)
+        with self.together(step):
+            dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return flags.bool().tolist()
+
+    @contextmanager
+    def together(self, step: int) -> Iterator[None]:
+        """Around what all ranks do at once: a failure in it names those that stay behind."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or isinstance(error, RankError):
+                raise
+            late = [str(rank) for rank in range(self.size) if self._step_of(rank) < step]
+            who = f"rank {', '.join(late)} has not come to it" if late else "all of them had come to it"
+            raise RankError(
+                f"the ranks lost each other at step {step}: {who} ({str(error).splitlines()[0]})"
+            ) from error
+
+    def _step_of(self, rank: int) -> int:
+        key = f"step {rank}"
+        return int(self._store.get(key)) if self._store.check([key]) else -1
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all ranks, on the CPU."""
+        values = values.cpu()
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every rank, on every rank."""
+        if self.size == 1:
+            return [value]
+        values = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def fail(self, error: Exception | None) -> None:
+        """Raise, on rank 0, the first error that any rank brings, and end the others in silence. All ranks call it."""
+        if errors := [error for error in self.gather(error) if error is not None]:
+            if self.first:
+                raise errors[0]
+            raise SystemExit(2)
+
+    def first_alone(self, work: Callable[[], object]) -> None:
+        """Have rank 0 do something, and the others wait until it is done, or end where it fails."""
+        fault = None
+        if self.first:
+            try:
+                work()
+            except Exception as error:
+                fault = error
+        self.fail(fault)
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every rank the buffers of rank 0: batch norm keeps statistics of what its own rank has seen."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
+
+    def leave(self) -> None:
+        if self.size > 1:
+            dist.destroy_process_group()
