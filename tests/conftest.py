@@ -1,10 +1,12 @@
 """Fixtures that every test module shares."""
 
+import csv
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from training import CLASSES
 
 settings.register_profile("any machine", deadline=None)  # tests never assert on time
 settings.load_profile("any machine")
@@ -20,4 +22,22 @@ def shared_data() -> Path:
         pytest.skip(
             f"no real videos: {folder} does not exist (set CMPL_DATA to the folder that holds clips/ and mocap13/)"
         )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lists(shared_data, tmp_path_factory) -> Path:
+    """Labeled, unlabeled (labels kept) and validation lists of a few mocap13 videos of three classes."""
+    folder = tmp_path_factory.mktemp("lists")
+    rows: dict[str, list[dict[str, str]]] = {name: [] for name in CLASSES}
+    with (shared_data / "mocap13" / "train.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            if row["label"] in rows:
+                rows[row["label"]].append(row)
+    for name, part in {"labeled": slice(0, 3), "unlabeled": slice(3, 9), "val": slice(9, 12)}.items():
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["path", "label"])
+            writer.writeheader()
+            for of_class in rows.values():
+                writer.writerows(of_class[part])
     return folder

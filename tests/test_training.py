@@ -16,77 +16,9 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 from range_server import serving
-from safetensors.torch import load_file
+from training import CLASSES, REPO, assert_same_weights, command, losses, metrics, read_rows, run, weights, write_rows
 
 import cmpl_zoo
-
-REPO = Path(__file__).resolve().parents[1]
-CLASSES = ["bow", "run", "walk"]
-TINY = [
-    "--primary", "r3d50_quarter", "--auxiliary", "r3d50_eighth", "--primary_stride", "2", "--auxiliary_stride", "3",
-    "--frames", "4", "--size", "32", "--short_side", "[36,42]", "--test_clips", "2", "--test_crops", "1",
-    "--labeled_batch", "3", "--unlabeled_batch", "4", "--threshold", "0.4", "--lr", "0.01", "--log_every", "1",
-    "--workers", "0", "--device", "cpu",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def lists(shared_data, tmp_path_factory) -> Path:
-    """Labeled, unlabeled (labels kept) and validation lists of a few mocap13 videos of three classes."""
-    folder = tmp_path_factory.mktemp("lists")
-    rows: dict[str, list[dict[str, str]]] = {name: [] for name in CLASSES}
-    with (shared_data / "mocap13" / "train.csv").open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row["label"] in rows:
-                rows[row["label"]].append(row)
-    for name, part in {"labeled": slice(0, 3), "unlabeled": slice(3, 9), "val": slice(9, 12)}.items():
-        with (folder / f"{name}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["path", "label"])
-            writer.writeheader()
-            for of_class in rows.values():
-                writer.writerows(of_class[part])
-    return folder
-
-
-def read_rows(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
-def write_rows(file: Path, rows: list[dict[str, str]]) -> None:
-    with file.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def command(lists: Path, root: Path, output: Path, *options: str) -> list[str]:
-    return [
-        sys.executable, str(REPO / "train" / "cmpl.py"), "--labeled", str(lists / "labeled.csv"), "--unlabeled",
-        str(lists / "unlabeled.csv"), "--val", str(lists / "val.csv"), "--root", str(root), "--output", str(output),
-        *TINY, *options,
-    ]  # fmt: skip
-
-
-def run(args: list[str], expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(args, capture_output=True, text=True, timeout=300, cwd=REPO)
-    assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
-
-
-def metrics(output: Path) -> list[dict]:
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-
-
-def weights(output: Path, network: str = "primary") -> dict[str, torch.Tensor]:
-    return load_file(output / network / "model.safetensors")
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    for network in ("primary", "auxiliary"):
-        a, b = weights(one, network), weights(other, network)
-        assert a.keys() == b.keys()
-        assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.fixture(scope="session")
@@ -289,10 +221,6 @@ def test_recipes_are_valid():
         for line in recipe.read_text().splitlines():
             if ":" in line and not line.startswith("#"):
                 assert re.search(r"# (paper|ours|seen)\b", line), f"{recipe.name}: whose value is this? {line}"
-
-
-def losses(output: Path) -> list[float]:
-    return [line["loss"] for line in metrics(output) if "loss" in line]
 
 
 def test_shards_and_a_failing_server_give_the_loss_curve_of_the_folder(trained, shared_data, lists, tmp_path):

@@ -142,6 +142,7 @@ def train(config: Config, ranks: Ranks) -> Path:
 
     # Save: the last step's networks are the result.
     ranks.share_buffers(final)
+    ranks.check_equal(final)
     if val and not scores:  # a run that was stopped after its last step
         scores = validate(final, val, device, config, ranks)
     if ranks.first:

@@ -1,7 +1,9 @@
 """The processes that share a run: torchrun starts them, and without torchrun there is one."""
 
+import hashlib
 import os
-import socket
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,6 +28,10 @@ class Ranks:
         rank: of this process, from 0.
         size: number of processes.
         first: whether this is rank 0, which alone prints and writes.
+        restarted: whether torchrun has started these processes again after one failed.
+
+    Raises:
+        RankError: some of them did not come.
     """
 
     def __init__(self, timeout: float | None = None) -> None:
@@ -33,21 +39,17 @@ class Ranks:
         self._store: Any = None
         if timeout is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # set by torchrun
             patience = timedelta(seconds=timeout)
-            self._store, self.rank, self.size = next(dist.rendezvous("env://", timeout=patience))
+            store, self.rank, self.size = next(dist.rendezvous("env://", timeout=patience))
+            self._store = _of_this_start(store, self.rank, self.size, timeout)
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             dist.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.size, timeout=patience)
-            self._store.set(f"host {self.rank}", socket.gethostname())
         self.first = self.rank == 0
+        self.restarted = any(self.gather(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0))
 
     @property
     def local(self) -> int:
         """Number of this process on its machine, and so of its GPU."""
         return int(os.environ.get("LOCAL_RANK", "0"))
-
-    @property
-    def restarted(self) -> bool:
-        """Whether torchrun has started this run again after a process failed."""
-        return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
     def agree(self, step: int, *asked: bool) -> list[bool]:
         """Whether any rank asks for each of these things, once all ranks have come to a step.
@@ -119,6 +121,45 @@ class Ranks:
             for buffer in module.buffers():
                 dist.broadcast(buffer, 0)
 
+    def check_equal(self, module: nn.Module) -> None:
+        """Make sure that all ranks have come to the same weights and buffers.
+
+        Raises:
+            RankError: one of them has others, and on all of them the run is worth nothing.
+        """
+        digest = hashlib.sha256()
+        for tensor in module.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digests = self.gather(digest.hexdigest())
+        if others := [str(rank) for rank, theirs in enumerate(digests) if theirs != digests[0]]:
+            raise RankError(f"the weights of rank {', '.join(others)} are not those of rank 0; the run cannot be used")
+
     def leave(self) -> None:
         if self.size > 1:
             dist.destroy_process_group()
+
+
+def _of_this_start(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Store:
+    """The part of torchrun's store that belongs to the processes that are alive.
+
+    The store outlives a restart and still holds the addresses of the dead, to which the living would try to connect.
+    So rank 0 tells each process that is here, by a name that no earlier one has had, where this start keeps its keys.
+    """
+    name = uuid.uuid4().hex
+    if rank:
+        store.set(f"here {rank}", name)
+        start = store.get(f"start for {name}").decode()
+        store.set(f"{start} joined by {rank}", "")
+        return dist.PrefixStore(start, store)
+    missing, deadline = set(range(1, size)), time.monotonic() + timeout
+    while missing:
+        for other in sorted(missing):
+            if store.check([f"here {other}"]):
+                store.set(f"start for {store.get(f'here {other}').decode()}", name)
+            if store.check([f"{name} joined by {other}"]):
+                missing.remove(other)
+        if time.monotonic() > deadline:
+            ranks = ", ".join(map(str, sorted(missing)))
+            raise RankError(f"rank {ranks} did not come within {timeout / 60:g} minutes of the start")
+        time.sleep(0.01)
+    return dist.PrefixStore(name, store)

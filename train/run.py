@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -224,10 +225,11 @@ def spread(networks: nn.Module, config: Config, ranks: Ranks, device: torch.devi
         return networks
     if config.batch_norm == "sync":
         networks = nn.SyncBatchNorm.convert_sync_batchnorm(networks)
+    # The gradient of a 1x1x1 kernel has other strides than the kernel, for the same memory.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(
         networks,
         device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=config.batch_norm == "local",
         gradient_as_bucket_view=True,
     )
 

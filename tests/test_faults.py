@@ -1,0 +1,167 @@
+"""What a run loses when something fails: nothing."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from training import REPO, assert_same_weights, command, losses, metrics, run
+
+STEPS = ["--steps", "8", "--val_every", "4", "--save_every_steps", "1", "--log_every", "3", "--drop_rate", "0.3"]
+
+
+@pytest.fixture(scope="session")
+def unbroken(shared_data, lists, tmp_path_factory) -> Path:
+    """A run of eight steps, with dropout, that nothing disturbed."""
+    output = tmp_path_factory.mktemp("unbroken") / "run"
+    run(command(lists, shared_data / "mocap13", output, *STEPS))
+    return output
+
+
+def same_numbers(output: Path) -> list[dict]:
+    """The log without what depends on the time."""
+    timed = ("clips_per_s", "waited_for_data", "memory_mb")
+    return [{key: value for key, value in line.items() if key not in timed} for line in metrics(output)]
+
+
+def states(output: Path) -> list[Path]:
+    return sorted((output / "states").glob("step-*.pt"))
+
+
+def wait_for(condition, process: subprocess.Popen) -> bool:
+    """Until it is so, or the process has ended."""
+    deadline = time.monotonic() + 200
+    while not condition():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return True
+
+
+def test_killed_three_times_it_ends_in_the_same_bits(unbroken, shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true")
+    for step in (1, 4, 6):
+        process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPO)
+        assert wait_for(lambda step=step: states(output) and states(output)[-1].stem >= f"step-{step:09d}", process)
+        process.kill()
+        process.wait()
+    assert not (output / "summary.json").exists()
+    run(args)
+    assert_same_weights(unbroken, output)
+    assert_same_weights(unbroken / "best", output / "best")
+    assert same_numbers(output) == same_numbers(unbroken)
+    assert len(states(output)) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_cluster_that_takes_the_machine_back_gets_a_saved_state(unbroken, shared_data, lists, tmp_path, number):
+    output = tmp_path / "run"
+    told = [*STEPS[:4], "--save_every_steps", "100", *STEPS[6:], "--resume", "true"]
+    args = command(lists, shared_data / "mocap13", output, *told)
+    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO)
+    assert wait_for(lambda: (output / "metrics.jsonl").exists() and losses(output), process)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 128 + number, error
+    assert re.search(r"stopped at step [3-8]; the same command with --resume true", error)
+    run(args)
+    assert_same_weights(unbroken, output)
+    assert same_numbers(output) == same_numbers(unbroken)
+
+
+def test_a_damaged_state_gives_way_to_the_one_before(unbroken, shared_data, lists, tmp_path):
+    output = shutil.copytree(unbroken, tmp_path / "run")
+    args = command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true")
+    newest = states(output)[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    (output / "primary" / "model.safetensors").unlink()
+    error = run(args).stderr
+    assert f"warning: {newest} is damaged; taking the state before it" in error
+    assert_same_weights(unbroken, output)
+    for file in states(output):
+        os.truncate(file, file.stat().st_size // 2)
+    error = run(args, expect=2).stderr
+    assert re.search(r"states: all 2 states are damaged; begin again by --overwrite true", error)
+    run([*args[:-2], "--overwrite", "true"])
+    assert_same_weights(unbroken, output)
+
+
+def test_a_full_disk_costs_a_state_and_not_the_run(unbroken, shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = command(lists, shared_data / "mocap13", output, *STEPS)
+    largest = max(file.stat().st_size for file in unbroken.glob("*/model.safetensors"))
+    assert states(unbroken)[0].stat().st_size > 2 * largest
+
+    def small_files() -> None:  # a write past it fails, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2 * largest, 2 * largest))
+
+    done = subprocess.run(args, capture_output=True, text=True, cwd=REPO, preexec_fn=small_files)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"warning: step 1: the state cannot be saved \(.*: File too large\); training goes on", done.stderr
+    )
+    assert_same_weights(unbroken, output)
+    assert list((output / "states").iterdir()) == []
+
+
+def test_a_loss_that_is_no_number_stops_with_its_videos_and_leaves_the_states(shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = command(lists, shared_data / "mocap13", output, "--steps", "40", "--lr", "1e12", "--save_every_steps", "1")
+    error = run(args, expect=2).stderr
+    step = int(re.search(r"the loss of step (\d+) is not finite", error)[1])
+    named = re.findall(r"^  (/.*\.mp4)$", error, re.M)
+    assert len(named) == 3 + 4
+    assert all(Path(name).exists() for name in named)
+    assert [int(file.stem[5:]) for file in states(output)][-1] == step - 1
+    assert json.loads((output / "metrics.jsonl").read_text().splitlines()[-1])["step"] == step - 1
+
+
+def test_the_resolved_recipe_repeats_the_run(unbroken, tmp_path):
+    recipe = (unbroken / "config.yaml").read_text()
+    assert re.match(r"# cmpl_zoo \S+, commit \S+, torch \S+, torchvision \S+, Python \S+\n", recipe)
+    args = command(tmp_path, tmp_path, tmp_path)[:2]
+    run([*args, "--config", str(unbroken / "config.yaml"), "--output", str(tmp_path / "run")])
+    assert_same_weights(unbroken, tmp_path / "run")
+
+
+def test_the_summary_holds_what_a_report_needs(unbroken):
+    summary = json.loads((unbroken / "summary.json").read_text())
+    assert summary["curves"]["step"] == [line["step"] for line in metrics(unbroken)]
+    kept = [value for value in summary["curves"]["loss"] if value is not None]
+    assert kept == losses(unbroken)
+    for line in metrics(unbroken):
+        if "loss" in line:
+            assert {"gradient_norm", "clips_per_s", "waited_for_data", "memory_mb", "lr"} <= line.keys()
+            assert line["gradient_norm"] > 0
+    scores = summary["validation"]["primary"]
+    table = scores["confusion"]
+    assert sum(map(sum, table)) == scores["videos"] == 9
+    assert sum(table[i][i] for i in range(3)) == round(scores["video_top1"] * 9 / 100)
+    assert [100 * row[i] / sum(row) for i, row in enumerate(table)] == pytest.approx(list(scores["per_class"].values()))
+
+
+def test_memory_savers_change_no_result(shared_data, lists, tmp_path):
+    """With batch norm frozen, parts of a step and recomputed activations give the losses of the whole."""
+    told = ["--steps", "3", "--batch_norm", "frozen", "--drop_rate", "0", "--labeled_batch", "4"]
+    for name, more in {
+        "plain": [],
+        "parts": ["--accumulation", "2"],
+        "recomputed": ["--grad_checkpointing", "true", "--clip_grad", "1e9"],
+    }.items():
+        run(command(lists, shared_data / "mocap13", tmp_path / name, *told, *more))
+    for name in ("parts", "recomputed"):
+        assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)
+    clipped = tmp_path / "clipped"
+    run(command(lists, shared_data / "mocap13", clipped, *told, "--clip_grad", "0.01"))
+    assert losses(clipped)[0] == losses(tmp_path / "plain")[0]
+    assert losses(clipped)[2] != losses(tmp_path / "plain")[2]

@@ -1,0 +1,160 @@
+"""The real script on several processes, by torchrun."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from training import REPO, losses, options, run, weights
+
+EVEN = ["--labeled_batch", "4", "--unlabeled_batch", "8", "--primary", "r3d50_eighth", "--auxiliary_stride", "2"]
+FROZEN = [*EVEN, "--drop_rate", "0", "--batch_norm", "frozen", "--steps", "20", "--threshold", "0.3"]
+
+
+def torchrun(*args: str) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", *args]
+
+
+def start(args: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPO)
+
+
+def rank_processes(of: subprocess.Popen, processes: int) -> list[psutil.Process]:
+    """The processes that torchrun has started, by rank."""
+    found = [p for p in psutil.Process(of.pid).children() if any("cmpl.py" in word for word in p.cmdline())]
+    found.sort(key=lambda process: int(process.environ()["RANK"]))
+    assert len(found) == processes
+    return found
+
+
+def wait_for_step(output: Path, step: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 200
+    while not (output / "metrics.jsonl").exists() or len(losses(output)) < step:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def alone(shared_data, lists, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("alone") / "run"
+    run([sys.executable, *options(lists, shared_data / "mocap13", output, *FROZEN)])
+    return output
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_any_number_of_processes_gives_the_same_losses(alone, shared_data, lists, tmp_path, processes):
+    output = tmp_path / "run"
+    args = options(lists, shared_data / "mocap13", output, *FROZEN)
+    # A run ends well only if all ranks have come to the same weights.
+    done = run(torchrun("--standalone", "--nproc_per_node", str(processes), *args))
+    assert losses(output) == pytest.approx(losses(alone), abs=1e-4)
+    for network in ("primary", "auxiliary"):
+        one, other = weights(alone, network), weights(output, network)
+        for key in one:
+            torch.testing.assert_close(one[key], other[key], rtol=1e-3, atol=1e-4)
+    assert done.stdout.count("primary: top-1") == 1  # rank 0 alone prints
+
+
+def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = options(lists, shared_data / "mocap13", output, *EVEN, "--steps", "4", "--ema", "0.9", "--accumulation", "2")
+    done = run(torchrun("--standalone", "--nproc_per_node", "2", *args))
+    of_run = re.search(r"primary: top-1 (\S+) %, 9 videos", done.stdout)[1]
+    alone = run([sys.executable, "train/evaluate.py", "--model", str(output / "primary"), "--data",
+                 str(lists / "val.csv"), "--root", str(shared_data / "mocap13"), "--workers", "0"])  # fmt: skip
+    assert float(re.search(r"video, 2 clips x 1 crops\s+(\S+)", alone.stdout)[1]) == float(of_run)
+
+
+def test_a_killed_rank_is_started_again_and_the_run_goes_on(alone, shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = options(lists, shared_data / "mocap13", output, *FROZEN, "--save_every_steps", "1")
+    process = start(torchrun("--standalone", "--nproc_per_node", "2", "--max-restarts", "1", *args))
+    wait_for_step(output, 4, process)
+    rank_processes(process, 2)[1].kill()
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    assert losses(output) == pytest.approx(losses(alone), abs=1e-4)
+
+
+def test_stopped_by_sigterm_and_resumed_on_another_number_of_processes(alone, shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = options(lists, shared_data / "mocap13", output, *FROZEN)
+    process = start(torchrun("--standalone", "--nproc_per_node", "2", *args))
+    wait_for_step(output, 3, process)
+    process.send_signal(signal.SIGTERM)
+    text, _ = process.communicate(timeout=100)
+    assert re.search(r"stopped at step \d+; the same command with --resume true goes on", text), text
+    run([sys.executable, *args, "--resume", "true"])
+    assert losses(output) == pytest.approx(losses(alone), abs=1e-4)
+
+
+def test_a_rank_that_stands_still_is_named(shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = options(lists, shared_data / "mocap13", output, *FROZEN, "--timeout_minutes", "0.1", "--steps", "500")
+    process = start(torchrun("--standalone", "--nproc_per_node", "2", *args))
+    wait_for_step(output, 2, process)
+    stopped = rank_processes(process, 2)[1]
+    stopped.send_signal(signal.SIGSTOP)
+    try:
+        deadline, seen = time.monotonic() + 100, ""
+        while "lost each other" not in seen and time.monotonic() < deadline:
+            seen += process.stdout.readline()
+        assert re.search(r"cmpl\.py: rank 0: the ranks lost each other at step \d+: rank 1 has not come to it", seen)
+    finally:
+        stopped.kill()
+        process.kill()
+        process.communicate()
+
+
+def test_batches_that_ranks_cannot_share_are_refused(shared_data, lists, tmp_path):
+    args = options(lists, shared_data / "mocap13", tmp_path / "run", "--steps", "2")
+    done = subprocess.run(torchrun("--standalone", "--nproc_per_node", "2", *args), capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "--labeled_batch 3 cannot be shared by 2 processes" in done.stderr
+
+
+def test_ranks_that_drift_apart_are_found(tmp_path):
+    script = tmp_path / "drift.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(REPO / 'train')!r})\n"
+        "import torch\n"
+        "from ranks import Ranks\n"
+        "ranks = Ranks(60)\n"
+        "layer = torch.nn.Linear(2, 2)\n"
+        "torch.nn.init.constant_(layer.weight, float(ranks.rank == int(sys.argv[1])))\n"
+        "torch.nn.init.zeros_(layer.bias)\n"
+        "ranks.check_equal(layer)\n"
+        "ranks.leave()\n"
+    )
+    for odd, expected in ((1, 1), (9, 0)):
+        args = torchrun("--standalone", "--nproc_per_node", "2", str(script), str(odd))
+        done = subprocess.run(args, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        assert (done.returncode != 0) == bool(expected), done.stderr
+        assert ("the weights of rank 1 are not those of rank 0" in done.stderr) == bool(expected)
+
+
+@pytest.mark.slow
+def test_two_machines_train_together_and_one_comes_back(alone, shared_data, lists, tmp_path):
+    """Two torchrun agents, as on two machines, meet on loopback; one loses its process, and both go on."""
+    output = tmp_path / "run"
+    args = options(lists, shared_data / "mocap13", output, *FROZEN, "--save_every_steps", "1")
+    meeting = ["--nnodes", "2", "--nproc_per_node", "1", "--max-restarts", "2", "--rdzv_backend", "c10d",
+               "--rdzv_endpoint", "127.0.0.1:29517", "--rdzv_id", "two"]  # fmt: skip
+    agents = [start(torchrun(*meeting, *args)) for _ in range(2)]
+    try:
+        wait_for_step(output, 4, agents[0])
+        rank_processes(agents[1], 1)[0].kill()
+        for agent in agents:
+            text, _ = agent.communicate(timeout=300)
+            assert agent.returncode == 0, text
+    finally:
+        for agent in agents:
+            agent.kill()
+    assert losses(output) == pytest.approx(losses(alone), abs=1e-4)
