@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cmpl_zoo import hub
+from cmpl_zoo.data import class_names
 from cmpl_zoo.models import create_model
 from cmpl_zoo.models.r3d import in_the_middle
 
@@ -65,7 +66,7 @@ def slow_r50(file: str | os.PathLike[str], directory: str | os.PathLike[str]) ->
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[1].strip()
         raise ValueError(f"{file}: no slow_r50 of PyTorchVideo: {reason[:200]}; give SLOW_8x8_R50.pyth") from error
-    return hub.save(model, directory, kinetics400_classes(), origin=_ORIGIN)
+    return hub.save(model, directory, class_names("kinetics400"), origin=_ORIGIN)
 
 
 _ORIGIN = (
@@ -73,13 +74,6 @@ _ORIGIN = (
     "CMPL. PyTorchVideo reports 74.58 % top-1 on Kinetics-400 for it (its model zoo, 3 crops x 10 clips at 256 "
     "pixels); we have not measured it."
 )
-
-
-def kinetics400_classes() -> list[str]:
-    """The class names of Kinetics-400 by class id, which is their alphabetical order, as torchvision ships them."""
-    from torchvision.models.video import R3D_18_Weights
-
-    return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -61,12 +61,6 @@ def test_slow_r50_is_the_same_function(slow_r50: nn.Module, tmp_path: Path) -> N
     assert "supervised" in card and "no CMPL" in card
 
 
-def test_kinetics_classes_are_in_their_order() -> None:
-    names = convert.kinetics400_classes()
-    assert len(names) == len(set(names)) == 400
-    assert names == sorted(names)
-
-
 def test_bad_files(tmp_path: Path) -> None:
     bad = {
         "page": b"<html>",

@@ -38,8 +38,8 @@ from cmpl_zoo.data import (
     Videos,
     check_disjoint,
     class_ids,
+    class_names,
     iterate,
-    read_classes,
     read_list,
 )
 from cmpl_zoo.semi import CMPLLoss, Logits, cmpl_loss
@@ -208,7 +208,7 @@ def read_lists(config: Config) -> tuple[list[str], Videos, Videos | None, Videos
         ManifestError: a list is unusable, or a labeled video is also in the validation list.
     """
     labeled = read_list(config.labeled, config.root)
-    classes = read_classes(config.classes) if config.classes else sorted(set(labeled.labels or ()))
+    classes = class_names(config.classes) if config.classes else sorted(set(labeled.labels or ()))
     if len(classes) < 2:
         raise ManifestError(f"{config.labeled}: all videos are of one class, {classes[0]!r}; label at least two")
     unlabeled = val = None

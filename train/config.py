@@ -30,7 +30,8 @@ class Config:
     unlabeled_root: str | None = None
     """The same for the unlabeled list; by default as root."""
     classes: str | None = None
-    """Text file of class names, one a line, in the order of the class ids; by default the labels, sorted."""
+    """Class names in the order of the class ids: a text file, one a line, or kinetics400 or ucf101; by default the
+    labels, sorted."""
 
     dataset: str | None = None
     """Name of the data, for the model card."""

@@ -1,5 +1,6 @@
 """Video in: decoding, clips, views, lists and data sets."""
 
+from cmpl_zoo.data.classes import class_names
 from cmpl_zoo.data.clip import load_clip, load_views, resolve_data_config
 from cmpl_zoo.data.dataset import EvaluationBatches, TrainingSteps, Videos
 from cmpl_zoo.data.loader import iterate
@@ -28,6 +29,7 @@ __all__ = [
     "Videos",
     "check_disjoint",
     "class_ids",
+    "class_names",
     "crop_views",
     "iterate",
     "load_clip",
