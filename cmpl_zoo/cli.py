@@ -57,7 +57,8 @@ def _write_list(listing: "Listing", file: Path) -> None:
     from cmpl_zoo.data import importers
 
     left_out = importers.write_list(listing, file)
-    print(f"{file}  {len(listing.rows)} videos")
+    labels = {row["label"] for row in listing.rows if "label" in row}
+    print(f"{file}  {len(listing.rows)} videos" + (f" of {len(labels)} classes" if labels else ""))
     if left_out:
         first = listing.left_out[0]
         print(

@@ -85,7 +85,7 @@ def test_folders_any_depth_and_what_is_left_out(shared_data, tmp_path, capsys):
     copy_frames(shared_data, root / "walk" / "frames")
     assert run("folders", root, "-o", tmp_path / "new" / "list.csv") == 0
     said = capsys.readouterr()
-    assert said.out == f"{tmp_path}/new/list.csv  4 videos\n"
+    assert said.out == f"{tmp_path}/new/list.csv  4 videos of 2 classes\n"
     assert "left out 1," in said.err and "stray.mp4" in said.err and "list.left_out.csv" in said.err
     assert column(tmp_path / "new" / "list.csv", "path", "label") == [
         ("run/b.mp4", "run"),
@@ -303,7 +303,7 @@ def test_ucf101_with_either_spelling_of_handstand_pushups(tmp_path, ucf_splits, 
         ("ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c02.avi", "not found")
     ]
     assert not (tmp_path / "lists" / "test.left_out.csv").exists()
-    assert "3 classes" in capsys.readouterr().out
+    assert "classes.txt  3 classes" in capsys.readouterr().out
 
 
 def test_ucf101_with_real_videos_and_frames_can_be_read_and_split_by_scene(shared_data, tmp_path):
@@ -366,7 +366,7 @@ def test_hmdb51_with_its_odd_names(tmp_path, capsys):
     root = videos(tmp_path / "root", f"pick/{odd}", f"cartwheel/{rad}", f"pick/{both}", f"cartwheel/{both}",
                   "cartwheel/unused_cartwheel_f_cm_np1_le_med_0.avi")  # fmt: skip
     assert run("hmdb51", root, "--splits", splits, "--fold", 1, "-o", tmp_path / "lists") == 0
-    assert "2 classes" in capsys.readouterr().out
+    assert "classes.txt  2 classes" in capsys.readouterr().out
     listed = {name: column(tmp_path / "lists" / f"{name}.csv", "path", "label") for name in ("train", "test", "unused")}
     assert listed == {
         "train": [(f"cartwheel/{rad}", "cartwheel"), (f"pick/{both}", "pick")],

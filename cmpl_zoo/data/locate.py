@@ -112,6 +112,8 @@ class Places:
     def _candidates(self, row: Row, classes: set[str]) -> list[str]:
         entry, label = _parts(row["path"]), row.get("label", "")
         found = [place for place in self._by_name.get(entry[0], ()) if not in_other_class(place, label, classes)]
+        if len(found) < 2:
+            return found
         agreement = [_agreement(entry, _parts(place)) for place in found]
         return [place for place, shared in zip(found, agreement, strict=True) if shared == max(agreement)]
 
@@ -163,7 +165,7 @@ def _suffix(name: str) -> str:
 
 def _parts(path: str) -> list[str]:
     """The names in a path as they are compared, its own first, without the suffix, which prepared copies change."""
-    path = path.replace("\\", "/")
-    if _suffix(path) in VIDEOS:
-        path = os.path.splitext(path)[0]
-    return [spelled(name) for name in reversed(path.split("/")) if name]
+    path = spelled(path.replace("\\", "/"))
+    stem, suffix = os.path.splitext(path)
+    names = (stem if suffix.lower() in VIDEOS else path).split("/")
+    return [name for name in reversed(names) if name]
