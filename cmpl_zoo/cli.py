@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from cmpl_zoo._version import __version__
+from cmpl_zoo.cli_import import add_import_parsers
 
 CHECK = """\
 Decode every video of a list from end to end, and write to DIR
@@ -56,24 +57,6 @@ def split(args: argparse.Namespace) -> int:
     write_split(manifest, parts, args.output, args.keep_labels)
     for name, indices in parts.items():
         print(f"{Path(args.output, name)}.csv  {len(indices)} videos")
-    return 0
-
-
-def import_(args: argparse.Namespace) -> int:
-    from cmpl_zoo.data import importers
-
-    if args.kind == "folders":
-        imported = importers.folders(args.root)
-    elif args.kind == "kinetics":
-        imported = importers.kinetics(args.annotations, args.root)
-    elif args.kind == "ucf101":
-        imported = importers.ucf101(args.root, args.splits, args.fold)
-    elif args.kind == "hmdb51":
-        imported = importers.hmdb51(args.root, args.splits, args.fold)
-    else:
-        imported = importers.pairs(args.file, args.root, args.classes)
-    for file, videos in importers.write_lists(imported, args.output).items():
-        print(f"{file}  {videos} videos")
     return 0
 
 
@@ -153,34 +136,12 @@ def demo(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_import(kind: argparse.ArgumentParser, output: str) -> None:
-    kind.add_argument("root", help="folder of the videos, later the --root of the lists")
-    kind.add_argument("-o", "--output", required=True, metavar=output, help="where the lists go")
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cmpl-zoo", description="A zoo of R3D video networks.")
     parser.add_argument("--version", action="version", version=f"cmpl-zoo {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    verb = verbs.add_parser("import", help="make our lists of the lists or folders that you have")
-    verb.set_defaults(run=import_)
-    kinds = verb.add_subparsers(required=True, dest="kind", metavar="KIND")
-    kind = kinds.add_parser("folders", help="a folder per class")
-    _add_import(kind, "LIST.csv")
-    kind = kinds.add_parser("kinetics", help="an official CSV of Kinetics-400, 600 or 700")
-    kind.add_argument("annotations", help="such as train.csv, which begins label,youtube_id,time_start,time_end")
-    _add_import(kind, "LIST.csv")
-    official = {"ucf101": "classInd.txt, trainlist01.txt, ...", "hmdb51": "CLASS_test_split1.txt, ..."}
-    for name, form in official.items():
-        kind = kinds.add_parser(name, help=f"an official split of {name.upper()}")
-        kind.add_argument("--splits", required=True, metavar="DIR", help=f"folder of the official {form}")
-        kind.add_argument("--fold", type=int, choices=[1, 2, 3], default=1, help="which split (default: %(default)s)")
-        _add_import(kind, "DIR")
-    kind = kinds.add_parser("pairs", help="a list of `path label` lines, as other projects publish them")
-    kind.add_argument("file", help="the list; a label is what stands after the last space")
-    kind.add_argument("--classes", metavar="NAMES", help="of numbers: kinetics400, ucf101, or a text file")
-    _add_import(kind, "LIST.csv")
+    add_import_parsers(verbs.add_parser("import", help="make lists of the videos and lists that you have"))
 
     verb = verbs.add_parser(
         "check",

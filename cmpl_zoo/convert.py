@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cmpl_zoo import hub
-from cmpl_zoo.data.classes import kinetics400_classes
+from cmpl_zoo.data import class_names
 from cmpl_zoo.models import create_model
 from cmpl_zoo.models.r3d import in_the_middle
 
@@ -66,7 +66,7 @@ def slow_r50(file: str | os.PathLike[str], directory: str | os.PathLike[str]) ->
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[1].strip()
         raise ValueError(f"{file}: no slow_r50 of PyTorchVideo: {reason[:200]}; give SLOW_8x8_R50.pyth") from error
-    return hub.save(model, directory, kinetics400_classes(), origin=_ORIGIN)
+    return hub.save(model, directory, class_names("kinetics400"), origin=_ORIGIN)
 
 
 _ORIGIN = (

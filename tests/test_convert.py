@@ -15,7 +15,6 @@ from torch import nn
 import cmpl_zoo
 from cmpl_zoo import convert
 from cmpl_zoo.data import resolve_data_config
-from cmpl_zoo.data.classes import kinetics400_classes
 from cmpl_zoo.predict import label_names
 
 
@@ -60,12 +59,6 @@ def test_slow_r50_is_the_same_function(slow_r50: nn.Module, tmp_path: Path) -> N
     assert (settings["mean"], settings["std"], settings["size"]) == ((0.45,) * 3, (0.225,) * 3, (224, 224))
     card = (tmp_path / "model" / "README.md").read_text()
     assert "supervised" in card and "no CMPL" in card
-
-
-def test_kinetics_classes_are_in_their_order() -> None:
-    names = kinetics400_classes()
-    assert len(names) == len(set(names)) == 400
-    assert names == sorted(names)
 
 
 def test_bad_files(tmp_path: Path) -> None:

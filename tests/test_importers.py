@@ -1,237 +1,498 @@
-"""Lists in the forms that data sets and other projects publish, and folders as they lie on disks."""
+"""Lists made of class folders, official lists, and lists of other projects."""
 
 import csv
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cmpl_zoo.cli import main
-from cmpl_zoo.data import ManifestError, class_names, probe, read_list
+from cmpl_zoo.data import class_names, read_classes, read_frames, read_list
+from cmpl_zoo.data.locate import find_videos
+from cmpl_zoo.data.manifest import ManifestError
 
 
-def rows_of(file: Path) -> list[tuple[str, ...]]:
-    with file.open(newline="") as lines:
-        return [tuple(row) for row in csv.reader(lines)]
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"")
+def videos(root: Path, *paths: str) -> Path:
+    """Files of these names; importers look at names alone."""
+    for path in paths:
+        write(root / path, "")
     return root
 
 
-def write(file: Path, text: str) -> str:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    return str(file)
+def copy_frames(shared_data: Path, folder: Path) -> None:
+    shutil.copytree(shared_data / "clips" / "frames" / "jumping" / "0001", folder, copy_function=shutil.copyfile)
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def column(file: Path, *names: str) -> list:
+    return [tuple(row[name] for name in names) if len(names) > 1 else row[names[0]] for row in rows_of(file)]
 
 
 def run(*args: object) -> int:
     return main(["import", *map(str, args)])
 
 
-def test_a_folder_per_class_is_the_list_of_real_videos(shared_data, tmp_path):
-    root = shared_data / "mocap13"
-    assert run("folders", root, "-o", tmp_path / "videos.csv") == 0
-    listed = set(rows_of(root / "train.csv")[1:]) | set(rows_of(root / "test.csv")[1:])
-    rows = rows_of(tmp_path / "videos.csv")
-    assert rows[0] == ("path", "label")
-    assert set(rows[1:]) == listed
-    assert rows[1:] == sorted(rows[1:])
-    assert probe(read_list(tmp_path / "videos.csv", root).paths[0]).frames >= 10
+def refused(capsys: pytest.CaptureFixture[str], message: str, *args: object) -> None:
+    """The command ends with status 2 and one sentence that matches."""
+    assert run(*args) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cmpl-zoo: ")
+    assert len(error.splitlines()) == 1
+    assert re.search(message, error), error
 
 
-def test_folders_of_frames_and_hidden_files(shared_data, tmp_path):
-    (tmp_path / "wave").mkdir()
-    (tmp_path / "wave" / "frames").symlink_to(shared_data / "clips" / "frames" / "jumping")
-    root = touch(
-        tmp_path, "wave/deep/er/A.MP4", "wave/._b.mp4", ".cache/c.mp4", "walk/d.webm", "walk/notes.txt", "e.mp4"
+# Folders
+
+
+def test_folders_gives_what_the_lists_of_mocap13_hold(shared_data, tmp_path):
+    assert run("folders", shared_data / "mocap13", "-o", tmp_path / "all.csv") == 0
+    official = [row for part in ("train", "test") for row in rows_of(shared_data / "mocap13" / f"{part}.csv")]
+    assert rows_of(tmp_path / "all.csv") == sorted(official, key=lambda row: row["path"])
+    assert [p.name for p in tmp_path.iterdir()] == ["all.csv"]
+
+
+def test_folders_gives_what_the_list_of_fights_holds(shared_data, tmp_path):
+    assert run("folders", shared_data / "fights", "-o", tmp_path / "all.csv") == 0
+    official = column(shared_data / "fights" / "videos.csv", "path", "label")
+    names = {"fight": "fight", "no_fight": "noFight"}  # of the list, and of the folders
+    assert column(tmp_path / "all.csv", "path", "label") == sorted((path, names[label]) for path, label in official)
+    assert len(official) == 300
+
+
+def test_folders_of_frames(shared_data, tmp_path):
+    root = shared_data / "clips" / "frames"
+    assert run("folders", root, "-o", tmp_path / "list.csv") == 0
+    labels = dict(column(tmp_path / "list.csv", "path", "label"))
+    assert labels == {f"{label}/000{i}": label for label in ("jumping", "running") for i in (1, 2)}
+    assert all(len(read_frames(path, [0])) == 1 for path in read_list(tmp_path / "list.csv", root).paths)
+
+
+def test_folders_any_depth_and_what_is_left_out(shared_data, tmp_path, capsys):
+    root = videos(tmp_path / "root", "run/b.mp4", "run/far/below/a.MKV", "walk/x y, z.avi", "walk/cover.jpg")
+    videos(root, "stray.mp4", ".trash/a.mp4", "walk/._x.avi", "run/notes.txt", "docs/readme.md")
+    copy_frames(shared_data, root / "walk" / "frames")
+    assert run("folders", root, "-o", tmp_path / "new" / "list.csv") == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path}/new/list.csv  4 videos of 2 classes\n"
+    assert "left out 1," in said.err and "stray.mp4" in said.err and "list.left_out.csv" in said.err
+    assert column(tmp_path / "new" / "list.csv", "path", "label") == [
+        ("run/b.mp4", "run"),
+        ("run/far/below/a.MKV", "run"),
+        ("walk/frames", "walk"),
+        ("walk/x y, z.avi", "walk"),
+    ]
+    assert rows_of(tmp_path / "new" / "list.left_out.csv") == [
+        {"path": "stray.mp4", "label": "", "reason": "lies in no class folder"}
+    ]
+
+    (root / "stray.mp4").unlink()  # a second import replaces both
+    assert run("folders", root, "-o", tmp_path / "new" / "list.csv") == 0
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["list.csv"]
+
+
+def test_links_are_followed_but_not_round_and_round(tmp_path):
+    real = videos(tmp_path / "real", "walk/a.mp4")
+    root = videos(tmp_path / "root", "run/b.mp4")
+    (root / "walk").symlink_to(real / "walk")
+    (root / "run" / "up").symlink_to(root)
+    (root / "run" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    assert find_videos(root) == ["run/b.mp4", "walk/a.mp4"]
+
+
+@pytest.mark.parametrize("name", ["a\nb.mp4", " a.mp4", os.fsdecode(b"a\xff.mp4")])
+def test_names_that_no_list_can_hold(tmp_path, capsys, name):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / name).touch()
+    refused(capsys, "rename it", "folders", root, "-o", tmp_path / "list.csv")
+
+
+def test_folders_refuses(tmp_path, capsys):
+    out = tmp_path / "list.csv"
+    refused(capsys, r"nowhere: there is no such folder", "folders", tmp_path / "nowhere", "-o", out)
+    root = videos(tmp_path / "root", "walk/a.txt")
+    refused(capsys, r"root: holds no video .*\.mp4", "folders", root, "-o", out)
+    refused(
+        capsys, r"walk: no video in it lies in a class folder", "folders", videos(root / "walk", "a.mp4"), "-o", out
     )
-    assert run("folders", root, "-o", tmp_path / "lists" / "all.csv") == 0
-    assert rows_of(tmp_path / "lists" / "all.csv")[1:] == [
-        ("walk/d.webm", "walk"), ("wave/deep/er/A.MP4", "wave"), ("wave/frames/0001", "wave"),
-        ("wave/frames/0002", "wave"),
-    ]  # fmt: skip
+    refused(capsys, r"no such folder", "folders", root / "walk" / "a.txt", "-o", out)
+    assert not out.exists()
+    refused(capsys, r"root: cannot write this file: Is a directory", "folders", root, "-o", root)
+    refused(capsys, r"cannot write this file", "folders", root, "-o", root / "walk" / "a.txt" / "list.csv")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["root"]
 
 
-KINETICS = """label,youtube_id,time_start,time_end,split,is_cc
-abseiling,-3B32lodo2M,59,69,val,0
-"air drumming",_dbcJuKJQNs,40,50,val,0
-air drumming,_dbcJuKJQNs,140,150,val,0
-"petting animal (not cat)",AbCdEfGhIjK,0,10,val,0
-yoga,abcdefghijk,7.0,17.0,val,0
-yoga,lonelyvideo,7,17,val,0
-zumba,notondisk00,1,11,val,1
+# Kinetics
+
+KINETICS = """\
+label,youtube_id,time_start,time_end,split
+testifying,---QUuC4vJs,84,94,validate
+washing feet,_-GkrdYZ9Tc,0,10,validate
+"massaging person's head",abcdefghijk,104,114,validate
+massaging person's head,abcdefghijk,1104,1114,validate
+washing feet,not_on_disk,3,13,validate
 """
 
 
 @pytest.mark.parametrize(
-    "layout", ["{file}", "{label}/{file}", "{folder}/{file}", "val/{label}/{file}", "kinetics/val_256/{folder}/{file}"]
-)
-def test_kinetics_in_every_usual_layout(tmp_path, capsys, layout):
-    files = [
-        ("abseiling", "-3B32lodo2M_000059_000069.mp4"),
-        ("air drumming", "_dbcJuKJQNs_000040_000050.mp4"),
-        ("air drumming", "_dbcJuKJQNs_000140_000150.mkv"),
-        ("petting animal (not cat)", "AbCdEfGhIjK_000000_000010.mp4"),
-        ("yoga", "abcdefghijk_000007_000017.webm"),
-        ("yoga", "lonelyvideo.mp4"),
-    ]
-    paths = [layout.format(file=file, label=label, folder=label.replace(" ", "_")) for label, file in files]
-    root = touch(tmp_path / "videos", *paths)
-    annotations = write(tmp_path / "validate.csv", KINETICS)
-    assert run("kinetics", annotations, root, "-o", tmp_path / "val.csv") == 0
-    assert rows_of(tmp_path / "val.csv")[1:] == [(p, label) for p, (label, _) in zip(paths, files, strict=True)]
-    missing = tmp_path / "val.missing.csv"
-    assert rows_of(missing)[1:] == [("val/zumba/notondisk00_000001_000011.mp4", "no such file")]
-    assert f"{missing}  1 videos" in capsys.readouterr().out
+    "places",
+    [
+        ["---QUuC4vJs_000084_000094.mp4", "_-GkrdYZ9Tc_000000_000010.mp4", "abcdefghijk_000104_000114.mkv",
+         "abcdefghijk_001104_001114.webm"],
+        ["testifying/---QUuC4vJs_000084_000094.mp4", "washing feet/_-GkrdYZ9Tc_000000_000010.mp4",
+         "massaging person's head/abcdefghijk_000104_000114.mp4",
+         "massaging person's head/abcdefghijk_001104_001114.mp4"],
+        ["val/testifying/---QUuC4vJs_000084_000094.mp4", "val/washing_feet/_-GkrdYZ9Tc_000000_000010.mp4",
+         "val/massaging_person's_head/abcdefghijk_000104_000114.mp4",
+         "val/massaging_person's_head/abcdefghijk_001104_001114.mp4"],
+        ["---QUuC4vJs.mp4", "_-GkrdYZ9Tc.mp4", "abcdefghijk_000104_000114.mp4", "abcdefghijk_001104_001114.mp4"],
+    ],
+    ids=["flat", "class folders", "split folder, underscores", "whole videos"],
+)  # fmt: skip
+def test_kinetics_where_the_usual_downloads_put_it(tmp_path, capsys, places):
+    annotations = write(tmp_path / "val.csv", KINETICS)
+    root = videos(tmp_path / "root", *places)
+    videos(root, "---QUuC4vJs_000001_000011.mp4", "zzzzzzzzzzz_000084_000094.mp4")  # of other lists
+    assert run("kinetics", annotations, root, "-o", tmp_path / "list.csv") == 0
+    assert column(tmp_path / "list.csv", "path") == places
+    first, *_, last = rows_of(tmp_path / "list.csv")
+    assert first == {"path": places[0], "label": "testifying", "youtube_id": "---QUuC4vJs", "time_start": "84",
+                     "time_end": "94", "split": "validate"}  # fmt: skip
+    assert last["label"] == "massaging person's head"
+    assert "left out 1," in capsys.readouterr().err
+    (missing,) = rows_of(tmp_path / "list.left_out.csv")
+    assert (missing["youtube_id"], missing["path"]) == ("not_on_disk", "not_on_disk_000003_000013")
+    assert missing["reason"] == "not found"
 
 
-def test_kinetics_tells_splits_apart_and_names_what_is_not_clear(tmp_path):
-    clip = "abcdefghijk_000007_000017.mp4"
-    root = touch(tmp_path / "videos", f"train/yoga/{clip}", f"val/yoga/{clip}")
-    header = "label,youtube_id,time_start,time_end,split\n"
-    assert run("kinetics", write(tmp_path / "a.csv", f"{header}yoga,abcdefghijk,7,17,val\n"), root, "-o",
-               tmp_path / "val.csv") == 0  # fmt: skip
-    assert rows_of(tmp_path / "val.csv")[1:] == [(f"val/yoga/{clip}", "yoga")]
-    root = touch(tmp_path / "other", f"a/{clip}", f"b/{clip}", "zzz_000001_000002.mp4")
-    text = f"{header}yoga,abcdefghijk,7,17,val\nyoga,zzz,1,2,val\n"
-    assert run("kinetics", write(tmp_path / "b.csv", text), root, "-o", tmp_path / "val.csv") == 0
-    assert rows_of(tmp_path / "val.missing.csv")[1:] == [
-        (f"val/yoga/{clip}", f"2 files of this name, such as a/{clip}")
-    ]
+def test_kinetics_test_lists_have_no_label(tmp_path):
+    annotations = write(tmp_path / "test.csv", "youtube_id,time_start,time_end,split\n--6bJUbfpnQ,17,27,test\n")
+    root = videos(tmp_path / "root", "test/--6bJUbfpnQ_000017_000027.mp4")
+    assert run("kinetics", annotations, root, "-o", tmp_path / "list.csv") == 0
+    manifest = read_list(tmp_path / "list.csv", root, labeled=False)
+    assert manifest.labels is None
+    assert os.path.exists(manifest.paths[0])
 
 
-def test_kinetics_test_lists_have_no_labels(tmp_path):
-    root = touch(tmp_path / "videos", "abc_000001_000011.mp4")
-    text = "youtube_id,time_start,time_end,split\nabc,1,11,test\n"
-    assert run("kinetics", write(tmp_path / "test.csv", text), root, "-o", tmp_path / "list.csv") == 0
-    assert rows_of(tmp_path / "list.csv") == [("path",), ("abc_000001_000011.mp4",)]
-
-
-@pytest.fixture
-def ucf(tmp_path) -> Path:
-    """The official files, cut to three classes and one fold."""
-    write(tmp_path / "splits" / "classInd.txt", "1 ApplyEyeMakeup\r\n2 BaseballPitch\r\n3 HandstandPushups\r\n")
-    write(tmp_path / "splits" / "trainlist01.txt",
-          "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1\r\n"
-          "HandstandPushups/v_HandStandPushups_g08_c01.avi 3\r\n")  # fmt: skip
-    write(tmp_path / "splits" / "testlist01.txt",
-          "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi\r\nBaseballPitch/v_BaseballPitch_g01_c01.avi\r\n"
-          "HandstandPushups/v_HandStandPushups_g01_c01.avi\r\n")  # fmt: skip
-    return tmp_path / "splits"
-
-
-@pytest.mark.parametrize("spelling", ["HandstandPushups/v_HandStandPushups", "HandStandPushups/v_HandStandPushups",
-                                      "HandstandPushups/v_HandstandPushups", "v_HandStandPushups"])  # fmt: skip
-def test_ucf101_in_both_spellings_with_real_files(shared_data, ucf, tmp_path, spelling):
-    root = touch(tmp_path / "UCF-101", "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi", f"{spelling}_g08_c01.avi",
-                 f"{spelling}_g01_c01.mp4")  # fmt: skip
-    for name in ("ApplyEyeMakeup", "BaseballPitch"):
-        (root / name).mkdir(exist_ok=True)
-        (root / name / f"v_{name}_g01_c01.avi").symlink_to(shared_data / "clips" / f"v_{name}_g01_c01.avi")
-    assert run("ucf101", root, "--splits", ucf, "-o", tmp_path / "lists") == 0
-    assert (tmp_path / "lists" / "classes.txt").read_text().split() == [
-        "ApplyEyeMakeup",
-        "BaseballPitch",
-        "HandstandPushups",
-    ]
-    assert rows_of(tmp_path / "lists" / "train.csv") == [
-        ("path", "label", "group"),
-        ("ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi", "ApplyEyeMakeup", "ApplyEyeMakeup_g08"),
-        (f"{spelling}_g08_c01.avi", "HandstandPushups", "HandstandPushups_g08"),
-    ]
-    test = read_list(tmp_path / "lists" / "test.csv", root)
-    assert test.labels == ["ApplyEyeMakeup", "BaseballPitch", "HandstandPushups"]
-    assert [probe(path).frames for path in test.paths[:2]] == [164, 107]
-    assert not (tmp_path / "lists" / "missing.csv").exists()
-
-
-def test_hmdb51_with_odd_file_names(tmp_path):
-    names = [
-        "#20_Rhythm_clap_u_nm_np1_fr_goo_0.avi",
-        "Song!_&_Dance(1)_clap_u.avi",
-        "AboutABoy_clap_u_nm_np1_fr_med_0.avi",
-    ]
-    splits = tmp_path / "splits"
-    write(splits / "clap_test_split1.txt", "".join(f"{n} {u} \n" for n, u in zip(names, (1, 2, 0), strict=True)))
-    write(splits / "brush_hair_test_split1.txt", "a b.avi 1 \nlost.avi 2 \n")
-    write(splits / "clap_test_split2.txt", "")
-    root = touch(tmp_path / "hmdb51", *(f"clap/{name}" for name in names), "brush_hair/a b.avi", "clap/a b.avi")
-    assert run("hmdb51", root, "--splits", splits, "--fold", 1, "-o", tmp_path / "out") == 0
-    lists = {name: rows_of(tmp_path / "out" / f"{name}.csv")[1:] for name in ("train", "test", "unused", "missing")}
-    assert lists == {
-        "train": [("brush_hair/a b.avi", "brush_hair"), (f"clap/{names[0]}", "clap")],
-        "test": [(f"clap/{names[1]}", "clap")],
-        "unused": [(f"clap/{names[2]}", "clap")],
-        "missing": [("brush_hair/lost.avi", "no such file")],
-    }
-    assert (tmp_path / "out" / "classes.txt").read_text() == "brush_hair\nclap\n"
-
-
-def test_pairs_of_someone_elses_disk(tmp_path):
-    root = touch(tmp_path / "videos", "air drumming/a b.mp4", "abseiling/c.mp4", "yoga/c.mp4")
-    text = "/home/someone/kinetics/train/air_drumming/a b.avi 3\n/home/someone/kinetics/train/abseiling/c.mp4 0\n"
-    file = write(tmp_path / "train.txt", text)
-    assert run("pairs", file, root, "--classes", "kinetics400", "-o", tmp_path / "list.csv") == 0
-    assert rows_of(tmp_path / "list.csv")[1:] == [
-        ("air drumming/a b.mp4", "applauding"),
-        ("abseiling/c.mp4", "abseiling"),
-    ]
-    assert (
-        run("pairs", write(tmp_path / "names.txt", "c.mp4 yoga\nyoga/c.mp4 yoga\n"), root, "-o", tmp_path / "n.csv")
-        == 0
+def test_kinetics_left_out_where_a_guess_would_be_needed(tmp_path):
+    annotations = write(
+        tmp_path / "train.csv",
+        "label,youtube_id,time_start,time_end,split,is_cc\n"
+        "yoga,aaaaaaaaaaa,1,11,train,0\n"  # one file, two clips
+        "yoga,aaaaaaaaaaa,30,40,train,0\n"
+        "yoga,bbbbbbbbbbb,1,11,train,0\n"  # two classes, one file
+        "zumba,bbbbbbbbbbb,1,11,train,0\n"
+        "yoga,ccccccccccc,1,11,train,0\n"  # two classes, a file in either folder
+        "zumba,ccccccccccc,1,11,train,0\n"
+        "yoga,ddddddddddd,1,11,train,0\n"  # only in the folder of another class
+        "yoga,eeeeeeeeeee,1,11,train,0\n"  # twice on disk
+        "yoga,fffffffffff,1,11,train,0\n"  # the same line twice
+        "yoga,fffffffffff,1,11,train,0\n",
     )
-    assert rows_of(tmp_path / "n.csv")[1:] == [("yoga/c.mp4", "yoga")]
-    assert rows_of(tmp_path / "n.missing.csv")[1:] == [("c.mp4", "2 files of this name, such as abseiling/c.mp4")]
-
-
-def test_class_names_ship_with_the_package(tmp_path):
-    ucf, kinetics = class_names("ucf101"), class_names("kinetics400")
-    assert (len(set(ucf)), len(set(kinetics))) == (101, 400)
-    # Numbers of classInd.txt, minus one.
-    assert [ucf[i - 1] for i in (1, 36, 37, 60, 101)] == [
-        "ApplyEyeMakeup", "HammerThrow", "HandstandPushups", "PlayingDaf", "YoYo",
-    ]  # fmt: skip
-    assert class_names(write(tmp_path / "own.txt", "b\na\n")) == ["b", "a"]
-    with pytest.raises(ManifestError, match="cannot read these class names"):
-        class_names("kinetics")
+    root = videos(tmp_path / "root", "aaaaaaaaaaa.mp4", "bbbbbbbbbbb_000001_000011.mp4",
+                  "yoga/ccccccccccc_000001_000011.mp4", "zumba/ccccccccccc_000001_000011.mp4",
+                  "zumba/ddddddddddd_000001_000011.mp4", "train/eeeeeeeeeee_000001_000011.mp4",
+                  "replacement/eeeeeeeeeee_000001_000011.mp4", "fffffffffff_000001_000011.mp4")  # fmt: skip
+    assert run("kinetics", annotations, root, "-o", tmp_path / "list.csv") == 0
+    assert column(tmp_path / "list.csv", "path", "label") == [
+        ("yoga/ccccccccccc_000001_000011.mp4", "yoga"),
+        ("zumba/ccccccccccc_000001_000011.mp4", "zumba"),
+        ("fffffffffff_000001_000011.mp4", "yoga"),
+    ]
+    assert column(tmp_path / "list.left_out.csv", "youtube_id", "reason") == [
+        ("aaaaaaaaaaa", "aaaaaaaaaaa.mp4 is listed more than once, as different videos or classes"),
+        ("aaaaaaaaaaa", "aaaaaaaaaaa.mp4 is listed more than once, as different videos or classes"),
+        ("bbbbbbbbbbb", "bbbbbbbbbbb_000001_000011.mp4 is listed more than once, as different videos or classes"),
+        ("bbbbbbbbbbb", "bbbbbbbbbbb_000001_000011.mp4 is listed more than once, as different videos or classes"),
+        ("ddddddddddd", "not found"),
+        ("eeeeeeeeeee", "may be replacement/eeeeeeeeeee_000001_000011.mp4 or train/eeeeeeeeeee_000001_000011.mp4"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("text", "message"),
     [
-        (["folders", "{tmp}/nowhere"], r"nowhere: there is no such folder"),
-        (["folders", "{tmp}/splits"], r"splits: no videos and no folders of frames"),
-        (["folders", "{tmp}/flat"], r"flat: its videos do not lie in folders"),
-        (["kinetics", "{tmp}/splits/classInd.txt", "{tmp}/flat"], r"no column 'youtube_id' in its header \(1 Apply"),
-        (["kinetics", "{tmp}/bad_time.csv", "{tmp}/flat"], r"line 3: the times 'x' and '11' are no seconds"),
-        (["kinetics", "{tmp}/none.csv", "{tmp}/flat"], r"none of its 1 videos, such as /yoga/zzz_0.*, lies under"),
-        (["ucf101", "{tmp}/flat", "--splits", "{tmp}/nowhere"], r"classInd\.txt: cannot read this list"),
-        (["ucf101", "{tmp}/flat", "--splits", "{tmp}/splits", "--fold", "2"], r"trainlist02\.txt: cannot read"),
-        (["hmdb51", "{tmp}/flat", "--splits", "{tmp}/splits"], r"no files of the form CLASS_test_split1\.txt"),
-        (["pairs", "{tmp}/numbers.txt", "{tmp}/flat"], r"the label 101 is a number; give the names by --cl"),
-        (["pairs", "{tmp}/numbers.txt", "{tmp}/flat", "--classes", "ucf101"], r"label 101 is beyond the 101 classes"),
-        (["pairs", "{tmp}/word.txt", "{tmp}/flat"], r"word\.txt, line 1: 'a\.mp4' is not a path, a space and a label"),
-        (["pairs", "{tmp}/twice.txt", "{tmp}/flat"], r"x/a\.avi and a\.mp4 are both a\.mp4"),
-        (["pairs", "{tmp}/empty.txt", "{tmp}/flat"], r"empty\.txt: the list is empty"),
-        (["pairs", "{tmp}/latin.txt", "{tmp}/flat"], r"latin\.txt: cannot read this list"),
+        ("", r"no column 'youtube_id'"),
+        ("path,label\na.mp4,x\n", r"no column 'youtube_id' in its header \(path,label\).*youtube_id,time_start"),
+        ("label,youtube_id,time_start,split\n", r"no column 'time_end'"),
+        ("label,youtube_id,time_start,time_end,split\n", r"holds no video"),
+        ("label,youtube_id,time_start,time_end\nyoga,a,1.5,11\n", r"line 2: should be label,.* whole seconds"),
+        ("label,youtube_id,time_start,time_end\nyoga,a,1,11\nyoga,b\n", r"line 3: should be label"),
+        ("label,youtube_id,time_start,time_end\nyoga,a,1,11,x\n", r"line 2: should be label"),
+        ('label,youtube_id,time_start,time_end\nyoga,"a,1,11\n', r"not a CSV file"),
+        ("label,youtube_id,time_start,time_end\nyoga,a,1,11\n", r"root: holds none of the 1 videos.*a_000001_000011"),
     ],
-)  # fmt: skip
-def test_mistakes_are_named_and_nothing_is_written(ucf, tmp_path, capsys, args, message):
-    touch(tmp_path, "flat/a.mp4")
-    header = "label,youtube_id,time_start,time_end,split\n"
-    write(tmp_path / "bad_time.csv", f"{header}yoga,a,1,11,val\nyoga,b,x,11,val\n")
-    write(tmp_path / "none.csv", f"{header}yoga,zzz,1,11,\n")
-    write(tmp_path / "numbers.txt", "a.mp4 101\n")
-    write(tmp_path / "word.txt", "a.mp4\n")
-    write(tmp_path / "twice.txt", "x/a.avi y\na.mp4 y\n")
-    write(tmp_path / "empty.txt", "")
-    (tmp_path / "latin.txt").write_bytes(b"\xff\xfe")
-    assert run(*(arg.format(tmp=tmp_path) for arg in args), "-o", tmp_path / "out") == 2
-    error = capsys.readouterr().err
-    assert re.search(message, error), error
-    assert len(error.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
+)
+def test_kinetics_refuses(tmp_path, capsys, text, message):
+    annotations = write(tmp_path / "train.csv", text)
+    root = videos(tmp_path / "root", "b_000001_000011.mp4")
+    refused(capsys, message, "kinetics", annotations, root, "-o", tmp_path / "list.csv")
+    assert not (tmp_path / "list.csv").exists()
+
+
+def test_unreadable_lists_and_the_list_itself_as_output(tmp_path, capsys):
+    root = videos(tmp_path / "root", "a.mp4")
+    out = tmp_path / "out.csv"
+    (tmp_path / "bytes.csv").write_bytes(b"label,youtube_id\xff\n")
+    refused(capsys, "bytes.csv: not a text file in UTF-8", "kinetics", tmp_path / "bytes.csv", root, "-o", out)
+    refused(capsys, "none.csv: cannot read this list: No such", "kinetics", tmp_path / "none.csv", root, "-o", out)
+    file = write(tmp_path / "pairs.txt", "a.mp4 x\n")
+    refused(capsys, "this is the list that is read", "pairs", file, root, "-o", root / ".." / "pairs.txt")
+    assert file.read_text() == "a.mp4 x\n"
+
+
+# UCF-101
+
+
+@pytest.fixture
+def ucf_splits(tmp_path):
+    folder = tmp_path / "ucfTrainTestlist"
+    write(folder / "classInd.txt", "1 ApplyEyeMakeup\r\n2 HammerThrow\r\n3 HandstandPushups\r\n")
+    write(
+        folder / "trainlist01.txt",
+        "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1\r\n"
+        "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c02.avi 1\r\n"
+        "HammerThrow/v_HammerThrow_g08_c01.avi 2\r\n"
+        "HandstandPushups/v_HandStandPushups_g08_c01.avi 3\r\n",
+    )
+    write(
+        folder / "testlist01.txt",
+        "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi\r\nHandstandPushups/v_HandStandPushups_g01_c01.avi\r\n",
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "suffix"),
+    [
+        ("HandstandPushups/", "HandStandPushups", ".avi"),
+        ("HandStandPushups/", "HandStandPushups", ".avi"),
+        ("HandstandPushups/", "HandstandPushups", ".mp4"),
+        ("", "HandStandPushups", ".webm"),
+    ],
+)
+def test_ucf101_with_either_spelling_of_handstand_pushups(tmp_path, ucf_splits, capsys, folder, name, suffix):
+    handstands = [f"{folder}v_{name}_g08_c01{suffix}", f"{folder}v_{name}_g01_c01{suffix}"]
+    root = videos(tmp_path / "root", *handstands, "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi",
+                  "HammerThrow/v_HammerThrow_g08_c01.mp4", "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi")  # fmt: skip
+    assert run("ucf101", root, "--splits", ucf_splits, "--fold", 1, "-o", tmp_path / "lists") == 0
+    assert rows_of(tmp_path / "lists" / "train.csv") == [
+        {"path": "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi", "label": "ApplyEyeMakeup",
+         "group": "ApplyEyeMakeup_g08"},
+        {"path": "HammerThrow/v_HammerThrow_g08_c01.mp4", "label": "HammerThrow", "group": "HammerThrow_g08"},
+        {"path": handstands[0], "label": "HandstandPushups", "group": "HandstandPushups_g08"},
+    ]  # fmt: skip
+    assert column(tmp_path / "lists" / "test.csv", "path", "label") == [
+        ("ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi", "ApplyEyeMakeup"),
+        (handstands[1], "HandstandPushups"),
+    ]
+    assert read_classes(tmp_path / "lists" / "classes.txt") == ["ApplyEyeMakeup", "HammerThrow", "HandstandPushups"]
+    assert column(tmp_path / "lists" / "train.left_out.csv", "path", "reason") == [
+        ("ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c02.avi", "not found")
+    ]
+    assert not (tmp_path / "lists" / "test.left_out.csv").exists()
+    assert "classes.txt  3 classes" in capsys.readouterr().out
+
+
+def test_ucf101_with_real_videos_and_frames_can_be_read_and_split_by_scene(shared_data, tmp_path):
+    splits, root = tmp_path / "splits", tmp_path / "root"
+    write(splits / "classInd.txt", "1 ApplyEyeMakeup\n2 BaseballPitch\n")
+    names = [f"{c}/v_{c}_g{g:02}_c{i:02}" for c in ("ApplyEyeMakeup", "BaseballPitch") for g in (1, 2) for i in (1, 2)]
+    write(splits / "trainlist02.txt", "".join(f"{name}.avi {1 + (i > 3)}\n" for i, name in enumerate(names)))
+    write(splits / "testlist02.txt", "ApplyEyeMakeup/v_ApplyEyeMakeup_g25_c01.avi\n")
+    for name in names:
+        target = root / f"{name}.avi"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shared_data / "clips" / f"v_{target.parent.name}_g01_c01.avi", target)
+    frames = root / "ApplyEyeMakeup" / "v_ApplyEyeMakeup_g25_c01"
+    copy_frames(shared_data, frames)
+    lists = tmp_path / "lists"
+    assert run("ucf101", root, "--splits", splits, "--fold", 2, "-o", lists) == 0
+    for part, number in (("train", 8), ("test", 1)):
+        paths = read_list(lists / f"{part}.csv", root).paths
+        assert len(paths) == number
+        assert all(len(read_frames(path, [0, 3])) == 2 for path in paths)
+
+    parts = tmp_path / "parts"
+    options = ["--labels-per-class", "1", "--val", "0.5", "--group", "group", "-o", str(parts)]
+    assert main(["split", str(lists / "train.csv"), *options]) == 0
+    val, rest = (set(column(parts / f"{name}.csv", "group")) for name in ("val", "labeled"))
+    assert len(val) == 2
+    assert not val & rest
+    assert {group.split("_")[0] for group in val} == {"ApplyEyeMakeup", "BaseballPitch"}
+
+
+def test_ucf101_refuses(tmp_path, ucf_splits, capsys):
+    root = videos(tmp_path / "root", "HammerThrow/v_HammerThrow_g08_c01.avi")
+    command = ("ucf101", root, "--splits", ucf_splits, "-o", tmp_path / "lists", "--fold")
+    with pytest.raises(SystemExit, match="2"):
+        run(*command, 4)
+    assert "invalid choice: 4" in capsys.readouterr().err
+    refused(capsys, r"trainlist02\.txt: cannot read this list: No such file", *command, 2)
+    write(ucf_splits / "trainlist01.txt", "HammerThrow/v_HammerThrow_g08_c01.avi 2\nBowling/v_Bowling_g08_c01.avi 3\n")
+    refused(capsys, r"trainlist01\.txt, line 2: 'Bowling.*' should be .* a class of classInd\.txt", *command, 1)
+    write(ucf_splits / "trainlist01.txt", "\n")
+    refused(capsys, r"trainlist01\.txt: the list is empty", *command, 1)
+    write(ucf_splits / "classInd.txt", "0 ApplyEyeMakeup\n1 HammerThrow\n")
+    refused(capsys, r"classInd\.txt, line 1: '0 ApplyEyeMakeup' should be 1 and a class name", *command, 1)
+    (ucf_splits / "classInd.txt").unlink()
+    refused(capsys, r"classInd\.txt: cannot read this list: No such file", *command, 1)
+    assert not (tmp_path / "lists").exists()
+
+
+# HMDB-51
+
+
+def test_hmdb51_with_its_odd_names(tmp_path, capsys):
+    splits = tmp_path / "testTrainMulti_7030_splits"
+    odd = "#122_Cleaning_Up_The_Beach_pick_f_nm_np1_fr_med_1.avi"
+    rad = "(Rad)Schlag_die_Bank!_cartwheel_f_cm_np1_le_med_0.avi"
+    both = "Rock_&_Roll;_[HQ]_cartwheel_u_cm_np2_ba_bad_0.avi"
+    write(splits / "pick_test_split1.txt", f"{odd} 2 \n{both} 1 \n")
+    write(splits / "cartwheel_test_split1.txt", f"{rad} 1 \n{both} 2 \nunused_cartwheel_f_cm_np1_le_med_0.avi 0 \n")
+    write(splits / "cartwheel_test_split2.txt", f"{rad} 2 \n")
+    root = videos(tmp_path / "root", f"pick/{odd}", f"cartwheel/{rad}", f"pick/{both}", f"cartwheel/{both}",
+                  "cartwheel/unused_cartwheel_f_cm_np1_le_med_0.avi")  # fmt: skip
+    assert run("hmdb51", root, "--splits", splits, "--fold", 1, "-o", tmp_path / "lists") == 0
+    assert "classes.txt  2 classes" in capsys.readouterr().out
+    listed = {name: column(tmp_path / "lists" / f"{name}.csv", "path", "label") for name in ("train", "test", "unused")}
+    assert listed == {
+        "train": [(f"cartwheel/{rad}", "cartwheel"), (f"pick/{both}", "pick")],
+        "test": [(f"cartwheel/{both}", "cartwheel"), (f"pick/{odd}", "pick")],
+        "unused": [("cartwheel/unused_cartwheel_f_cm_np1_le_med_0.avi", "cartwheel")],
+    }
+    assert read_classes(tmp_path / "lists" / "classes.txt") == ["cartwheel", "pick"]
+
+
+def test_hmdb51_refuses(tmp_path, capsys):
+    root = videos(tmp_path / "root", "pick/a_pick.avi")
+    command = ("hmdb51", root, "--splits", tmp_path / "splits", "-o", tmp_path / "lists", "--fold")
+    refused(capsys, r"splits: holds no CLASS_test_split3\.txt", *command, 3)
+    write(tmp_path / "splits" / "pick_test_split1.txt", "a_pick.avi 1 \nb_pick.avi 3 \n")
+    refused(capsys, r"pick_test_split1\.txt, line 2: 'b_pick\.avi 3' should be NAME\.avi and 0, 1 or 2", *command, 1)
+    write(tmp_path / "splits" / "pick_test_split2.txt", "b_pick.avi 1 \n")
+    refused(capsys, r"root: holds none of the 1 videos.*pick/b_pick\.avi: not found", *command, 2)
+    assert not (tmp_path / "lists").exists()
+
+
+# Lists of other projects
+
+
+def test_pairs_with_prefixes_of_another_machine(tmp_path):
+    file = write(
+        tmp_path / "train.txt",
+        "/home/someone/k400/train_256/pumping_fist/HfrG-Bt1bko_000012_000022.mp4 256\n"
+        "D:\\data\\water_sliding\\1SIQD7ocPM4_000006_000016.mp4 384\n"
+        "making bed/OcFp7be8kMY_000358_000368.webm 186\n",
+    )
+    root = videos(
+        tmp_path / "root",
+        "train/HfrG-Bt1bko_000012_000022.mp4",
+        "train/water sliding/1SIQD7ocPM4_000006_000016.mp4",
+        "making_bed/OcFp7be8kMY_000358_000368.mp4",
+    )
+    assert run("pairs", file, root, "--classes", "kinetics400", "-o", tmp_path / "list.csv") == 0
+    assert column(tmp_path / "list.csv", "path", "label") == [
+        ("train/HfrG-Bt1bko_000012_000022.mp4", "pumping fist"),
+        ("train/water sliding/1SIQD7ocPM4_000006_000016.mp4", "water sliding"),
+        ("making_bed/OcFp7be8kMY_000358_000368.mp4", "making bed"),
+    ]
+
+
+def test_pairs_of_frame_folders_tell_their_number_of_frames(tmp_path):
+    file = write(
+        tmp_path / "ucf101_train_10_percent_unlabeled_split_1_rawframes.txt",
+        "RopeClimbing/v_RopeClimbing_g15_c01 226 74\nHandstandPushups/v_HandStandPushups_g12_c07 251 36\n",
+    )
+    frames = "RopeClimbing/v_RopeClimbing_g15_c01"
+    root = videos(tmp_path / "root", f"{frames}/img_00001.jpg", "HandStandPushups/v_HandStandPushups_g12_c07.avi")
+    assert run("pairs", file, root, "--classes", "ucf101", "-o", tmp_path / "list.csv") == 0
+    assert column(tmp_path / "list.csv", "path", "label") == [
+        (frames, "RopeClimbing"),
+        ("HandStandPushups/v_HandStandPushups_g12_c07.avi", "HandstandPushups"),
+    ]
+
+
+def test_pairs_with_names_that_every_class_has(tmp_path):
+    file = write(tmp_path / "list.txt", "/x/run/my clip 1.mp4 run\n/x/walk/my clip 1.mp4 walk\n/x/swim/1.mp4 swim\n"
+                                        "/x/run/deep/2.mp4 run\n/x/run/3.mp4 run\n")  # fmt: skip
+    root = videos(tmp_path / "root", "a/run/my clip 1.mp4", "a/walk/my clip 1.mp4", "a/walk/1.mp4", "a/run/deep/2.mp4",
+                  "a/run/2.mp4", "a/run/3.mp4", "b/run/3.mp4")  # fmt: skip
+    assert run("pairs", file, root, "-o", tmp_path / "list.csv") == 0
+    assert column(tmp_path / "list.csv", "path") == ["a/run/my clip 1.mp4", "a/walk/my clip 1.mp4", "a/run/deep/2.mp4"]
+    assert column(tmp_path / "list.left_out.csv", "path", "reason") == [
+        ("/x/swim/1.mp4", "not found"),
+        ("/x/run/3.mp4", "may be a/run/3.mp4 or b/run/3.mp4"),
+    ]
+
+
+def test_pairs_of_real_videos_with_a_file_of_classes(shared_data, tmp_path):
+    root = shared_data / "mocap13"
+    names = read_classes(root / "classes.txt")
+    rows = rows_of(root / "test.csv")
+    file = write(tmp_path / "test.txt", "".join(f"/elsewhere/{r['path']} {names.index(r['label'])}\n" for r in rows))
+    command = ("pairs", file, root, "--classes", root / "classes.txt", "-o", tmp_path / "list.csv")
+    assert run(*command) == 0
+    assert rows_of(tmp_path / "list.csv") == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", [], r"the list is empty"),
+        ("a.mp4 3\n", [], r"line 1: label 3 is a number; .*--classes kinetics400"),
+        ("a.mp4 x\nb.mp4 7\n", [], r"line 2: label 7 is a number"),
+        ("a.mp4\n", [], r"line 1: 'a\.mp4' should be a path and a label"),
+        ("a.mp4 100\nb.mp4 101\n", ["--classes", "ucf101"], r"line 2: label 101 is beyond the 101 names"),
+        ("a.mp4 -1\n", ["--classes", "ucf101"], r"line 1: label '-1' is not among the 101 names"),
+        ("a.mp4 0\n", ["--classes", "ucf102"], r"ucf102: no such file of class names; .* kinetics400 or ucf101"),
+        ("Archery/a.mp4 3\n", ["--classes", "ucf101"], r"line 1: label 3 is 'BabyCrawling', but Archery/a\.mp4 lies"),
+        ("c.mp4 x\n", [], r"root: holds none of the 1 videos of the list \(the first, c\.mp4: not found\)"),
+    ],
+)
+def test_pairs_refuses(tmp_path, capsys, text, options, message):
+    root = videos(tmp_path / "root", "a.mp4", "b.mp4")
+    file = write(tmp_path / "list.txt", text)
+    refused(capsys, message, "pairs", file, root, *options, "-o", tmp_path / "list.csv")
+    assert not (tmp_path / "list.csv").exists()
+
+
+# Names of classes
+
+
+def test_class_names():
+    kinetics, ucf = class_names("kinetics400"), class_names("ucf101")
+    assert len(set(kinetics)) == len(kinetics) == 400
+    assert kinetics == sorted(kinetics)
+    assert len(set(ucf)) == len(ucf) == 101
+    # classInd.txt counts from 1 and has Hammering before HammerThrow.
+    assert {i: ucf[i - 1] for i in (1, 35, 36, 37, 79, 101)} == {
+        1: "ApplyEyeMakeup",
+        35: "Hammering",
+        36: "HammerThrow",
+        37: "HandstandPushups",
+        79: "Shotput",
+        101: "YoYo",
+    }
+
+
+def test_class_names_of_a_file_and_a_file_called_like_a_data_set(tmp_path, monkeypatch):
+    assert class_names(write(tmp_path / "classes.txt", "b\na\n")) == ["b", "a"]
+    write(tmp_path / "ucf101", "mine\nyours\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(class_names("ucf101")) == 101
+    assert class_names("./ucf101") == ["mine", "yours"]
+    with pytest.raises(ManifestError, match=r"nowhere: no such file of class names"):
+        class_names("nowhere")

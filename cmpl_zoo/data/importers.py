@@ -1,296 +1,271 @@
-"""From the lists that people have to ours: rows with a path relative to the root of the videos, and a label.
-
-Every importer scans the root once and finds what a foreign list names by its file name, wherever it lies and whatever
-its suffix, so that renamed folders and copies made by `cmpl-zoo prepare` are found. What is not there is reported.
-"""
+"""Lists of videos from what people have: class folders, Kinetics, UCF-101, HMDB-51, and lists of other projects."""
 
 import csv
+import io
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+import re
+from pathlib import Path
 
-from cmpl_zoo.data.classes import class_names
+from cmpl_zoo.data.locate import Listing, Places, Row, find_videos, in_other_class, spelled
 from cmpl_zoo.data.manifest import ManifestError
 
-VIDEOS = {".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"}
-PICTURES = {".jpg", ".jpeg", ".png"}
-
-Row = dict[str, str]
+HMDB51_PARTS = {"1": "train", "2": "test", "0": "unused"}
+StrPath = str | os.PathLike[str]
 
 
-@dataclass
-class Imported:
-    """Lists by name, class names where an official split gives their order, and what is not on disk."""
+def folders(root: StrPath) -> Listing:
+    """A list of a folder that holds a folder for each class.
 
-    lists: dict[str, list[Row]] = field(default_factory=dict)
-    classes: list[str] | None = None
-    missing: list[Row] = field(default_factory=list)
-
-
-class _Disk:
-    """The videos under a root, found by name."""
-
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
-        if not self.root.is_dir():
-            raise ManifestError(f"{root}: there is no such folder; give the one that the videos lie in")
-        self.paths = sorted(_scan(self.root, ""))
-        if not self.paths:
-            raise ManifestError(f"{root}: no videos and no folders of frames in it; give the folder that they lie in")
-        self._of_stem: dict[str, list[PurePosixPath]] = {}
-        for path in map(PurePosixPath, self.paths):
-            self._of_stem.setdefault(_stem(path).casefold(), []).append(path)
-
-    def __contains__(self, stem: str) -> bool:
-        return stem.casefold() in self._of_stem
-
-    def find(self, name: str) -> str:
-        """The path of a video that a foreign list calls so: of those with this file name, that whose folders fit best.
-
-        Raises:
-            LookupError: there is none, or there are several and nothing tells which is meant.
-        """
-        wanted = PurePosixPath(name.replace("\\", "/"))
-        found = self._of_stem.get(_stem(wanted).casefold(), [])
-        # HandStandPushups and HandstandPushups are one; two YouTube ids that differ in case are not.
-        found = [path for path in found if _stem(path) == _stem(wanted)] or found
-        folders = _plain(wanted)
-        fitting = {path: len(_plain(path) & folders) for path in found}
-        best = [path for path in found if fitting[path] == max(fitting.values())]
-        if len(best) != 1:
-            raise LookupError(f"{len(best)} files of this name, such as {best[0]}" if best else "no such file")
-        return str(best[0])
-
-
-def _scan(folder: Path, prefix: str) -> Iterator[str]:
-    """Videos and folders of frames below a folder, without hidden ones."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                inside = list(_scan(Path(entry.path), f"{prefix}{entry.name}/"))
-                yield from inside or ([prefix + entry.name] if _has_pictures(entry.path) else [])
-            elif os.path.splitext(entry.name)[1].lower() in VIDEOS:
-                yield prefix + entry.name
-
-
-def _has_pictures(folder: str) -> bool:
-    return any(os.path.splitext(name)[1].lower() in PICTURES for name in os.listdir(folder))
-
-
-def _stem(path: PurePosixPath) -> str:
-    return path.stem if path.suffix.lower() in VIDEOS else path.name
-
-
-def _plain(path: PurePosixPath) -> set[str]:
-    """The names of its folders, however they were spelled on the way to the disk."""
-    return {part.casefold().replace("_", " ") for part in path.parent.parts}
-
-
-def _collect(disk: _Disk, source: object, entries: Iterable[tuple[str, str, Row]]) -> Imported:
-    """Put (list, name, other columns) entries into their lists, or among the missing.
+    Args:
+        root: the folder; videos may lie any depth below a class folder. Those directly in the root are left out.
 
     Raises:
-        ManifestError: none of them is on disk, or one is there twice.
+        ManifestError: there is no such folder, or no video in a class folder.
     """
-    imported, names = Imported(), dict[str, str]()
-    for to, name, columns in entries:
-        rows = imported.lists.setdefault(to, [])
-        try:
-            path = disk.find(name)
-        except LookupError as error:
-            imported.missing.append({"path": name, "cause": str(error)})
-            continue
-        if path in names:
-            raise ManifestError(f"{source}: {names[path]} and {name} are both {path} under {disk.root}; delete one")
-        names[path] = name
-        rows.append({"path": path, **columns})
-    if not names:
-        first = f", such as {imported.missing[0]['path']}," if imported.missing else ""
-        raise ManifestError(f"{source}: none of its {len(imported.missing)} videos{first} lies under {disk.root}")
-    return imported
-
-
-def folders(root: str | os.PathLike[str]) -> Imported:
-    """A folder per class: the label of a video is the first folder on its path."""
-    rows = []
-    for path in _Disk(root).paths:
-        label, _, rest = path.partition("/")
-        if rest:
-            rows.append({"path": path, "label": label})
-    if not rows:
-        raise ManifestError(f"{root}: its videos do not lie in folders; make one for each class")
-    return Imported({"videos": rows})
-
-
-def kinetics(annotations: str | os.PathLike[str], root: str | os.PathLike[str]) -> Imported:
-    """An official CSV of Kinetics-400, 600 or 700, and the videos of a usual download.
-
-    Files are called YOUTUBEID_000012_000022 after the seconds of the clip, or YOUTUBEID where the list has one clip of
-    a video. The test lists carry no label.
-    """
-    reader = csv.DictReader(_lines(annotations))
-    columns = reader.fieldnames or []
-    if lacking := [c for c in ("youtube_id", "time_start", "time_end") if c not in columns]:
+    listing = Listing([], [])
+    for path in find_videos(root):
+        if "/" in path:
+            listing.rows.append({"path": path, "label": path.split("/")[0].strip()})
+        else:
+            listing.left_out.append({"path": path, "label": "", "reason": "lies in no class folder"})
+    if not listing.rows:
+        first = listing.left_out[0]["path"]
         raise ManifestError(
-            f"{annotations}: no column {lacking[0]!r} in its header ({','.join(columns)}); give the official CSV, "
-            "which begins label,youtube_id,time_start,time_end"
+            f"{root}: no video in it lies in a class folder (the first, {first}); give the folder above"
         )
-    rows = list(reader)
-    clips = Counter(row["youtube_id"] for row in rows)
-    disk = _Disk(root)
-
-    def entries() -> Iterator[tuple[str, str, Row]]:
-        for line, row in enumerate(rows, start=2):
-            video, folder = row["youtube_id"], f"{row.get('split') or ''}/{row.get('label') or ''}"
-            try:
-                start, end = (int(float(row[column])) for column in ("time_start", "time_end"))
-            except (TypeError, ValueError):
-                raise ManifestError(
-                    f"{annotations}, line {line}: the times {row['time_start']!r} and {row['time_end']!r} are no "
-                    "seconds; correct them or delete the line"
-                ) from None
-            name = f"{video}_{start:06d}_{end:06d}"
-            if name not in disk and clips[video] == 1 and video in disk:
-                name = video
-            yield "videos", f"{folder}/{name}.mp4", {"label": row["label"]} if "label" in columns else {}
-
-    return _collect(disk, annotations, entries())
+    return listing
 
 
-def ucf101(root: str | os.PathLike[str], splits: str | os.PathLike[str], fold: int) -> Imported:
-    """UCF-101: one of its three splits, in the class order of classInd.txt.
+def kinetics(annotations: StrPath, root: StrPath) -> Listing:
+    """A list of the Kinetics videos that are on this disk.
 
-    The column `group` names the source that clips were cut from (g08): clips of one source never stand on both sides
-    of an official split, and should not of ours (`cmpl-zoo split --group group`).
+    Args:
+        annotations: official CSV of Kinetics-400, -600 or -700. Columns youtube_id, time_start and time_end (whole
+            seconds); mostly label (the test lists have none), split and others, which are all kept.
+        root: folder below which the videos lie, flat or in any folders, as `ID_SSSSSS_EEEEEE.mp4` (the seconds in six
+            digits) or else as `ID.mp4`, or with the suffix of another video.
+
+    Raises:
+        ManifestError: the CSV is not of this form, or none of its videos is there.
     """
-    splits = Path(splits)
-    classes = [line.split()[-1] for line in _lines(splits / "classInd.txt") if line.strip()]
-    official = {name.casefold(): name for name in classes}
-
-    def entries() -> Iterator[tuple[str, str, Row]]:
-        for to in ("train", "test"):
-            file = splits / f"{to}list{fold:02d}.txt"
-            for number, line in enumerate(_lines(file), start=1):
-                if not (words := line.split()):
-                    continue
-                name = PurePosixPath(words[0])
-                if (label := official.get(name.parent.name.casefold())) is None:
-                    raise ManifestError(
-                        f"{file}, line {number}: {name} is in none of the {len(classes)} classes of classInd.txt"
-                    )
-                group = next((part for part in name.stem.split("_") if part[:1] == "g" and part[1:].isdecimal()), "")
-                yield to, str(name), {"label": label, "group": f"{label}_{group}"}
-
-    imported = _collect(_Disk(root), splits, entries())
-    imported.classes = classes
-    return imported
+    rows = _read_annotations(Path(annotations))
+    places = Places(root)
+    for row in rows:
+        clip = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}"
+        row["path"] = row["youtube_id"] if clip not in places and row["youtube_id"] in places else clip
+    return places.locate({"": rows})[""]
 
 
-def hmdb51(root: str | os.PathLike[str], splits: str | os.PathLike[str], fold: int) -> Imported:
-    """HMDB-51: one of its three splits; what a split leaves out (`unused`) may serve as unlabeled videos."""
+def ucf101(root: StrPath, splits: StrPath, fold: int) -> tuple[list[str], dict[str, Listing]]:
+    """Class names and the lists `train` and `test` of UCF-101.
+
+    The lists have a column `group`, class and scene, as `Archery_g08`: clips of a group share their scene.
+
+    Args:
+        root: folder of the videos, in any folders, as .avi or any other video.
+        splits: folder of the official classInd.txt, trainlist0N.txt and testlist0N.txt.
+        fold: 1, 2 or 3.
+
+    Raises:
+        ManifestError: one of these files is missing or not of the official form, or none of the videos is there.
+    """
+    classes = _read_class_index(Path(splits, "classInd.txt"))
+    lists: dict[str, list[Row]] = {"train": [], "test": []}
+    for part, rows in lists.items():
+        file = Path(splits, f"{part}list0{fold}.txt")
+        for number, line in _lines(file):
+            entry = re.match(r"(\w+)/v_\w+_(g\d+)_c\d+\.avi", line)
+            if entry is None or entry[1] not in classes:
+                raise ManifestError(
+                    f"{file}, line {number}: {line!r} should be CLASS/v_CLASS_gNN_cNN.avi, with a class of "
+                    "classInd.txt; give the official files"
+                )
+            rows.append({"path": entry[0], "label": entry[1], "group": f"{entry[1]}_{entry[2]}"})
+    return classes, Places(root).locate(lists)
+
+
+def hmdb51(root: StrPath, splits: StrPath, fold: int) -> tuple[list[str], dict[str, Listing]]:
+    """Class names and the lists `train`, `test` and `unused` of HMDB-51.
+
+    The unused videos can serve as unlabeled ones, but may come from the same film as a test video.
+
+    Args:
+        root: folder of the videos, in any folders, as .avi or any other video.
+        splits: folder of the official CLASS_test_splitN.txt, one for each class.
+        fold: 1, 2 or 3.
+
+    Raises:
+        ManifestError: there are no such files or one is not of the official form, or none of the videos is there.
+    """
     ending = f"_test_split{fold}.txt"
     files = sorted(Path(splits).glob(f"*{ending}"))
     if not files:
-        raise ManifestError(f"{splits}: no files of the form CLASS{ending}; give the folder of the official splits")
-    lists = {"0": "unused", "1": "train", "2": "test"}
-
-    def entries() -> Iterator[tuple[str, str, Row]]:
-        for file in files:
-            label = file.name.removesuffix(ending)
-            for number, line in enumerate(_lines(file), start=1):
-                if not line.strip():
-                    continue
-                name, _, use = line.strip().rpartition(" ")
-                if use not in lists or not name:
-                    raise ManifestError(f"{file}, line {number}: {line.strip()!r} is not a file name and 0, 1 or 2")
-                yield lists[use], f"{label}/{name.strip()}", {"label": label}
-
-    imported = _collect(_Disk(root), splits, entries())
-    imported.classes = [file.name.removesuffix(ending) for file in files]
-    return imported
+        raise ManifestError(f"{splits}: holds no CLASS{ending}; give the folder of HMDB-51's split files")
+    classes = [file.name.removesuffix(ending) for file in files]
+    lists: dict[str, list[Row]] = {part: [] for part in HMDB51_PARTS.values()}
+    for file, label in zip(files, classes, strict=True):
+        for number, line in _lines(file):
+            name, _, part = line.rpartition(" ")
+            if not name or part not in HMDB51_PARTS:
+                raise ManifestError(
+                    f"{file}, line {number}: {line!r} should be NAME.avi and 0, 1 or 2; give the official files"
+                )
+            lists[HMDB51_PARTS[part]].append({"path": f"{label}/{name.strip()}", "label": label})
+    return classes, Places(root).locate(lists)
 
 
-def pairs(
-    file: str | os.PathLike[str], root: str | os.PathLike[str], classes: str | os.PathLike[str] | None = None
-) -> Imported:
-    """A list of `path label` lines, as other projects publish them; the path may hold spaces and someone's own folders.
+def pairs(file: StrPath, root: StrPath, classes: list[str] | None = None) -> Listing:
+    """A list of lines `path label`, or `path frames label` for folders of frames, as other projects publish them.
 
     Args:
-        file: the list; a label is what stands after the last space.
+        file: text file. Paths may hold spaces and come from another machine: one stands for the video of its name
+            below the root that agrees with it in the most folders.
         root: folder of the videos.
-        classes: for labels that are numbers, from 0: `kinetics400`, `ucf101` or a text file of class names.
+        classes: class names by class id, which labels that are numbers count from 0.
+
+    Raises:
+        ManifestError: the file is not of this form, a label is not among the classes or contradicts the class folder
+            in its path, or none of the videos is there.
     """
-    names = class_names(classes) if classes is not None else None
-
-    def entries() -> Iterator[tuple[str, str, Row]]:
-        for number, line in enumerate(_lines(file), start=1):
-            if not line.strip():
-                continue
-            path, _, label = line.strip().rpartition(" ")
-            if not path:
-                raise ManifestError(f"{file}, line {number}: {line.strip()!r} is not a path, a space and a label")
-            if label.isdecimal():
-                if names is None:
-                    raise ManifestError(
-                        f"{file}, line {number}: the label {label} is a number; give the names by --classes "
-                        "(kinetics400, ucf101, or a text file, one a line, from 0)"
-                    )
-                if int(label) >= len(names):
-                    raise ManifestError(
-                        f"{file}, line {number}: the label {label} is beyond the {len(names)} classes of {classes}, "
-                        "which are numbered from 0"
-                    )
-                label = names[int(label)]
-            yield "videos", path.strip(), {"label": label}
-
-    return _collect(_Disk(root), file, entries())
+    lines = [(number, line.rpartition(" ")) for number, line in _lines(Path(file))]
+    frames_told = all(re.search(r"\S \d+$", entry) for _, (entry, _, _) in lines)
+    folders_of_classes = {spelled(name) for name in classes or ()}
+    rows: list[Row] = []
+    for number, (entry, _, label) in lines:
+        where = f"{file}, line {number}"
+        path = (entry.rpartition(" ")[0] if frames_told else entry).strip()
+        if not path:
+            raise ManifestError(f"{where}: {label!r} should be a path and a label, with a space between them")
+        name = _class_name(label, classes, where)
+        if in_other_class(path, name, folders_of_classes):
+            raise ManifestError(
+                f"{where}: label {label} is {name!r}, but {path} lies in the folder of another class; give the "
+                "--classes that the labels belong to"
+            )
+        rows.append({"path": path, "label": name})
+    return Places(root).locate({"": rows})[""]
 
 
-def _lines(file: str | os.PathLike[str]) -> list[str]:
+def write_list(listing: Listing, file: StrPath) -> Path | None:
+    """Write a list, and what it leaves out beside it as NAME.left_out.csv; files of these names are replaced.
+
+    Returns:
+        The file of what was left out; None where nothing was.
+
+    Raises:
+        ManifestError: one cannot be written.
+    """
+    file = Path(file)
+    left_out = file.with_name(f"{file.stem}.left_out.csv")
+    _write(file, _csv(listing.rows))
+    if listing.left_out:
+        _write(left_out, _csv(listing.left_out))
+        return left_out
+    left_out.unlink(missing_ok=True)  # of an earlier import
+    return None
+
+
+def write_classes(classes: list[str], file: StrPath) -> None:
+    """Write class names, one a line, as `read_classes` reads them.
+
+    Raises:
+        ManifestError: the file cannot be written.
+    """
+    _write(Path(file), "".join(f"{name}\n" for name in classes))
+
+
+def _read_class_index(file: Path) -> list[str]:
+    """The names of UCF-101's classInd.txt, lines `1 ApplyEyeMakeup`, by class id."""
+    classes: list[str] = []
+    for number, line in _lines(file):
+        index, _, name = line.partition(" ")
+        if index != str(len(classes) + 1) or not name:
+            raise ManifestError(
+                f"{file}, line {number}: {line!r} should be {len(classes) + 1} and a class name; give the official file"
+            )
+        classes.append(name.strip())
+    return classes
+
+
+def _read_annotations(file: Path) -> list[Row]:
+    """The rows of a Kinetics CSV, with room for a path before the rest."""
+    reader = csv.DictReader(io.StringIO(_read(file)), skipinitialspace=True, strict=True)
     try:
-        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{file}: cannot read this list ({error})") from error
+        columns, found = reader.fieldnames or [], [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ManifestError(f"{file}: not a CSV file ({error}, line {reader.line_num}); mend the line") from error
+    for column in ("youtube_id", "time_start", "time_end"):
+        if column not in columns:
+            raise ManifestError(
+                f"{file}: no column {column!r} in its header ({','.join(columns)}); the official lists of Kinetics "
+                "have label,youtube_id,time_start,time_end,split"
+            )
+    rows: list[Row] = []
+    for number, row in found:
+        complete = len(row) == len(columns) and None not in row.values()
+        if not (complete and row["time_start"].isdecimal() and row["time_end"].isdecimal()):
+            raise ManifestError(
+                f"{file}, line {number}: should be {','.join(columns)}, with times in whole seconds; mend the "
+                "line or give the official list"
+            )
+        rows.append({"path": ""} | row)
+    if not rows:
+        raise ManifestError(f"{file}: the list holds no video; give the official list")
+    return rows
+
+
+def _class_name(label: str, classes: list[str] | None, where: str) -> str:
+    """The class that a label of a published list means, a name or a number from 0."""
+    if not label.isdecimal():
+        if classes is not None and label not in classes:
+            raise ManifestError(f"{where}: label {label!r} is not among the {len(classes)} names of --classes")
+        return label
+    if classes is None:
+        raise ManifestError(
+            f"{where}: label {label} is a number; say which classes are meant by --classes kinetics400, ucf101 or FILE"
+        )
+    if int(label) >= len(classes):
+        raise ManifestError(
+            f"{where}: label {label} is beyond the {len(classes)} names of --classes, which count from 0; give the "
+            "--classes that the labels belong to"
+        )
+    return classes[int(label)]
+
+
+def _lines(file: Path) -> list[tuple[int, str]]:
+    """The lines that are not blank, with their numbers."""
+    lines = [(number, line.strip()) for number, line in enumerate(_read(file).split("\n"), start=1) if line.strip()]
     if not lines:
-        raise ManifestError(f"{file}: the list is empty")
+        raise ManifestError(f"{file}: the list is empty; give another file")
     return lines
 
 
-def write_lists(imported: Imported, output: str | os.PathLike[str]) -> dict[Path, int]:
-    """Write what was imported; files of the same names are replaced.
-
-    Args:
-        imported: a single list goes to the file `output`; the lists of an official split go into the folder `output`,
-            as train.csv and so on, with classes.txt.
-        output: made where missing. What is missing on disk is listed beside it, in NAME.missing.csv or missing.csv.
-
-    Returns:
-        The files and how many videos each lists.
-    """
-    output = Path(output)
-    if list(imported.lists) == ["videos"]:
-        files, missing = {output: imported.lists["videos"]}, output.with_suffix(".missing.csv")
-    else:
-        files = {output / f"{name}.csv": rows for name, rows in imported.lists.items()}
-        missing = output / "missing.csv"
-    missing.parent.mkdir(parents=True, exist_ok=True)
-    if imported.missing:
-        files[missing] = imported.missing
-    for file, rows in files.items():
-        _write(file, rows)
-    if imported.classes:
-        (output / "classes.txt").write_text("\n".join(imported.classes) + "\n", encoding="utf-8")
-    return {file: len(rows) for file, rows in files.items()}
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file}: not a text file in UTF-8 ({error}); save it in UTF-8") from error
 
 
-def _write(file: Path, rows: list[Row]) -> None:
-    unfinished = file.with_name(file.name + ".writing")
-    with unfinished.open("w", newline="", encoding="utf-8") as lines:
-        writer = csv.DictWriter(lines, rows[0] if rows else ["path", "label"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(unfinished, file)
+def _csv(rows: list[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0] if rows else ["path", "label"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    written = file.with_name(f".{file.name}.writing")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            written.write_text(text, encoding="utf-8")
+            os.replace(written, file)
+        finally:
+            written.unlink(missing_ok=True)
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot write this file: {error.strerror}; give another place") from error
