@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cmpl_zoo.cli import main
-from cmpl_zoo.data import class_names, read_classes, read_frames, read_list
+from cmpl_zoo.data import class_names, read_frames, read_list
 from cmpl_zoo.data.locate import find_videos
-from cmpl_zoo.data.manifest import ManifestError
+from cmpl_zoo.data.manifest import ManifestError, read_classes
 
 
 def write(path: Path, text: str) -> Path:
