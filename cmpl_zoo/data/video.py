@@ -2,8 +2,8 @@
 
 What counts as the frames of a file: those that a plain decode from its start yields, up to the first packet that
 cannot be decoded (packets before the first frame that decodes are passed over). Every way of reading here gives the
-same frames, but for one: damage in a stretch that a seek skips is not seen, so that a frame behind it can be read,
-under the index that its timestamp gives it.
+same frames, but for one: damage in packets that are passed over, as no wanted frame is predicted from them, is not
+seen, so that a frame behind it can be read, under the index that its timestamp gives it.
 """
 
 import io
@@ -11,12 +11,13 @@ import operator
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import av
 import av.logging
@@ -33,7 +34,7 @@ from cmpl_zoo.data.shards import read_member
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
-WORTH_A_SEEK = 16  # frames to skip; opening the file again, for its timestamps, costs about as much as decoding those
+WORTH_A_TIMELINE = 16  # frames not to decode; going through the packets of ten seconds costs less than half of those
 
 # FFmpeg's remarks on single packets name no file and would bury the error that does.
 av.logging.set_level(av.logging.PANIC)
@@ -60,22 +61,28 @@ class VideoInfo:
     width: int
 
 
-class _SeekFailed(Exception):
-    """A seek did not lead where the timestamps say; decoding from the start always does."""
+class _NotAsPlanned(Exception):
+    """Packets or frames are not what the timeline says; decoding everything from the start always works."""
+
+
+class _Packet(NamedTuple):
+    pts: int | None
+    key: bool  # a decoder can start here
+    shown: bool  # it makes a frame; an edit list hides some
+    spare: bool  # no other frame is predicted from it
 
 
 class _Timeline:
-    """Where packets stand in presentation order, and where a decoder can start."""
+    """Where frames stand in presentation order, where a decoder can start, and which packets are spare."""
 
-    def __init__(self, packets: list[tuple[int, bool]]) -> None:
-        times = sorted(packets)
-        self.place: dict[int | None, int] = {pts: index for index, (pts, _) in enumerate(times)}
-        self.keys = [index for index, (_, key) in enumerate(times) if key]
-        self.pts = [times[index][0] for index in self.keys]
+    def __init__(self, packets: dict[int, _Packet]) -> None:
+        self.packets = packets
+        self.pts = sorted(pts for pts, packet in packets.items() if packet.shown)
+        self.keys = sorted(pts for pts, packet in packets.items() if packet.key)
 
     def key_before(self, index: int) -> int:
-        """Which of `keys` is the last at or before a presentation index."""
-        return max(0, bisect_right(self.keys, index) - 1)
+        """Timestamp of the last keyframe at or before a presentation index."""
+        return self.keys[bisect_right(self.keys, self.pts[index]) - 1]
 
 
 class Video:
@@ -130,7 +137,7 @@ class Video:
         if self._stream.codec_context.name in ("vp8", "libvpx"):  # some packets are never shown
             count = sum(1 for _ in self._frames())
         else:
-            count = len(self._packets)
+            count = sum(packet.shown for packet in self._packets)
         return max(1, count)
 
     @cached_property
@@ -155,9 +162,10 @@ class Video:
             frames, last = self._read_pictures(distinct)
         else:
             try:
-                frames, last = self._decode(distinct, self._timeline(distinct))
-            except _SeekFailed:
-                frames, last = self._decode(distinct, None)
+                decode = self._decode_some if self._can_pass_over(distinct) else self._decode_all
+                frames, last = decode(distinct)
+            except _NotAsPlanned:
+                frames, last = self._decode_all(distinct)
         delivered = [min(index, last) for index in wanted]
         return torch.from_numpy(np.stack([frames[index] for index in delivered])), delivered
 
@@ -212,14 +220,33 @@ class Video:
         return self._container.demux(self._stream)  # type: ignore[union-attr]
 
     @cached_property
-    def _packets(self) -> list[tuple[int | None, bool]]:
-        """Timestamp of every packet that makes a frame, and whether it is a keyframe."""
-        packets: list[tuple[int | None, bool]] = []
+    def _packets(self) -> list[_Packet]:
+        """What the whole file holds, or as much of it as there is."""
+        packets = []
         with suppress(FFmpegError):  # the file ends early
             for packet in self._demux():
-                if packet.size and not packet.is_discard:
-                    packets.append((packet.pts, packet.is_keyframe))
+                if packet.size:
+                    spare = self._h264_prefix > 0 and _is_spare(packet, self._h264_prefix)
+                    packets.append(_Packet(packet.pts, packet.is_keyframe, not packet.is_discard, spare))
         return packets
+
+    @cached_property
+    def _h264_prefix(self) -> int:
+        """Bytes that tell the length of a unit in H.264 as MP4 and MKV hold it (ISO/IEC 14496-15), 0 for all else."""
+        context = self._stream.codec_context
+        header = context.extradata or b""
+        return (header[4] & 3) + 1 if context.name == "h264" and len(header) > 6 and header[0] == 1 else 0
+
+    @cached_property
+    def _timeline(self) -> _Timeline | None:
+        """None where the timestamps cannot be trusted, or the first frame is not behind a keyframe."""
+        packets = {packet.pts: packet for packet in self._packets if packet.pts is not None}
+        if len(packets) < len(self._packets):
+            return None
+        if self._stream.codec_context.has_b_frames and list(packets) == sorted(packets):
+            return None  # of decoding, not of presentation, as AVI has them
+        timeline = _Timeline(packets)
+        return timeline if timeline.keys and timeline.pts and timeline.keys[0] <= timeline.pts[0] else None
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         """All frames from the start."""
@@ -227,7 +254,7 @@ class Video:
 
     def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame]:
         """Frames in presentation order, up to the first error after a frame."""
-        begun = False
+        begun, packet = False, None
         while True:
             try:
                 packet = next(packets, None)
@@ -240,55 +267,87 @@ class Video:
                 if begun or packet is None:
                     return
 
-    def _timeline(self, wanted: list[int]) -> _Timeline | None:
-        """Timestamps to seek by, where a keyframe lies ahead that saves decoding, and where they can be trusted."""
-        gaps = [gap for gap in zip([0, *wanted], wanted, strict=False) if gap[1] - gap[0] > WORTH_A_SEEK]
-        entries = self._stream.index_entries
-        if gaps and len(entries) == self._stream.frames:
+    def _can_pass_over(self, wanted: list[int]) -> bool:
+        """Whether a timeline may save more decoding than it costs, as far as the header tells."""
+        if "_packets" in self.__dict__:
+            return True
+        count, entries = self._stream.frames, self._stream.index_entries
+        worth = max(WORTH_A_TIMELINE, count // 50)
+        if count == len(entries) and self._h264_prefix and self._stream.codec_context.has_b_frames:
+            return wanted[-1] + 1 - len(wanted) > worth  # spare frames are among them
+        gaps = [(a, b) for a, b in zip([0, *wanted], wanted, strict=False) if b - a > worth]
+        if gaps and count == len(entries):
             keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
-            gaps = [(a, b) for a, b in gaps if any(a + WORTH_A_SEEK < key <= b for key in keys)]
-        if not gaps:
-            return None
-        packets = [(pts, key) for pts, key in self._packets if pts is not None]
-        if not packets or len({pts for pts, _ in packets}) < len(self._packets):
-            return None
-        return _Timeline(packets)
+            gaps = [(a, b) for a, b in gaps if any(a + worth < key <= b for key in keys)]
+        return bool(gaps)
 
-    def _decode(self, wanted: list[int], timeline: _Timeline | None) -> tuple[dict[int, np.ndarray], int]:
+    def _decode_all(self, wanted: list[int]) -> tuple[dict[int, np.ndarray], int]:
         """The pictures of ascending indices, and the index of the last frame, where the file ends before."""
         pictures: dict[int, np.ndarray] = {}
-        source, position, sought = self._frames(), 0, False
+        source, position = self._frames(), 0
         frame = first = next(source, None)
         if frame is None or first is None:
             raise VideoError(f"{self.path}: none of its frames can be decoded; the file is damaged")
-        if timeline and timeline.place.get(first.pts) != 0:  # the file's first packets make no frame
-            raise _SeekFailed
         for index in wanted:
-            if timeline and timeline.keys[key := timeline.key_before(index)] > position + WORTH_A_SEEK:
-                source, position, sought = self._frames_from(timeline, key), timeline.keys[key] - 1, True
             while position < index and (following := next(source, None)) is not None:
                 frame, position = following, position + 1
-                if timeline and timeline.place.get(frame.pts) != position:
-                    raise _SeekFailed
+            pictures[position] = self._picture_of(frame, first)
             if position < index:  # the end
                 break
-            pictures[index] = self._picture_of(frame, first)
-        if position < wanted[-1]:
-            if sought:  # frames before the seek may be the last that decode
-                raise _SeekFailed
-            pictures[position] = self._picture_of(frame, first)
         return pictures, position
 
-    def _frames_from(self, timeline: _Timeline, key: int) -> Iterator[av.VideoFrame]:
-        """Frames from a keyframe on; those that the decoder puts before it belong to the stretch skipped."""
-        container = self._container
-        assert container is not None
-        start = timeline.pts[key]
+    def _decode_some(self, wanted: list[int]) -> tuple[dict[int, np.ndarray], int]:
+        """The same by the timeline: from the keyframe before a frame, and only what that frame is predicted from."""
+        timeline = self._timeline
+        if timeline is None or wanted[-1] >= len(timeline.pts):
+            raise _NotAsPlanned
+        pictures: dict[int, np.ndarray] = {}
+        first = None
+        for key, indices in groupby(sorted({0, *wanted}), timeline.key_before):
+            targets = {timeline.pts[index]: index for index in indices}
+            for frame in self._decoded_from(key, targets, timeline):
+                first = first or frame
+                if frame.pts in targets:
+                    pictures[targets[frame.pts]] = self._picture_of(frame, first)
+        return pictures, wanted[-1]
+
+    def _decoded_from(self, key: int, targets: Collection[int], timeline: _Timeline) -> Iterator[av.VideoFrame]:
+        """The frames that are needed from a keyframe to the last target; every one of them, and in order."""
+        missing = {key, *targets}
+        sent: list[int] = []
+        shown: list[int] = []
+        self._untouched = False
         try:
-            container.seek(start, stream=self._stream, backward=True)
+            self._container.seek(key, stream=self._stream, backward=True)  # type: ignore[union-attr]
         except FFmpegError as error:
-            raise _SeekFailed from error
-        return (f for f in self._decoded(container.demux(self._stream)) if f.pts is None or f.pts >= start)
+            raise _NotAsPlanned from error
+        for frame in self._decoded(self._packets_to(missing, sent, timeline)):
+            # Damage is filled from the frame decoded before; of interlaced video, a packet may hold half a frame.
+            if frame.pts is None or frame.is_corrupt or frame.interlaced_frame:
+                raise _NotAsPlanned
+            if frame.pts >= key:  # those before refer to frames that were not decoded
+                shown.append(frame.pts)
+                yield frame
+        if missing or shown != sorted(pts for pts in sent if pts >= key):
+            raise _NotAsPlanned
+
+    def _packets_to(self, missing: set[int], sent: list[int], timeline: _Timeline) -> Iterator[av.Packet]:
+        """Packets from here until none of `missing` is, without spare ones; `sent` collects those that make a frame."""
+        for packet in self._container.demux(self._stream):  # type: ignore[union-attr]
+            if packet.size:
+                if packet.pts is None or packet.pts not in timeline.packets:
+                    raise _NotAsPlanned
+                if timeline.packets[packet.pts].spare and packet.pts not in missing:
+                    continue
+                missing.discard(packet.pts)
+                if not packet.is_discard:
+                    sent.append(packet.pts)
+            yield packet
+            if not missing:
+                break
+        end = av.Packet()
+        end.stream = self._stream
+        yield end  # the decoder hands out what it holds back for reordering
 
     def _picture_of(self, frame: av.VideoFrame, first: av.VideoFrame) -> np.ndarray:
         """A frame as RGB (H, W, 3), in the size of the first frame and turned and mirrored as that one asks."""
@@ -349,6 +408,18 @@ def read_frames(
     with Video(path) as video:
         frames, delivered = video.read_delivered(indices)
     return (frames, delivered) if return_indices else frames
+
+
+def _is_spare(packet: av.Packet, prefix: int) -> bool:
+    """Whether no frame is predicted from an H.264 packet: nal_ref_idc of all its units is 0 (H.264, 7.4.1)."""
+    data, at, slices = memoryview(packet), 0, 0
+    while at + prefix < len(data):
+        header = data[at + prefix]
+        if header & 0x60:
+            return False
+        slices += 1 <= header & 0x1F <= 5
+        at += prefix + int.from_bytes(data[at : at + prefix], "big")
+    return slices > 0 and at == len(data)
 
 
 def _natural_order(file: Path) -> list[tuple[int, int | str]]:
