@@ -194,6 +194,35 @@ def test_frames_that_none_refers_to_are_not_decoded(tmp_path, decoded):
     assert len(decoded) == 1 + 48 + 1  # one in four up to 188, then 192, and 190 between these two
 
 
+def test_a_header_that_speaks_of_reordering_where_there_is_none_costs_two_frames_a_seek(tmp_path, decoded):
+    """x264 declares B-frames by its settings, and may then find no use for any."""
+    path = encode(tmp_path / "v.mp4", 200, g="25", **{"x264-params": "bframes=2:b-adapt=1:b-bias=-100"})
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        times = [packet.pts for packet in container.demux(stream) if packet.size]
+        assert stream.codec_context.reorder_depth > 0 and times == sorted(times)
+    read_frames(path, [190])
+    assert len(decoded) <= (1 + 2) + (16 + 2)
+
+
+@pytest.mark.parametrize("gop", ["4", "16", "250"])
+@pytest.mark.parametrize("bframes", ["1", "3", "8"])
+def test_timestamps_of_decoding_are_not_taken_for_those_of_presentation(tmp_path, gop, bframes):
+    """As an MP4 has them that was made of an AVI without encoding again."""
+    whole = encode(tmp_path / "whole.mp4", 150, g=gop, bf=bframes, b_strategy="0")
+    path = tmp_path / "v.mp4"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        start = packets[0].dts
+        for packet in packets:
+            packet.pts = packet.dts = packet.dts - start
+            packet.stream = copy
+            target.mux(packet)
+    check_random_access(path)
+
+
 def test_one_open_file_serves_count_and_reads(tmp_path, monkeypatch):
     path = encode(tmp_path / "v.mp4", 200, g="16")
     opened, original = [], av.open

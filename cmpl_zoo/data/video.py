@@ -34,7 +34,7 @@ from cmpl_zoo.data.shards import read_member
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
-WORTH_A_TIMELINE = 16  # frames not to decode; going through the packets of ten seconds costs less than half of those
+WORTH_A_TIMELINE = 8  # frames not to decode; going through the packets of ten seconds costs about as much as six
 
 # FFmpeg's remarks on single packets name no file and would bury the error that does.
 av.logging.set_level(av.logging.PANIC)
@@ -69,14 +69,21 @@ class _Packet(NamedTuple):
     pts: int | None
     key: bool  # a decoder can start here
     shown: bool  # it makes a frame; an edit list hides some
-    spare: bool  # no other frame is predicted from it
 
 
 class _Timeline:
-    """Where frames stand in presentation order, where a decoder can start, and which packets are spare."""
+    """Where frames stand in presentation order, and where a decoder can start.
 
-    def __init__(self, packets: dict[int, _Packet]) -> None:
+    Args:
+        packets: by timestamp, in the order of the file.
+        reordering: how many frames may be decoded before one that is shown before them.
+    """
+
+    def __init__(self, packets: dict[int, _Packet], reordering: int) -> None:
         self.packets = packets
+        # Timestamps in the order of the file can be those of decoding, as AVI has them. If a frame is shown before
+        # one that is decoded before it, one of so many packets more makes such a frame, and the order is seen to fail.
+        self.proof = reordering if list(packets) == sorted(packets) else 0
         self.pts = sorted(pts for pts, packet in packets.items() if packet.shown)
         self.keys = sorted(pts for pts, packet in packets.items() if packet.key)
 
@@ -226,9 +233,16 @@ class Video:
         with suppress(FFmpegError):  # the file ends early
             for packet in self._demux():
                 if packet.size:
-                    spare = self._h264_prefix > 0 and _is_spare(packet, self._h264_prefix)
-                    packets.append(_Packet(packet.pts, packet.is_keyframe, not packet.is_discard, spare))
+                    packets.append(_Packet(packet.pts, packet.is_keyframe, not packet.is_discard))
         return packets
+
+    @property
+    def _index(self) -> list[_Packet]:
+        """The same as the header of an MP4 tells it, with the times of decoding; empty where it tells less."""
+        entries = self._stream.index_entries
+        if len(entries) != self._stream.frames or "mp4" not in self._container.format.name:  # type: ignore[union-attr]
+            return []
+        return [_Packet(entry.timestamp, entry.is_keyframe, not entry.is_discard) for entry in entries]
 
     @cached_property
     def _h264_prefix(self) -> int:
@@ -240,12 +254,12 @@ class Video:
     @cached_property
     def _timeline(self) -> _Timeline | None:
         """None where the timestamps cannot be trusted, or the first frame is not behind a keyframe."""
-        packets = {packet.pts: packet for packet in self._packets if packet.pts is not None}
-        if len(packets) < len(self._packets):
+        reordering = self._stream.codec_context.reorder_depth
+        known = (not reordering and self._index) or self._packets
+        packets = {packet.pts: packet for packet in known if packet.pts is not None}
+        if len(packets) < len(known):
             return None
-        if self._stream.codec_context.has_b_frames and list(packets) == sorted(packets):
-            return None  # of decoding, not of presentation, as AVI has them
-        timeline = _Timeline(packets)
+        timeline = _Timeline(packets, reordering)
         return timeline if timeline.keys and timeline.pts and timeline.keys[0] <= timeline.pts[0] else None
 
     def _frames(self) -> Iterator[av.VideoFrame]:
@@ -273,13 +287,13 @@ class Video:
             return True
         count, entries = self._stream.frames, self._stream.index_entries
         worth = max(WORTH_A_TIMELINE, count // 50)
-        if count == len(entries) and self._h264_prefix and self._stream.codec_context.has_b_frames:
+        gaps = list(zip([0, *wanted], wanted, strict=False))
+        if count != len(entries):
+            return any(b - a > worth for a, b in gaps)
+        if self._h264_prefix and self._stream.codec_context.reorder_depth:
             return wanted[-1] + 1 - len(wanted) > worth  # spare frames are among them
-        gaps = [(a, b) for a, b in zip([0, *wanted], wanted, strict=False) if b - a > worth]
-        if gaps and count == len(entries):
-            keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
-            gaps = [(a, b) for a, b in gaps if any(a + worth < key <= b for key in keys)]
-        return bool(gaps)
+        keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
+        return sum(max(0, keys[bisect_right(keys, b) - 1] - a - 1) for a, b in gaps if keys) > worth
 
     def _decode_all(self, wanted: list[int]) -> tuple[dict[int, np.ndarray], int]:
         """The pictures of ascending indices, and the index of the last frame, where the file ends before."""
@@ -333,18 +347,22 @@ class Video:
 
     def _packets_to(self, missing: set[int], sent: list[int], timeline: _Timeline) -> Iterator[av.Packet]:
         """Packets from here until none of `missing` is, without spare ones; `sent` collects those that make a frame."""
+        more = timeline.proof
+        prefix = 0 if timeline.proof else self._h264_prefix
         for packet in self._container.demux(self._stream):  # type: ignore[union-attr]
             if packet.size:
                 if packet.pts is None or packet.pts not in timeline.packets:
                     raise _NotAsPlanned
-                if timeline.packets[packet.pts].spare and packet.pts not in missing:
+                if prefix and packet.pts not in missing and _is_spare(packet, prefix):
                     continue
                 missing.discard(packet.pts)
                 if not packet.is_discard:
                     sent.append(packet.pts)
             yield packet
             if not missing:
-                break
+                if more == 0:
+                    break
+                more -= 1
         end = av.Packet()
         end.stream = self._stream
         yield end  # the decoder hands out what it holds back for reordering
