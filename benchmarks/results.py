@@ -1,4 +1,4 @@
-"""Results of training runs: one JSON file a run in benchmarks/results/, and the tables made of them.
+"""Results, one JSON file a run in benchmarks/results/, and the tables made of them.
 
 python benchmarks/results.py add EXPERIMENT ROW RUN     # after train/evaluate.py --json RUN/test.json
 python benchmarks/prepare.py NAME LIST --root DIR       # a file of copies that were compared, prepare-NAME.json
@@ -104,12 +104,55 @@ def table_of_copies(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def reading_table() -> str:
+    """A row for each form and task, a column for each reader; the last is how far ahead this package is."""
+    result = json.loads((RESULTS / "decode.json").read_text())
+    rows: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for row in result["readers"]:
+        rows.setdefault((row["form"], row["task"]), {})[row["reader"]] = row
+    names = sorted({row["reader"] for row in result["readers"]})
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
+    videos = result["videos"]
+    lines = [
+        f"{videos['real']} real and {videos['rendered']} rendered videos, {result['repetitions']} repetitions; CPU "
+        f"(wall) time in ms. {result['machine']}; {versions}.",
+        "",
+        f"| video | task | {' | '.join(names)} | fastest other / cmpl_zoo |",
+        "|---|---|" + "---|" * (len(names) + 1),
+    ]
+    for (form, task), by_reader in rows.items():
+        cells = [f"{by_reader[name]['cpu_ms']:.1f} ({by_reader[name]['wall_ms']:.1f})" for name in names]
+        others = [by_reader[name]["cpu_ms"] for name in names if name != "cmpl_zoo"]
+        ahead = f"{min(others) / by_reader['cmpl_zoo']['cpu_ms']:.2f}" if others else ""
+        lines.append(f"| {form} | {task} | {' | '.join(cells)} | {ahead} |")
+    return "\n".join(lines)
+
+
+def views_table() -> str:
+    result = json.loads((RESULTS / "decode.json").read_text())
+    lines = ["| 8 frames | CPU, ms | wall, ms |", "|---|---|---|"]
+    lines += [f"| {row['what']} | {row['cpu_ms']:.1f} | {row['wall_ms']:.1f} |" for row in result["views"]]
+    return "\n".join(lines)
+
+
+def loader_table() -> str:
+    result = json.loads((RESULTS / "decode.json").read_text())
+    lines = ["| 2 x 8 frames | a second | a second of CPU time |", "|---|---|---|"]
+    lines += [f"| {row['what']} | {row['a_second']:.1f} | {row['a_cpu_second']:.1f} |" for row in result["loader"]]
+    return "\n".join(lines)
+
+
+def named_table(name: str) -> str:
+    decode_tables = {"decode": reading_table, "decode-views": views_table, "decode-loader": loader_table}
+    return decode_tables[name]() if name in decode_tables else table(name)
+
+
 def write_tables() -> None:
     """Fill what stands between `<!-- table: NAME -->` and `<!-- end -->`."""
     for page in (REPO / "README.md", REPO / "benchmarks" / "README.md"):
         text = page.read_text()
         pattern = r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)"
-        page.write_text(re.sub(pattern, lambda m: f"{m[1]}{table(m[2])}\n{m[3]}", text, flags=re.DOTALL))
+        page.write_text(re.sub(pattern, lambda m: f"{m[1]}{named_table(m[2])}\n{m[3]}", text, flags=re.DOTALL))
 
 
 def main() -> None:
