@@ -199,7 +199,7 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
         (["--steps", "1", "--scheme", "crosss"], r"scheme"),
         (["--steps", "1", "--lr", "fast"], r"lr"),
         (["--steps", "1", "--lamda_u", "2"], r"lamda_u"),
-        (["--steps", "1", "--classes", str(lists / "nowhere.txt")], r"nowhere\.txt: cannot read"),
+        (["--steps", "1", "--classes", str(lists / "nowhere.txt")], r"nowhere\.txt: no such file of class names"),
         (["--steps", "40", "--lr", "1e20"], r"the loss of step \d+ is not finite"),
     ]
     for number, (options, message) in enumerate(cases):
