@@ -14,6 +14,9 @@ from training import REPO, metrics, run
 GOLDEN = Path(__file__).with_name("golden") / "demo_30_steps.json"
 NUMBERS = ("loss", "gradient_norm", "primary/supervised", "auxiliary/supervised", "primary/unsupervised",
            "auxiliary/unsupervised", "primary/mask", "auxiliary/mask", "lr", "lambda_u")  # fmt: skip
+# Measured: two threads instead of one move a loss by 0.03 % and the gradient norm by 0.4 %, a processor without AVX by
+# 1.5 % and 1.7 %; the scheme `average` instead of `cross` by 17 %. What is counted, not computed, stays the same.
+TOLERANCE = {"loss": 0.02, "gradient_norm": 0.05, "supervised": 0.02, "unsupervised": 0.02}
 # At the recipe's own learning rate the last bits of an addition decide the loss within ten steps.
 SLOW = ["--lr", "0.0003", "--steps", "30", "--unlabeled_warmup", "15", "--threshold", "0.15", "--log_every", "1"]
 
@@ -32,4 +35,4 @@ def test_thirty_steps_of_the_demo(tmp_path):
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(json.dumps(curve, indent=1) + "\n")
     for name, expected in json.loads(GOLDEN.read_text()).items():
-        assert curve[name] == pytest.approx(expected, rel=2e-3, abs=1e-5), name
+        assert curve[name] == pytest.approx(expected, rel=TOLERANCE.get(name.split("/")[-1], 1e-6)), name
