@@ -34,7 +34,7 @@ from cmpl_zoo.data import read_frames
 from cmpl_zoo.data.dataset import TrainingSteps, Videos
 from cmpl_zoo.data.loader import iterate
 from cmpl_zoo.data.sampling import random_clips, uniform_clips
-from cmpl_zoo.data.transforms import STRONG_VIEWS, strong_view, weak_view
+from cmpl_zoo.data.transforms import STRONG_VIEWS, StrongView, WeakView
 from cmpl_zoo.data.video import Video
 from cmpl_zoo.demo.render import ACTIONS, Actor, Shot, render_frames
 
@@ -201,9 +201,9 @@ def measure_views(paths: Sequence[Path], repetitions: int) -> list[dict[str, Any
     actions: dict[str, Callable[[Tensor], object]] = {}
     for size in (112, 224):
         short_side = (round(size * 8 / 7), round(size * 10 / 7))
-        actions[f"weak view, {size}"] = weak_view(size, short_side)
+        actions[f"weak view, {size}"] = WeakView(size, short_side)
         for augment in STRONG_VIEWS:
-            actions[f"strong view, {augment} and cutout, {size}"] = strong_view(size, short_side, augment)
+            actions[f"strong view, {augment} and cutout, {size}"] = StrongView(size, short_side, augment)
     times: dict[str, dict[Path, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for repetition in range(4 * repetitions):  # what a strong view costs depends on what it draws
         for path in paths:

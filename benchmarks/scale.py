@@ -1,6 +1,6 @@
 """What a list of a million rows costs: time from the command to the first step, and memory of all processes together.
 
-python benchmarks/scale.py --data DIR    # DIR holds mocap13; about three minutes
+python benchmarks/scale.py --data DIR    # DIR holds mocap13; about four minutes
 
 Lists of 1,000 and of 1,000,000 different paths, a tenth of them labeled, lead to the same few thousand real videos
 through links to their folder; train/cmpl.py starts on each with eight workers.
@@ -77,6 +77,13 @@ def start(lists: Path, output: Path) -> dict[str, float]:
         process.wait()
 
 
+def import_script() -> float:
+    """Seconds that Python takes to import what train/cmpl.py imports."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import cmpl"], cwd=REPO / "train", check=True)
+    return time.perf_counter() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that holds mocap13")
@@ -89,7 +96,8 @@ def main() -> None:
             write_lists(rows, (args.data / "mocap13").resolve(), Path(scratch, str(rows)))
         for run in range(args.runs):
             for rows in ROWS:
-                measured[rows].append(start(Path(scratch, str(rows)), Path(scratch, f"run{run}-{rows}")))
+                imports = {"imports": import_script()}
+                measured[rows].append(imports | start(Path(scratch, str(rows)), Path(scratch, f"run{run}-{rows}")))
                 print(rows, measured[rows][-1], flush=True)
 
     median = {r: {key: statistics.median(m[key] for m in runs) for key in runs[0]} for r, runs in measured.items()}
@@ -97,7 +105,13 @@ def main() -> None:
         "experiment": "scale",
         "caption": f"train/cmpl.py, demo recipe, {WORKERS} workers; medians of {args.runs} runs each, interleaved, on "
         f"{os.cpu_count()} CPU cores ({platform.machine()}), torch {torch.__version__.partition('+')[0]}.",
-        "columns": ["rows", "command to first step, s", "memory of all processes (PSS), MB", "RSS of workers, MB"],
+        "columns": [
+            "rows",
+            "imports alone, s",
+            "command to first step, s",
+            "memory of all processes (PSS), MB",
+            "RSS of workers, MB",
+        ],
         "rows": [[f"{r:,}", *(round(value, 1) for value in m.values())] for r, m in median.items()],
         "measured": measured,
     }

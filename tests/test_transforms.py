@@ -2,8 +2,17 @@
 
 import pytest
 import torch
+from torchvision.transforms.v2.functional import resize
 
-from cmpl_zoo.data.transforms import IMAGENET_MEAN, IMAGENET_STD, crop_views, normalize, strong_view, weak_view
+from cmpl_zoo.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    STRONG_VIEWS,
+    StrongView,
+    WeakView,
+    crop_views,
+    normalize,
+)
 
 
 @pytest.fixture
@@ -16,7 +25,7 @@ def still() -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", ["weak", "randaugment", "autoaugment"])
 def test_all_frames_share_one_draw(still, kind):
-    view = weak_view(32, (36, 46)) if kind == "weak" else strong_view(32, (36, 46), kind)
+    view = WeakView(32, (36, 46)) if kind == "weak" else StrongView(32, (36, 46), kind)
     for seed in range(20):
         torch.manual_seed(seed)
         seen = view(still)
@@ -31,15 +40,29 @@ def test_weak_view_resizes_crops_and_flips(still):
     flipped = set()
     for seed in range(20):
         torch.manual_seed(seed)
-        seen = weak_view(32, (36, 46))(still)[0, 0].float()
+        seen = WeakView(32, (36, 46))(still)[0, 0].float()
         flipped.add(bool(seen[:, :4].mean() > seen[:, -4:].mean()))
     assert flipped == {True, False}
+
+
+def test_weak_view_is_a_crop_of_the_resized_frames(still):
+    for seed in range(20):
+        torch.manual_seed(seed)
+        seen = WeakView(32, (36, 46))(still).float()
+        torch.manual_seed(seed)
+        short_side = int(torch.randint(36, 47, ()))
+        side = round(32 * 60 / short_side)
+        top, left, flip = (int(torch.randint(n, ())) for n in (60 - side + 1, 80 - side + 1, 2))
+        resized = resize(still, [short_side], antialias=True)[..., round(top * short_side / 60) :, :]
+        resized = resized[..., :32, round(left * short_side / 60) :][..., :32]
+        expected = (resized.flip(-1) if flip else resized).float()
+        assert (seen - expected).abs().mean() < 8  # of 255: places and sizes are rounded to whole pixels
 
 
 def test_strong_view_differs_from_weak_and_cutout_paints_a_square(still):
     torch.manual_seed(1)
     bright = torch.full_like(still, 250)
-    view = strong_view(32, (36, 46), cutout=True)
+    view = StrongView(32, (36, 46), cutout=True)
     painted = 0
     for seed in range(10):
         torch.manual_seed(seed)
@@ -50,15 +73,21 @@ def test_strong_view_differs_from_weak_and_cutout_paints_a_square(still):
     assert painted == 10
 
 
-def test_without_cutout_nothing_is_painted(still):
-    view = strong_view(32, (36, 46), cutout=False)
-    names = [type(t).__name__ for t in view.transforms]
-    assert "RandomErasing" not in names
+@pytest.mark.parametrize("kind", STRONG_VIEWS)
+def test_without_cutout_nothing_is_painted(still, kind):
+    for seed in range(10):
+        torch.manual_seed(seed)
+        painted = StrongView(32, (36, 46), kind, cutout=True)(still)[0]
+        torch.manual_seed(seed)
+        plain = StrongView(32, (36, 46), kind, cutout=False)(still)[0]
+        changed = (painted != plain).any(dim=0)
+        assert (painted[:, changed] == torch.tensor([124, 116, 104], dtype=torch.uint8)[:, None]).all()
+        assert 0 < changed.sum() <= 0.3 * 32 * 32
 
 
 def test_unknown_strong_view_is_named():
     with pytest.raises(ValueError, match=r"'trivial'.*randaugment, autoaugment"):
-        strong_view(32, (36, 46), "trivial")
+        StrongView(32, (36, 46), "trivial")
 
 
 @pytest.mark.parametrize("shape", [(40, 80), (80, 40)])

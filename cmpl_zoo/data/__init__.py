@@ -17,7 +17,7 @@ from cmpl_zoo.data.order import derived_seed
 from cmpl_zoo.data.pack import write_shards
 from cmpl_zoo.data.remote import StorageError
 from cmpl_zoo.data.sampling import random_clips, uniform_clips
-from cmpl_zoo.data.transforms import crop_views, normalize, strong_view, weak_view
+from cmpl_zoo.data.transforms import StrongView, WeakView, crop_views, normalize
 from cmpl_zoo.data.video import Video, VideoError, VideoInfo, probe, read_frames
 
 __all__ = [
@@ -25,11 +25,13 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "StorageError",
+    "StrongView",
     "TrainingSteps",
     "Video",
     "VideoError",
     "VideoInfo",
     "Videos",
+    "WeakView",
     "WorkerError",
     "check_disjoint",
     "class_ids",
@@ -46,9 +48,7 @@ __all__ = [
     "read_list",
     "resolve_data_config",
     "split_list",
-    "strong_view",
     "uniform_clips",
-    "weak_view",
     "write_shards",
     "write_split",
 ]

@@ -19,7 +19,7 @@ from cmpl_zoo.data.in_hand import in_hand
 from cmpl_zoo.data.order import Stream, derived_seed, places
 from cmpl_zoo.data.remote import StorageError
 from cmpl_zoo.data.sampling import random_clips
-from cmpl_zoo.data.transforms import strong_view, weak_view
+from cmpl_zoo.data.transforms import StrongView, WeakView
 from cmpl_zoo.data.video import Video, VideoError
 
 ATTEMPTS = 10  # videos in a row, one of which must be readable; our choice
@@ -61,9 +61,9 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         frames: frames of a clip.
         strides: distances between two frames, one for each kind of clip wanted.
         size: height and width of a clip, in pixels.
-        short_side: range of the short side before the crop; see `weak_view`.
-        strong: kind of the strong view; see `strong_view`.
-        cutout: see `strong_view`.
+        short_side: range of the short side before the crop; see `WeakView`.
+        strong: kind of the strong view; see `StrongView`.
+        cutout: see `StrongView`.
         seed: of order and augmentation.
         rank: which share of every batch, from 0.
         world_size: number of ranks that share a batch.
@@ -98,8 +98,8 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         self.steps = steps
         self.frames, self.strides = frames, tuple(strides)
         self.seed = seed
-        self.weak = weak_view(size, short_side)
-        self.strong = strong_view(size, short_side, strong, cutout)
+        self.weak = WeakView(size, short_side)
+        self.strong = StrongView(size, short_side, strong, cutout)
         self._labeled_order = Stream(len(labeled), seed, "labeled")
         self._unlabeled_order = Stream(len(unlabeled), seed, "unlabeled") if unlabeled else None
 

@@ -8,7 +8,7 @@ every number here is our choice.
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
@@ -20,48 +20,58 @@ STRONG_VIEWS = ("randaugment", "autoaugment")
 _GREY = [round(255 * m) for m in IMAGENET_MEAN]
 
 
-def weak_view(size: int, short_side: Sequence[int]) -> v2.Transform:
-    """Random resize, random crop, random horizontal flip (paper).
+class WeakView(nn.Module):
+    """Random resize, random crop, random horizontal flip (paper), of (T, C, H, W) uint8 to (T, C, size, size).
+
+    The crop is cut out before the resize, at the place and of the size that it has in the frame: pixels that no
+    crop shows are most of a frame, and are not resized.
 
     Args:
         size: height and width of the crop, in pixels.
-        short_side: least and greatest short side that frames are resized to before the crop, in pixels, both
-            included (our choice: 8/7 and 10/7 of the size, as 256 and 320 are to 224).
+        short_side: least and greatest short side that frames are resized to, in pixels, both included (our choice:
+            8/7 and 10/7 of the size, as 256 and 320 are to 224).
     """
-    least, greatest = short_side
-    return v2.Compose(
-        [
-            v2.RandomShortestSize(list(range(least, greatest + 1)), antialias=True),
-            v2.RandomCrop(size),
-            v2.RandomHorizontalFlip(),
-        ]
-    )
+
+    def __init__(self, size: int, short_side: Sequence[int]) -> None:
+        super().__init__()
+        self.size = size
+        self.least, self.greatest = short_side
+
+    def forward(self, frames: Tensor) -> Tensor:
+        height, width = frames.shape[-2:]
+        short_side = _draw(self.least, self.greatest)
+        side = max(1, round(self.size * min(height, width) / short_side))
+        top, left = _draw(0, height - side), _draw(0, width - side)
+        view = tv.resized_crop(frames, top, left, side, side, [self.size, self.size], antialias=True)
+        return tv.horizontal_flip(view) if _draw(0, 1) else view
 
 
-def strong_view(
-    size: int, short_side: Sequence[int], augment: str = "randaugment", cutout: bool = True
-) -> v2.Transform:
+class StrongView(nn.Module):
     """A weak view, then RandAugment (2 operations of magnitude 9) or AutoAugment, then Cutout.
 
     Args:
-        size: as in `weak_view`.
-        short_side: as in `weak_view`.
+        size: as in `WeakView`.
+        short_side: as in `WeakView`.
         augment: one of `STRONG_VIEWS`.
         cutout: paint one square grey, of a tenth to a quarter of the area, at the same place in all frames.
 
     Raises:
         ValueError: `augment` is unknown.
     """
-    if augment not in STRONG_VIEWS:
-        raise ValueError(f"unknown strong view {augment!r}: choose one of {', '.join(STRONG_VIEWS)}")
-    bilinear = v2.InterpolationMode.BILINEAR
-    operations = (
-        v2.RandAugment(interpolation=bilinear, fill=_GREY)
-        if augment == "randaugment"
-        else v2.AutoAugment(interpolation=bilinear, fill=_GREY)
-    )
-    erase = [v2.RandomErasing(p=1.0, scale=(0.1, 0.25), ratio=(1.0, 1.0), value=_GREY)] if cutout else []
-    return v2.Compose([weak_view(size, short_side), operations, *erase])
+
+    def __init__(self, size: int, short_side: Sequence[int], augment: str = "randaugment", cutout: bool = True) -> None:
+        super().__init__()
+        if augment not in STRONG_VIEWS:
+            raise ValueError(f"unknown strong view {augment!r}: choose one of {', '.join(STRONG_VIEWS)}")
+        operations = v2.RandAugment if augment == "randaugment" else v2.AutoAugment
+        self.steps = nn.Sequential(
+            WeakView(size, short_side), operations(interpolation=v2.InterpolationMode.BILINEAR, fill=_GREY)
+        )
+        if cutout:
+            self.steps.append(v2.RandomErasing(p=1.0, scale=(0.1, 0.25), ratio=(1.0, 1.0), value=_GREY))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.steps(frames)
 
 
 def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int = 1) -> Tensor:
@@ -96,3 +106,8 @@ def normalize(clips: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequenc
     shift = 255 * torch.tensor(mean).to(clips.device, non_blocking=True)[:, None, None, None]
     scale = 255 * torch.tensor(std).to(clips.device, non_blocking=True)[:, None, None, None]
     return (clips - shift) / scale
+
+
+def _draw(least: int, greatest: int) -> int:
+    """A whole number from `least` to `greatest`, both included."""
+    return int(torch.randint(least, greatest + 1, ()))
