@@ -217,6 +217,7 @@ def summary(
         "hardware": hardware(config, device, run.ranks),
         "step": run.step,
         "seconds": run.seconds,
+        "clips_per_s": run.step * (config.labeled_batch + (config.unlabeled_batch if unlabeled else 0)) / run.seconds,
         "labeled_videos": len(labeled),
         "unlabeled_videos": len(unlabeled) if unlabeled else 0,
         "validation": {name: of_network | {"list": config.val} for name, of_network in scores.items()},

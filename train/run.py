@@ -85,6 +85,8 @@ class Run:
         self.saved = time.perf_counter()
         self._bad = torch.full((), -1, device=device)  # the first step whose loss is not finite
         self._saving = self._stopping = False
+        self._buffers = list(kept["networks"].buffers()) if config.skip_nonfinite else []
+        self._good_buffers = [buffer.clone() for buffer in self._buffers]
 
     @property
     def seconds(self) -> float:
@@ -121,6 +123,10 @@ class Run:
         self.meters.update(loss, part, 1 / self.config.accumulation)
         finite = torch.isfinite(loss.total.detach())
         self._bad = torch.where((self._bad < 0) & ~finite, self.step + 1, self._bad)
+        # The scaler passes over the weights' step, but batch norm has taken in the batch.
+        for buffer, good in zip(self._buffers, self._good_buffers, strict=True):
+            good.copy_(torch.where(finite, buffer, good))
+            buffer.copy_(good)
 
     def end_step(self, gradient_norm: Tensor, facts: dict[str, Any]) -> bool:
         """Count a step and log it; True where it is time to validate.
