@@ -95,11 +95,13 @@ def prepare(args: argparse.Namespace) -> int:
 
 
 def predict(args: argparse.Namespace) -> int:
+    from timm.utils import reparameterize_model
+
     from cmpl_zoo.data.video import VideoError
     from cmpl_zoo.models import create_model
     from cmpl_zoo.predict import predict
 
-    model = create_model(args.model, pretrained=True).eval()
+    model = reparameterize_model(create_model(args.model, pretrained=True).eval(), inplace=True)
     failed = 0
     for path in args.videos:
         try:
