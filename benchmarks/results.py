@@ -142,9 +142,34 @@ def loader_table() -> str:
     return "\n".join(lines)
 
 
+def ratios_table() -> str:
+    """The README's few numbers, out of those of whole benchmarks."""
+    decode, model, step = (json.loads((RESULTS / f"{n}.json").read_text()) for n in ("decode", "model-cpu", "step-cpu"))
+    cpu_ms = {(r["form"], r["task"], r["reader"]): r["cpu_ms"] for r in decode["readers"]}
+    lines = ["| | instead of | times as fast |", "|---|---|---|"]
+    for form in ("256p, GOP 16", "720p, GOP 250"):
+        clip = {reader: ms for (of, task, reader), ms in cpu_ms.items() if (of, task) == (form, "8 frames, stride 8")}
+        own = clip.pop("cmpl_zoo")
+        best = min(clip, key=lambda reader: clip[reader])
+        lines.append(f"| a clip of 8 frames, {form} | {best} | {clip[best] / own:.2f} |")
+    for row in model["measured"]:
+        if row["network"].startswith("r3d50_quarter"):
+            what = f"{row['mode']}, {row['network']}, batch {row['batch']} of 8x{row['size']}^2"
+            lines.append(f"| {what} | `nn.Conv3d` in the default layout | {row['over_plain']:.2f} |")
+    seconds = step["seconds"]
+    ratio = statistics.median(slow / own for slow, own in zip(seconds["obvious"], seconds["step"], strict=True))
+    lines.append(f"| a CMPL step | all views through both networks with gradients | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
 def named_table(name: str) -> str:
-    decode_tables = {"decode": reading_table, "decode-views": views_table, "decode-loader": loader_table}
-    return decode_tables[name]() if name in decode_tables else table(name)
+    special = {
+        "decode": reading_table,
+        "decode-views": views_table,
+        "decode-loader": loader_table,
+        "ratios": ratios_table,
+    }
+    return special[name]() if name in special else table(name)
 
 
 def write_tables() -> None:

@@ -1,0 +1,155 @@
+"""What one step of training costs, beside the sum of what it cannot do without, and beside the obvious way to write it.
+
+python benchmarks/step.py                  # writes benchmarks/results/step-cpu.json, minutes
+python benchmarks/step.py --device cuda    # and step-cuda.json, for bf16 autocast, a minute or two
+
+`parts` are each network's forward pass over the weak views and its forward and backward pass over labeled and strong
+views, each timed alone, and the optimizer's step. `obvious` puts all views through both networks as one batch with
+gradients. All take turns in every round; clips are there already, as noise; times are medians, ratios the medians of
+the ratios within a round.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
+
+from cmpl import objective
+from config import Config
+from networks import Networks, network_input, weak_pass
+from timm.optim import create_optimizer_v2
+
+from cmpl_zoo.semi import Logits
+
+RESULTS = Path(__file__).parent / "results"
+CLASSES = [str(number) for number in range(400)]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "cpu": dict(primary="r3d50_quarter", auxiliary="r3d50_eighth", size=64, labeled_batch=4, unlabeled_batch=8),
+    "cuda": dict(primary="r3d50", auxiliary="r3d50_quarter", size=224, labeled_batch=16, unlabeled_batch=80),
+}
+
+
+def random_batch(config: Config, device: torch.device) -> dict[str, Tensor]:
+    def clips(count: int) -> Tensor:
+        shape = (count, len(config.strides), 3, config.frames, config.size, config.size)
+        return torch.randint(256, shape, dtype=torch.uint8, device=device)
+
+    unlabeled = config.unlabeled_batch
+    return {
+        "labeled": clips(config.labeled_batch),
+        "labels": torch.randint(len(CLASSES), (config.labeled_batch,), device=device),
+        "weak": clips(unlabeled),
+        "strong": clips(unlabeled),
+    }
+
+
+def actions(config: Config, device: torch.device) -> dict[str, Callable[[], object]]:
+    networks = Networks(config, CLASSES).to(device, memory_format=torch.channels_last_3d).train()
+    optimizer = create_optimizer_v2(networks, "sgd", lr=1e-6, momentum=0.9)
+    batch = random_batch(config, device)
+    dtype = {"bf16": torch.bfloat16}.get(config.precision)
+
+    def autocast() -> torch.autocast:
+        return torch.autocast(device.type, dtype, enabled=dtype is not None)
+
+    def inputs(network: torch.nn.Module, *names: str) -> Tensor:
+        mean, std = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
+        slot = config.strides.index(network.clip["stride"])
+        return torch.cat([network_input(batch[name][:, slot], mean, std) for name in names])
+
+    def weak(network: torch.nn.Module) -> None:
+        with torch.no_grad(), weak_pass(network, config.weak_bn), autocast():
+            network(inputs(network, "weak"))
+
+    def learn(network: torch.nn.Module) -> None:
+        with autocast():
+            logits = network(inputs(network, "labeled", "strong"))
+        F.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.int64, device=device)).backward()
+
+    def update() -> None:
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def finish(outputs: list[Logits]) -> None:
+        objective(outputs, batch["labels"], 1.0, config).total.backward()
+        update()
+
+    def step() -> None:
+        with autocast():
+            outputs = networks(batch)
+        finish(outputs)
+
+    def obvious() -> None:
+        sizes = [config.labeled_batch, config.unlabeled_batch, config.unlabeled_batch]
+        with autocast():
+            everything = [network(inputs(network, "labeled", "weak", "strong")) for network in networks.values()]
+        finish([Logits(*logits.split(sizes)) for logits in everything])
+
+    parts = {f"{name}, {what}": lambda action=action, network=network: action(network)
+             for name, network in networks.items()
+             for what, action in (("weak", weak), ("labeled and strong", learn))}  # fmt: skip
+    return {"step": step, **parts, "optimizer": update, "obvious": obvious}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rounds", type=int, default=15)
+    args = parser.parse_args()
+    device, on_gpu = torch.device(args.device), args.device == "cuda"
+    settings = SETTINGS[args.device]
+    config = Config(
+        labeled="", unlabeled="", output="", steps=1, short_side=[settings["size"]] * 2,
+        precision="bf16" if on_gpu else "float32", **settings,
+    )  # fmt: skip
+    found = actions(config, device)
+    times: dict[str, list[float]] = {name: [] for name in found}
+    for number in range(args.rounds + 2):
+        for name, action in found.items():
+            began = time.perf_counter()
+            action()
+            if on_gpu:
+                torch.cuda.synchronize()
+            if number > 1:
+                times[name].append(time.perf_counter() - began)
+    parts = [name for name in found if name not in ("step", "obvious")]
+    times["sum of the parts"] = [sum(times[name][i] for name in parts) for i in range(args.rounds)]
+    where = torch.cuda.get_device_name() if on_gpu else f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    rows = [
+        [
+            name,
+            f"{1e3 * statistics.median(times[name]):.1f}",
+            f"{statistics.median(a / b for a, b in zip(times[name], times['sum of the parts'], strict=True)):.2f}",
+        ]
+        for name in (*parts, "sum of the parts", "step", "obvious")
+    ]
+    result = {
+        "experiment": f"step-{args.device}",
+        "caption": f"{config.primary} and {config.auxiliary}, {config.labeled_batch} labeled and "
+        f"{config.unlabeled_batch} unlabeled clips of 8x{config.size}^2, {config.precision}; {where}, torch "
+        f"{torch.__version__.partition('+')[0]}; {args.rounds} interleaved rounds.",
+        "columns": ["", "ms", "over the sum of the parts"],
+        "rows": rows,
+        "seconds": times,
+    }
+    file = RESULTS / f"step-{args.device}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    for row in rows:
+        print(*row, sep="\t")
+    print(file)
+
+
+if __name__ == "__main__":
+    main()
