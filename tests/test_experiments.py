@@ -1,0 +1,93 @@
+"""The runner of the paper's experiments, on a small part of mocap13."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from training import CLASSES, REPO, read_rows, run, write_rows
+
+RECIPE = {
+    "primary": "r3d50_eighth", "auxiliary": "r3d50_eighth", "primary_stride": 2, "auxiliary_stride": 2, "frames": 4,
+    "size": 32, "short_side": [34, 40], "test_clips": 1, "test_crops": 1, "labeled_batch": 3, "unlabeled_batch": 3,
+    "steps": 2, "workers": 0, "log_every": 1, "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(shared_data, tmp_path_factory) -> Path:
+    """A few videos of three classes, in the form of mocap13."""
+    folder = tmp_path_factory.mktemp("data") / "mocap13"
+    folder.mkdir()
+    for label in CLASSES:
+        (folder / label).symlink_to(shared_data / "mocap13" / label)
+    for name, count in {"train": 40, "test": 2}.items():
+        rows = read_rows(shared_data / "mocap13" / f"{name}.csv")
+        write_rows(folder / f"{name}.csv", [row for label in CLASSES
+                                            for row in [r for r in rows if r["label"] == label][:count]])  # fmt: skip
+    return folder.parent
+
+
+def experiments(data: Path, work: Path, *more: str, **recipe: object) -> list[str]:
+    (work / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | recipe))
+    return [
+        sys.executable, str(REPO / "train" / "experiments.py"), "sampling", str(data), "--recipe",
+        str(work / "recipe.yaml"), "--work", str(work / "runs"), "--results", str(work / "results"), *more,
+    ]  # fmt: skip
+
+
+def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
+    stopped = run(experiments(data, tmp_path, "--seeds", "1", "--minutes", "0.02"))
+    assert "stopped with 2 runs to go; the same command goes on" in stopped.stdout
+    done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2"))
+    assert "sampling: 0 of 2 runs are there" in done.stdout
+    results = [json.loads(file.read_text()) for file in sorted((tmp_path / "results").glob("*.json"))]
+    assert [r["row"] for r in results] == ["category-wise", "uniform"]
+    for result in results:
+        assert (result["experiment"], result["setting"], result["seed"], result["measured_on"], result["step"]) == (
+            "sampling", "cpu", 1, "validation", 2)  # fmt: skip
+        assert 0 <= result["top1"] <= 100
+        assert result["recipe"]["size"] == 32
+        assert result["labeled_videos"] == 60
+    lists = tmp_path / "runs" / "lists" / "uniform-20-seed1"
+    recordings = [{row["path"].rpartition("_v")[0] for row in read_rows(lists / f"{part}.csv")}
+                  for part in ("labeled", "unlabeled", "val", "test")]  # fmt: skip
+    assert not (recordings[0] | recordings[1]) & (recordings[2] | recordings[3])
+
+    reports = tmp_path / "experiments"
+    with (reports / "sampling-cpu-validation.csv").open(newline="") as table:
+        assert [row["row"] for row in csv.DictReader(table)] == ["uniform", "category-wise"]
+    assert "| uniform | " in (reports / "sampling-cpu-validation.md").read_text()
+    assert (reports / "sampling-cpu-validation.svg").read_text().count("category-wise") >= 1
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}
+    run(experiments(data, tmp_path, "--seeds", "1"))
+    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
+    done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2", size=16), expect=1)
+    for row in ("uniform", "category-wise"):
+        assert f"{row}, seed 1: " in done.stderr
+    assert "--size must be at least 32 pixels, and is 16" in done.stderr
+    assert not list((tmp_path / "results").iterdir())
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["knobs", "DATA"], "knobs is made of 13 rows of long runs: it needs --setting gpu"),
+        (["schemes", "nowhere"], "nowhere/mocap13/train.csv: there is no such list; give the folder of mocap13"),
+        (["schemes", "DATA", "--jobs", "0"], "--seeds and --jobs must be at least 1"),
+        (["schemes", "DATA", "--recipe", "none.yaml"], "none.yaml: there is no such recipe"),
+        (["tables", "DATA"], "schemes"),
+    ],
+)
+def test_mistakes_are_named(data, tmp_path, words, message):
+    words = [str(data) if word == "DATA" else word for word in words]
+    command = [sys.executable, str(REPO / "train" / "experiments.py"), *words, "--work", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr
