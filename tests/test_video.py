@@ -135,6 +135,32 @@ def test_folder_of_frames_in_natural_order(clips, tmp_path):
     assert read_frames(tmp_path, [0, 1, 2])[:, 0, 0, 0].tolist() == [1, 9, 10]
 
 
+def test_decoded_frames_in_a_file(clips, tmp_path):
+    frames = read_frames(clips / "newtonscradle.gif", range(12))
+    np.save(tmp_path / "frames.npy", frames.numpy())
+    wanted = [3, 3, 0, 11, 40]
+    got, delivered = read_frames(tmp_path / "frames.npy", wanted, return_indices=True)
+    assert delivered == [3, 3, 0, 11, 11]
+    assert (got == frames[delivered]).all()
+    info = probe(tmp_path / "frames.npy")
+    assert (info.frames, info.fps, info.height, info.width) == (12, None, *frames.shape[1:3])
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "cut", "pickled", "floats", "one frame", "no frame"])
+def test_files_of_anything_else_but_decoded_frames(tmp_path, kind):
+    file = tmp_path / "frames.npy"
+    np.save(file, np.zeros((4, 8, 8, 3), np.float32 if kind == "floats" else np.uint8))
+    if kind in ("one frame", "no frame", "pickled"):
+        shape = {"one frame": (8, 8, 3), "no frame": (0, 8, 8, 3), "pickled": (1, 1, 1, 3)}[kind]
+        np.save(file, np.zeros(shape, object if kind == "pickled" else np.uint8), allow_pickle=True)
+    elif kind == "missing":
+        file.unlink()
+    elif kind != "floats":
+        file.write_bytes({"empty": b"", "text": b"no frames", "cut": file.read_bytes()[:-50]}[kind])
+    with pytest.raises(VideoError, match=r"frames\.npy: "):
+        read_frames(file, [0])
+
+
 @pytest.mark.parametrize("gop", ["4", "16", "250"])
 @pytest.mark.parametrize("bframes", ["0", "1", "3"])
 @pytest.mark.parametrize("container", ["mp4", "mkv", "avi", "ts"])

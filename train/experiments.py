@@ -4,10 +4,10 @@ python train/experiments.py schemes DIR                                      # T
 python train/experiments.py schemes DIR --setting gpu --jobs 3 --minutes 8
 
 DIR holds mocap13 (and fights, for `transfer`). A run is train/cmpl.py with the recipe of the setting and the options of
-a row; all rows of an experiment have the same steps, the same batches and, seed by seed, the same labels. A finished
-run is one file in benchmarks/results/ and is not repeated; one that was stopped goes on. What is compared is the
-primary network after its last step. By default it is measured on recordings cut off from train.csv, to choose settings
-by; `--test true` measures on test.csv, for final tables alone.
+a row; all rows of an experiment have the same steps, the same batches and, seed by seed, the same labels. Videos are
+decoded once. A finished run is one file in benchmarks/results/ and is not repeated; one that was stopped goes on. What
+is compared is the primary network after its last step. By default it is measured on recordings cut off from train.csv,
+to choose settings by; `--test true` measures on test.csv, for final tables alone.
 """
 
 import csv
@@ -18,13 +18,22 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jsonargparse
+import numpy as np
+import torch
+import yaml
+from config import Config
+from torchvision.transforms.v2.functional import resize
+from tqdm import tqdm
 
 from cmpl_zoo.card import PRIVATE_OPTIONS
+from cmpl_zoo.data import Video, VideoError
 from cmpl_zoo.data.manifest import ManifestError, read_list, split_list, write_split
 
 REPO = Path(__file__).resolve().parents[1]
@@ -97,7 +106,44 @@ class ExperimentError(Exception):
     """What keeps an experiment from being run; the message names it and the next step."""
 
 
-# Lists
+# Videos and lists
+
+
+def decode_once(file: Path, folder: Path, short_side: int) -> Path:
+    """The list of the same videos as `.npy` files of decoded frames, which are made where they are missing.
+
+    Args:
+        file: list of videos, beside them.
+        folder: where decoded frames and the list go.
+        short_side: frames are made as small as this, in pixels, where they are larger.
+    """
+    rows = read_list(file).rows
+    targets = [(folder / row["path"]).with_suffix(".npy") for row in rows]
+    missing = [(file.parent / row["path"], target) for row, target in zip(rows, targets, strict=True)
+               if not target.exists()]  # fmt: skip
+    with ProcessPoolExecutor() as pool:
+        made = (
+            pool.map(partial(decode, short_side=short_side), *zip(*missing, strict=True), chunksize=8)
+            if missing
+            else ()
+        )
+        for _ in tqdm(made, total=len(missing), desc=f"decode {file.name}", disable=not missing):
+            pass
+    write_rows(folder / file.name, [row | {"path": str(Path(row["path"]).with_suffix(".npy"))} for row in rows])
+    return folder / file.name
+
+
+def decode(source: Path, target: Path, short_side: int) -> None:
+    torch.set_num_threads(1)
+    with Video(source) as video:
+        frames = video.read(range(video.num_frames)).permute(0, 3, 1, 2)
+    if min(frames.shape[2:]) > short_side:
+        frames = resize(frames, [short_side], antialias=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, frames.permute(0, 2, 3, 1).numpy())
+    part.replace(target)
 
 
 def make_lists(data: Path, work: Path, name: str, seed: int) -> dict[str, Path]:
@@ -106,7 +152,7 @@ def make_lists(data: Path, work: Path, name: str, seed: int) -> dict[str, Path]:
     The recordings in `val` are the same for all seeds; a seed draws the labels.
 
     Args:
-        data: folder that holds mocap13 and fights.
+        data: folder of decoded frames that holds mocap13 and fights.
         work: where lists are written.
         name: `uniform-N` or `category-wise-N` for N labels a class, `all`, `half-same` or `half-other` (labels of every
             second class, unlabeled videos of the same or of the other ones), or `fights` (unlabeled: mocap13).
@@ -221,9 +267,7 @@ def command(run: Run, data: Path, work: Path, recipe: Path) -> list[str]:
         **row.options,
     }
     if options.get("auxiliary") == "the primary's":
-        options["auxiliary"] = next(
-            line.split()[1] for line in recipe.read_text().splitlines() if line.startswith("primary:")
-        )
+        options["auxiliary"] = yaml.safe_load(recipe.read_text())["primary"]
     words = [
         word
         for name, value in options.items()
@@ -290,9 +334,9 @@ def run_all(
                 if process.returncode == 0:
                     result = record(run, work / run.name)
                     file = result_file(results, run)
-                    partial = file.with_suffix(".part")
-                    partial.write_text(json.dumps(result, indent=1) + "\n")
-                    partial.replace(file)
+                    part = file.with_suffix(".part")
+                    part.write_text(json.dumps(result, indent=1) + "\n")
+                    part.replace(file)
                     made = sum(result_file(results, one).exists() for one in runs)
                     print(f"{made}/{len(runs)}  {run.row}, seed {run.seed}: top-1 {result['top1']:.1f} %", flush=True)
                 elif not stopping:
@@ -424,11 +468,10 @@ def run_experiment(
     """
     if name == "knobs" and setting == "cpu":
         raise ExperimentError("knobs is made of 13 rows of long runs: it needs --setting gpu")
-    for needed in ["mocap13/train.csv", "mocap13/test.csv", *(["fights/videos.csv"] if name == "transfer" else [])]:
+    lists = ["mocap13/train.csv", "mocap13/test.csv", *(["fights/videos.csv"] if name == "transfer" else [])]
+    for needed in lists:
         if not Path(data, needed).is_file():
-            raise ExperimentError(
-                f"{Path(data, needed)}: there is no such list; give the folder of mocap13"
-            )
+            raise ExperimentError(f"{Path(data, needed)}: there is no such list; give the folder of mocap13")
     if seeds < 1 or jobs < 1 or minutes < 0:
         raise ExperimentError("--seeds and --jobs must be at least 1, and --minutes not negative")
     base = Path(recipe) if recipe else REPO / "train" / "recipes" / RECIPES[setting]
@@ -438,10 +481,14 @@ def run_experiment(
     folder.mkdir(parents=True, exist_ok=True)
     measured_on = "test" if test else "validation"
     runs = [Run(name, setting, row, seed, measured_on) for seed in range(1, seeds + 1) for row in EXPERIMENTS[name]]
+    short_side = yaml.safe_load(base.read_text()).get("short_side", Config.short_side)[1]
+    frames = folder / f"frames-{short_side}"
+    for needed in lists:
+        decode_once(Path(data, needed), frames / Path(needed).parent, short_side)
     kept = REPO / results
     kept.mkdir(parents=True, exist_ok=True)
     print(f"{name}: {sum(result_file(kept, run).exists() for run in runs)} of {len(runs)} runs are there", flush=True)
-    failures = run_all(runs, kept, Path(data).absolute(), folder, base.absolute(), jobs, minutes)
+    failures = run_all(runs, kept, frames, folder, base.absolute(), jobs, minutes)
     file = report(kept, name, setting, measured_on)
     if missing := sum(not result_file(kept, run).exists() for run in runs) - len(failures):
         print(f"stopped with {missing} runs to go; the same command goes on")
@@ -454,7 +501,7 @@ def main() -> int:
     jsonargparse.set_parsing_settings(parse_optionals_as_positionals=False)
     try:
         return int(jsonargparse.auto_cli(run_experiment, as_positional=True))
-    except (ExperimentError, ManifestError) as error:
+    except (ExperimentError, ManifestError, VideoError) as error:
         print(f"experiments.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -93,7 +93,9 @@ class _Timeline:
 
 
 class Video:
-    """An open video file, GIF, or folder of JPEG or PNG frames (in natural order of their names).
+    """An open video file, GIF, folder of JPEG or PNG frames (in natural order of their names), or `.npy` file.
+
+    A `.npy` file holds decoded frames, uint8 (frames, height, width, 3), and is read without loading the rest.
 
     A context manager: one open file serves `num_frames`, `info` and any number of reads.
 
@@ -109,6 +111,7 @@ class Video:
         self.path = os.fspath(path)
         self._container: InputContainer | None = None
         self._pictures: list[Path] = []
+        self._array: np.ndarray | None = None
         self._content: bytes | None = None  # of a video within a shard
         self._reformatter = VideoReformatter()
         if os.path.isdir(self.path):
@@ -116,6 +119,8 @@ class Video:
             self._pictures = sorted(files, key=_natural_order)
             if not self._pictures:
                 raise VideoError(f"{self.path}: a folder without JPEG or PNG frames; give a video or such a folder")
+        elif self.path.endswith(".npy"):
+            self._array = self._map()
         else:
             self._content = read_member(self.path)
             self._open()
@@ -136,6 +141,8 @@ class Video:
         """Frames, at least 1: as the file states it, else counted without decoding where its codec allows."""
         if self._pictures:
             return len(self._pictures)
+        if self._array is not None:
+            return len(self._array)
         if self._stream.frames > 0:
             if "mp4" in self._container.format.name:  # type: ignore[union-attr]
                 # An edit list (a cut without encoding again) leaves samples in the file that are never shown.
@@ -152,7 +159,8 @@ class Video:
         """Number of frames, frames a second and size; see `probe`."""
         first = self.read([0])
         height, width = first.shape[1:3]
-        rate = None if self._pictures else self._stream.average_rate or self._stream.guessed_rate
+        decoded = self._pictures or self._array is not None
+        rate = None if decoded else self._stream.average_rate or self._stream.guessed_rate
         return VideoInfo(self.num_frames, float(rate) if rate else None, height, width)
 
     def read(self, indices: Sequence[int] | Tensor) -> Tensor:
@@ -167,6 +175,9 @@ class Video:
         distinct = sorted(set(wanted))
         if self._pictures:
             frames, last = self._read_pictures(distinct)
+        elif self._array is not None:
+            last = len(self._array) - 1
+            frames = {index: self._array[index] for index in {min(index, last) for index in distinct}}
         else:
             try:
                 decode = self._decode_some if self._can_pass_over(distinct) else self._decode_all
@@ -191,6 +202,20 @@ class Video:
                 return np.array(rgb if rgb.size == first.size else rgb.resize(first.size))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(f"{file}: not a picture that can be decoded ({error})") from error
+
+    # Files of decoded frames
+
+    def _map(self) -> np.ndarray:
+        try:
+            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise VideoError(f"{self.path}: not a .npy file that can be read ({error})") from error
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not array.size:
+            raise VideoError(
+                f"{self.path}: holds {array.dtype} of shape {array.shape}; decoded frames are uint8 (frames, height, "
+                "width, 3)"
+            )
+        return array
 
     # Files
 
@@ -405,7 +430,7 @@ def read_frames(
 def read_frames(
     path: str | os.PathLike[str], indices: Sequence[int] | Tensor, return_indices: bool = False
 ) -> Tensor | tuple[Tensor, list[int]]:
-    """Frames of a video, GIF, or folder of JPEG or PNG frames, by their place in presentation order.
+    """Frames of a video, GIF, folder of JPEG or PNG frames, or `.npy` file, by their place in presentation order.
 
     The same pixels as decoding everything and picking, display rotation applied, but decoding no more than it must:
     up to the last frame wanted, and from the nearest keyframe where that skips some.
