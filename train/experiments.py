@@ -122,11 +122,7 @@ def decode_once(file: Path, folder: Path, short_side: int) -> Path:
     missing = [(file.parent / row["path"], target) for row, target in zip(rows, targets, strict=True)
                if not target.exists()]  # fmt: skip
     with ProcessPoolExecutor() as pool:
-        made = (
-            pool.map(partial(decode, short_side=short_side), *zip(*missing, strict=True), chunksize=8)
-            if missing
-            else ()
-        )
+        made = pool.map(partial(decode, short_side=short_side), *zip(*missing, strict=True), chunksize=8)
         for _ in tqdm(made, total=len(missing), desc=f"decode {file.name}", disable=not missing):
             pass
     write_rows(folder / file.name, [row | {"path": str(Path(row["path"]).with_suffix(".npy"))} for row in rows])
@@ -160,33 +156,35 @@ def make_lists(data: Path, work: Path, name: str, seed: int) -> dict[str, Path]:
     """
     folder = work / "lists" / f"{name}-seed{seed}"
     if not (folder / "done").exists():
-        if name == "fights":
-            fights = cut(data / "fights" / "videos.csv", work / "lists" / "fights", "source", 0.3)
-            write_draw(fights["pool"], folder, LABELS, seed)
-            copy_rows(data / "mocap13" / "train.csv", folder / "unlabeled.csv")
-            for part in ("val", "test"):
-                copy_rows(fights["val"], folder / f"{part}.csv")
-        else:
-            motions = cut(
-                with_recordings(data / "mocap13" / "train.csv", work), work / "lists" / "mocap13", "recording", 0.2
-            )
-            sources = motions | {"test": data / "mocap13" / "test.csv"}
-            kept, others = halves(motions["pool"]) if name.startswith("half") else (None, None)
-            copy_rows(sources["pool"], folder / "pool.csv", kept)
-            if name == "all":
-                copy_rows(sources["pool"], folder / "labeled.csv")
-                copy_rows(sources["pool"], folder / "unlabeled.csv")
-            else:
-                sampling, _, count = name.rpartition("-")
-                drawn = sampling in ("uniform", "category-wise")
-                write_draw(folder / "pool.csv", folder, int(count) if drawn else LABELS, seed,
-                           sampling if drawn else "uniform")  # fmt: skip
-            if name == "half-other":
-                copy_rows(sources["pool"], folder / "unlabeled.csv", others)
-            for part in ("val", "test"):
-                copy_rows(sources[part], folder / f"{part}.csv", kept)
+        folder.mkdir(parents=True, exist_ok=True)
+        (fights_lists if name == "fights" else mocap13_lists)(data, work / "lists", folder, name, seed)
         (folder / "done").touch()
     return {part: folder / f"{part}.csv" for part in ("labeled", "unlabeled", "val", "test")}
+
+
+def mocap13_lists(data: Path, lists: Path, folder: Path, name: str, seed: int) -> None:
+    parts = cut(with_recordings(data / "mocap13" / "train.csv", lists), lists / "mocap13", "recording", 0.2)
+    kept, others = halves(parts["pool"]) if name.startswith("half") else (None, None)
+    copy_rows(parts["pool"], folder / "pool.csv", kept)
+    copy_rows(parts["val"], folder / "val.csv", kept)
+    copy_rows(data / "mocap13" / "test.csv", folder / "test.csv", kept)
+    if name == "all":
+        for part in ("labeled", "unlabeled"):
+            copy_rows(folder / "pool.csv", folder / f"{part}.csv")
+        return
+    sampling, _, count = name.rpartition("-")
+    draw_labels(folder, seed, *((LABELS, "uniform") if kept else (int(count), sampling)))
+    if name == "half-other":
+        copy_rows(parts["pool"], folder / "unlabeled.csv", others)
+
+
+def fights_lists(data: Path, lists: Path, folder: Path, name: str, seed: int) -> None:
+    parts = cut(data / name / "videos.csv", lists / name, "source", 0.3)
+    copy_rows(parts["pool"], folder / "pool.csv")
+    draw_labels(folder, seed, LABELS, "uniform")
+    copy_rows(data / "mocap13" / "train.csv", folder / "unlabeled.csv")
+    for part in ("val", "test"):  # too few videos for both
+        copy_rows(parts["val"], folder / f"{part}.csv")
 
 
 def cut(file: Path, folder: Path, group: str, share: float) -> dict[str, Path]:
@@ -197,10 +195,9 @@ def cut(file: Path, folder: Path, group: str, share: float) -> dict[str, Path]:
     return {"pool": folder / "pool.csv", "val": folder / "val.csv"}
 
 
-def with_recordings(file: Path, work: Path) -> Path:
+def with_recordings(file: Path, lists: Path) -> Path:
     """The list with a column that names the recording: a video's name without `_vN`, which tells its rendering."""
-    target = work / "lists" / "recordings.csv"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = lists / "recordings.csv"
     rows = read_list(file).rows
     write_rows(target, [row | {"recording": row["path"].rpartition("_v")[0]} for row in rows])
     return target
@@ -212,14 +209,14 @@ def halves(file: Path) -> tuple[set[str], set[str]]:
     return set(classes[::2]), set(classes[1::2])
 
 
-def write_draw(file: Path, folder: Path, count: int, seed: int, sampling: str = "uniform") -> None:
-    manifest = read_list(file)
+def draw_labels(folder: Path, seed: int, count: int, sampling: str) -> None:
+    """Split `pool.csv` into `labeled.csv` and `unlabeled.csv`, which keeps its labels for the meters."""
+    manifest = read_list(folder / "pool.csv")
     write_split(manifest, split_list(manifest, count, seed, sampling), folder, keep_labels=True)
 
 
 def copy_rows(file: Path, target: Path, classes: set[str] | None = None) -> None:
     """The rows of a list, of some classes or of all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_rows(target, [row for row in read_list(file).rows if classes is None or row["label"] in classes])
 
 
