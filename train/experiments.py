@@ -495,6 +495,8 @@ def run_experiment(
 
 
 def main() -> int:
+    # As Ctrl-C: the runs, which are processes of their own, are to be stopped, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     jsonargparse.set_parsing_settings(parse_optionals_as_positionals=False)
     try:
         return int(jsonargparse.auto_cli(run_experiment, as_positional=True))
