@@ -107,6 +107,8 @@ def plot(rows: list[tuple[int, int, dict[str, float]]]) -> None:
                 what = "frames" if grown else "pixels"
                 axes.plot(*zip(*chosen, strict=True), marker=marker, label=f"{key.removesuffix('_mb')}, more {what}")
         axes.set(xscale="log", yscale="log", xlabel="clips of 8x112^2 that hold as much", ylabel=unit)
+        axes.set_xticks([0.5, 1, 2, 4, 8], ["1/2", "1", "2", "4", "8"])
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, fontsize=8)
