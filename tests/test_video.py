@@ -1,5 +1,6 @@
 """Frames of real files, against a plain decode of everything; and files that are none."""
 
+import contextlib
 import json
 import os
 import random
@@ -146,7 +147,9 @@ def test_decoded_frames_in_a_file(clips, tmp_path):
     assert (info.frames, info.fps, info.height, info.width) == (12, None, *frames.shape[1:3])
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "text", "cut", "pickled", "floats", "one frame", "no frame"])
+@pytest.mark.parametrize(
+    "kind", ["missing", "empty", "text", "cut", "pickled", "floats", "one frame", "no frame", "archive"]
+)
 def test_files_of_anything_else_but_decoded_frames(tmp_path, kind):
     file = tmp_path / "frames.npy"
     np.save(file, np.zeros((4, 8, 8, 3), np.float32 if kind == "floats" else np.uint8))
@@ -155,10 +158,27 @@ def test_files_of_anything_else_but_decoded_frames(tmp_path, kind):
         np.save(file, np.zeros(shape, object if kind == "pickled" else np.uint8), allow_pickle=True)
     elif kind == "missing":
         file.unlink()
+    elif kind == "archive":
+        with file.open("wb") as archive:
+            np.savez(archive, np.zeros((4, 8, 8, 3), np.uint8))
     elif kind != "floats":
         file.write_bytes({"empty": b"", "text": b"no frames", "cut": file.read_bytes()[:-50]}[kind])
     with pytest.raises(VideoError, match=r"frames\.npy: "):
         read_frames(file, [0])
+
+
+def test_damaged_headers_of_decoded_frames_are_refused(tmp_path):
+    file = tmp_path / "frames.npy"
+    np.save(file, np.zeros((4, 8, 8, 3), np.uint8))
+    whole = file.read_bytes()
+    rng = random.Random(0)
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[rng.randrange(128)] = rng.randrange(256)
+        file.write_bytes(damaged)
+        with contextlib.suppress(VideoError):
+            read_frames(file, [0])
 
 
 @pytest.mark.parametrize("gop", ["4", "16", "250"])

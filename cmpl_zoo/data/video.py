@@ -208,8 +208,10 @@ class Video:
     def _map(self) -> np.ndarray:
         try:
             array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # numpy reads the header as Python, and a damaged one raises what Python does
             raise VideoError(f"{self.path}: not a .npy file that can be read ({error})") from error
+        if not isinstance(array, np.ndarray):
+            raise VideoError(f"{self.path}: an archive of arrays; decoded frames are one array in a .npy file")
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not array.size:
             raise VideoError(
                 f"{self.path}: holds {array.dtype} of shape {array.shape}; decoded frames are uint8 (frames, height, "
