@@ -116,12 +116,13 @@ def train(config: Config, ranks: Ranks) -> Path:
     for batch in run.batches():
         schedule.step_update(run.step)
         lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
-        for part, together in parts(batch, config.accumulation, model):
-            with together:
+        for part, synchronized in parts(batch, config.accumulation, model):
+            with synchronized:
                 with torch.autocast(device.type, AUTOCAST.get(config.precision), enabled=config.precision in AUTOCAST):
                     outputs = model(part)
                 loss = objective(outputs, part["labels"], lambda_u, config)
-                scaler.scale(loss.total / config.accumulation).backward()
+                with ranks.together():
+                    scaler.scale(loss.total / config.accumulation).backward()
             run.take_in(loss, part)
         scaler.unscale_(optimizer)
         gradient_norm = nn.utils.clip_grad_norm_(networks.parameters(), config.clip_grad or math.inf)

@@ -36,6 +36,7 @@ class Ranks:
 
     def __init__(self, timeout: float | None = None) -> None:
         self.rank, self.size = 0, 1
+        self._step = 0  # the one that this rank has come to
         self._store: Any = None
         if timeout is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # set by torchrun
             patience = timedelta(seconds=timeout)
@@ -59,35 +60,55 @@ class Ranks:
         """
         if self.size == 1:
             return list(asked)
+        self._step = step
         self._store.set(f"step {self.rank}", str(step))
         flags = torch.tensor(asked, dtype=torch.uint8)
-        with self.together(step):
+        with self.together():
             dist.all_reduce(flags, dist.ReduceOp.MAX)
         return flags.bool().tolist()
 
     @contextmanager
-    def together(self, step: int) -> Iterator[None]:
-        """Around what all ranks do at once: a failure in it names those that stay behind."""
+    def together(self) -> Iterator[None]:
+        """Around what all ranks do at once: a failure in it names those that stay behind.
+
+        Raises:
+            RankError: the others did not come, or their connection broke.
+        """
         try:
             yield
         except RuntimeError as error:
-            if self.size == 1 or isinstance(error, RankError):
+            if self.size == 1 or isinstance(error, (RankError, torch.OutOfMemoryError)):
                 raise
-            late = [str(rank) for rank in range(self.size) if self._step_of(rank) < step]
-            who = f"rank {', '.join(late)} has not come to it" if late else "all of them had come to it"
-            raise RankError(
-                f"the ranks lost each other at step {step}: {who} ({str(error).splitlines()[0]})"
-            ) from error
+            cause = str(error).splitlines()[0]
+            raise RankError(f"the ranks lost each other at step {self._step}: {self._lost()} ({cause})") from error
+
+    def _lost(self) -> str:
+        """Which ranks are not here, in words: those that have not come to this step, else those that are silent now.
+
+        A rank can stand still after it has come. All that live find out at the same time, since all wait as long, and
+        say so here; who has not done that some seconds later is the one that they waited for.
+        """
+        if late := [str(rank) for rank in range(self.size) if self._step_of(rank) < self._step]:
+            return f"rank {', '.join(late)} has not come to it"
+        self._store.set(f"alive {self.rank} {self._step}", "")
+        silent, deadline = set(range(self.size)), time.monotonic() + 5
+        while silent and time.monotonic() < deadline:
+            silent = {rank for rank in silent if not self._store.check([f"alive {rank} {self._step}"])}
+            time.sleep(0.05)
+        if silent:
+            return f"rank {', '.join(map(str, sorted(silent)))} has come to it but no longer answers"
+        return "all of them are in it and answer"
 
     def _step_of(self, rank: int) -> int:
         key = f"step {rank}"
-        return int(self._store.get(key)) if self._store.check([key]) else -1
+        return int(self._store.get(key)) if self._store.check([key]) else 0
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all ranks, on the CPU."""
         values = values.cpu()
         if self.size > 1:
-            dist.all_reduce(values)
+            with self.together():
+                dist.all_reduce(values)
         return values
 
     def gather(self, value: Any) -> list[Any]:
@@ -95,7 +116,8 @@ class Ranks:
         if self.size == 1:
             return [value]
         values = [None] * self.size
-        dist.all_gather_object(values, value)
+        with self.together():
+            dist.all_gather_object(values, value)
         return values
 
     def fail(self, error: Exception | None) -> None:
@@ -118,8 +140,9 @@ class Ranks:
     def share_buffers(self, module: nn.Module) -> None:
         """Give every rank the buffers of rank 0: batch norm keeps statistics of what its own rank has seen."""
         if self.size > 1:
-            for buffer in module.buffers():
-                dist.broadcast(buffer, 0)
+            with self.together():
+                for buffer in module.buffers():
+                    dist.broadcast(buffer, 0)
 
     def check_equal(self, module: nn.Module) -> None:
         """Make sure that all ranks have come to the same weights and buffers.
