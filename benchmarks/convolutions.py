@@ -8,23 +8,18 @@ as matrix products; the stem as a 2-D convolution over five stacked frames. Time
 network, of medians over rounds in which all ways take turns.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from harness import device_and_rounds, save, where
 from torch import Tensor, nn
 
 import cmpl_zoo
 
-RESULTS = Path(__file__).parent / "results"
 LAST = torch.channels_last_3d
 Way = Callable[[Tensor, nn.Conv3d], Tensor]
 
@@ -94,11 +89,8 @@ def convolutions(network: nn.Module, clips: Tensor) -> Counter[tuple[nn.Conv3d, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
-    device, on_gpu = torch.device(args.device), args.device == "cuda"
+    device, rounds = device_and_rounds(__doc__, 7)
+    on_gpu = device.type == "cuda"
     name, batch, size, dtype = (
         ("r3d50", 32, 224, torch.bfloat16) if on_gpu else ("r3d50_quarter", 8, 112, torch.float32)
     )
@@ -119,7 +111,7 @@ def main() -> None:
         x = torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=LAST).requires_grad_(shape[1] != 3)
         gradient = torch.randn_like(expected := conv(x).detach())
         times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-        for number in range(args.rounds + 2):
+        for number in range(rounds + 2):
             for way, run in ways.items():
                 began = clock()
                 y = run(x, conv)
@@ -136,22 +128,19 @@ def main() -> None:
             for i in range(2):
                 total[i] += count * statistics.median(pair[i] for pair in pairs)
 
-    where = torch.cuda.get_device_name() if on_gpu else f"{os.cpu_count()} CPU cores ({platform.machine()})"
     result = {
-        "experiment": f"convolutions-{args.device}",
+        "experiment": f"convolutions-{device.type}",
         "caption": f"All convolutions of {name}, {batch} clips of 8x{size}^2, {str(dtype).removeprefix('torch.')}; "
-        f"{where}, torch {torch.__version__.partition('+')[0]}; medians of {args.rounds} rounds.",
+        f"{where(device)}; medians of {rounds} rounds.",
         "columns": ["kernel", "run as", "forward, ms", "backward, ms", "greatest difference"],
         "rows": [
             [kind, way, *(f"{1e3 * seconds:.1f}" for seconds in total), f"{differences[kind, way]:.0e}"]
             for (kind, way), total in totals.items()
         ],
     }
-    file = RESULTS / f"convolutions-{args.device}.json"
-    file.write_text(json.dumps(result, indent=1) + "\n")
     for row in result["rows"]:
         print(*row, sep="\t")
-    print(file)
+    print(save(result))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ all alike. Times are wall and CPU time of this process; of a number of repetitio
 import argparse
 import importlib.metadata
 import itertools
-import json
 import multiprocessing
 import os
 import platform
@@ -28,6 +27,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from harness import save
 from torch import Tensor
 
 from cmpl_zoo.data import read_frames
@@ -38,7 +38,6 @@ from cmpl_zoo.data.transforms import STRONG_VIEWS, StrongView, WeakView
 from cmpl_zoo.data.video import Video
 from cmpl_zoo.demo.render import ACTIONS, Actor, Shot, render_frames
 
-RESULT = Path(__file__).parent / "results" / "decode.json"
 FRAMES, FPS = 250, 25
 CLIP, STRIDES = 8, (8, 4)
 REAL = ("arm_wrestling.mp4", "nasa_two_audio.mp4", "flipping_a_pancake.mkv", "v_ApplyEyeMakeup_g01_c01.avi")
@@ -308,10 +307,7 @@ def main() -> None:
         "views": measure_views(prepared, args.repetitions),
         "loader": measure_loader(prepared, args.repetitions),
     }
-    partial_path = RESULT.with_suffix(".part")
-    partial_path.write_text(json.dumps(result, indent=1) + "\n")
-    partial_path.replace(RESULT)
-    print(RESULT)
+    print(save(result))
 
 
 if __name__ == "__main__":

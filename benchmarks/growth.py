@@ -11,7 +11,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -22,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from harness import save, where
 
 REPO = Path(__file__).resolve().parents[1]
-RESULTS = REPO / "benchmarks" / "results"
 MODEL = "r3d50_quarter"
 CLIPS = [*((frames, 112) for frames in (4, 8, 16, 32, 64)), *((8, size) for size in (160, 224, 320))]
 VIDEOS = (100, 1_000, 10_000, 100_000)
@@ -184,10 +183,6 @@ def measure_processes(mocap13: Path) -> dict[str, Any]:
     }
 
 
-def where() -> str:
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), torch {torch.__version__.partition('+')[0]}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder that holds mocap13")
@@ -200,7 +195,7 @@ def main() -> None:
         parser.error("give --data, the folder that holds mocap13")
     mocap13 = (args.data / "mocap13").resolve()
     for result in (measure_videos(mocap13), measure_processes(mocap13), measure_clips()):
-        (RESULTS / f"{result['experiment']}.json").write_text(json.dumps(result, indent=1) + "\n")
+        save(result)
         print(*result["rows"], sep="\n", flush=True)
 
 

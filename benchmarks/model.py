@@ -10,24 +10,19 @@ same run and type: 2 x multiply-accumulates a clip in inference, three times tha
 package pytorchvideo take part where it can be imported.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
+from harness import device_and_rounds, save, where
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import cmpl_zoo
 
-RESULTS = Path(__file__).parent / "results"
 S3D = "torchvision s3d, 16 frames"  # it takes no fewer, and no smaller ones
 
 
@@ -235,11 +230,7 @@ class Bench:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=9)
-    args = parser.parse_args()
-    device = torch.device(args.device)
+    device, rounds = device_and_rounds(__doc__, 9)
     on_gpu = device.type == "cuda"
     plan = [("r3d50", 224, torch.bfloat16), ("r3d50_quarter", 112, torch.bfloat16), ("r3d50", 224, torch.float32)]
     rows, differences = [], {}
@@ -249,15 +240,14 @@ def main() -> None:
         with bench.autocast():
             differences[f"{ours}, {dtype}"] = difference(found[ours], found["plain"], bench.clips(2, size))
         batches = [8, 16, 32, 64, 128] if on_gpu else [1] if size == 224 else [8]
-        for row in bench.measure(found, size, batches, args.rounds):
+        for row in bench.measure(found, size, batches, rounds):
             rows.append({"type": str(dtype).removeprefix("torch."), **row})
             print(rows[-1], flush=True)
-    where = torch.cuda.get_device_name() if on_gpu else f"{os.cpu_count()} CPU cores ({platform.machine()})"
     threads = "" if on_gpu else f", {torch.get_num_threads()} threads"
     result = {
-        "experiment": f"model-{args.device}",
-        "caption": f"{where}{threads}, torch {torch.__version__.partition('+')[0]}; clips of 8 frames; medians of "
-        f"{args.rounds} interleaved rounds; greatest difference from the plain build: "
+        "experiment": f"model-{device.type}",
+        "caption": f"{where(device)}{threads}; clips of 8 frames; medians of "
+        f"{rounds} interleaved rounds; greatest difference from the plain build: "
         + ", ".join(f"{value:.0e} ({name.removesuffix(')')})" for name, value in differences.items()) + ".",
         "columns": ["size", "type", "", "network", "batch", "GMAC", "clips/s", "over plain", "GMAC/s", "MFU",
                     *(["GB"] if on_gpu else [])],
@@ -272,9 +262,7 @@ def main() -> None:
         "measured": rows,
         "differences": differences,
     }  # fmt: skip
-    file = RESULTS / f"model-{args.device}.json"
-    file.write_text(json.dumps(result, indent=1) + "\n")
-    print(file)
+    print(save(result))
 
 
 if __name__ == "__main__":

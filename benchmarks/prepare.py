@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from harness import save
 
 from cmpl_zoo.data import Video, read_list
 from cmpl_zoo.data.decode import EveryFrame
@@ -24,7 +25,6 @@ from cmpl_zoo.data.every_video import available_cores
 from cmpl_zoo.data.prepare import ENCODER, Settings, prepare
 
 REPO = Path(__file__).resolve().parents[1]
-RESULTS = REPO / "benchmarks" / "results"
 FRAMES, STRIDE = 8, 8
 DEFAULT = Settings(short_side=1 << 20, gop=16, crf=23)
 
@@ -153,9 +153,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         result = measure(args, Path(scratch))
-    file = RESULTS / f"{result['experiment']}.json"
-    file.write_text(json.dumps(result, indent=1) + "\n")
-    print(file)
+    print(save(result))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ import argparse
 import json
 import re
 import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from harness import RESULTS
 
 from cmpl_zoo.card import PRIVATE_OPTIONS
 
 REPO = Path(__file__).resolve().parents[1]
-RESULTS = REPO / "benchmarks" / "results"
 
 
 def add(experiment: str, row: str, run: Path) -> Path:
@@ -60,48 +62,46 @@ def table(experiment: str) -> str:
     for result in results:
         rows.setdefault(result["row"], []).append(result)
     first = results[0]
-    lines = [
+    caption = (
         f"{first['videos']} test videos, views {first['clips']} x {first['crops']} (clips x crops), "
-        f"{first['classes']} classes, on {first['hardware']}; the primary network's last step.",
-        "",
-        "| | labeled | unlabeled | steps | seeds | top-1, % | training, s |",
-        "|---|---|---|---|---|---|---|",
-    ]
+        f"{first['classes']} classes, on {first['hardware']}; the primary network's last step."
+    )
+    columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []
     for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(r["top1"] for r in item[1])):
         top1 = [run["top1"] for run in runs]
         spread = f" ± {statistics.stdev(top1):.1f}" if len(top1) > 1 else ""
         seconds = statistics.median(run["seconds"] for run in runs)
         one = runs[0]
-        lines.append(
-            f"| {row} | {one['labeled_videos']} | {one['unlabeled_videos']} | {one['step']} | {len(runs)} "
-            f"| {statistics.mean(top1):.1f}{spread} | {seconds:.0f} |"
-        )
-    return "\n".join(lines)
+        counts = (one["labeled_videos"], one["unlabeled_videos"], one["step"], len(runs))
+        cells.append([row, *counts, f"{statistics.mean(top1):.1f}{spread}", f"{seconds:.0f}"])
+    return f"{caption}\n\n{markdown(columns, cells)}"
 
 
 def plain_table(result: dict[str, Any]) -> str:
     """The rows that a benchmark left, under its own caption."""
-    lines = [result["caption"], "", f"| {' | '.join(result['columns'])} |", "|---" * len(result["columns"]) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in result["rows"])])
+    return f"{result['caption']}\n\n{markdown(result['columns'], result['rows'])}"
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)]).replace("|  |", "| |")
 
 
 def table_of_copies(result: dict[str, Any]) -> str:
     """A row for each kind of copy, against the original."""
     copies, kinds = result["copies"], {"clip": "clip of 8, stride 8", "spread": "8 frames over all"}
     columns = ["", "size", *kinds.values(), *(["top-1, %"] if copies["original"]["top1"] is not None else [])]
-    lines = [
+    caption = (
         f"{result['videos']} videos; reading is the median over {result['timed']} of them, {result['rounds']} draws "
-        "each, in brackets that of the ratio to the original.",
-        "",
-        f"| {' | '.join(columns)} |",
-        "|---" * len(columns) + "|",
-    ]
+        "each, in brackets that of the ratio to the original."
+    )
+    rows = []
     for row, copy in copies.items():
         cells = [row, f"{copy['bytes'] / 1e6:.1f} MB ({copy['bytes'] / copies['original']['bytes']:.2f})"]
         cells += [f"{copy[f'{kind}_ms']:.1f} ms ({copy[f'{kind}_ratio']:.2f})" for kind in kinds]
         cells += [f"{copy['top1']:.1f}"] if copy["top1"] is not None else []
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return f"{caption}\n\n{markdown(columns, rows)}"
 
 
 def reading_table() -> str:
@@ -113,53 +113,49 @@ def reading_table() -> str:
     names = sorted({row["reader"] for row in result["readers"]})
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
     videos = result["videos"]
-    lines = [
+    caption = (
         f"{videos['real']} real and {videos['rendered']} rendered videos, {result['repetitions']} repetitions; CPU "
-        f"(wall) time in ms. {result['machine']}; {versions}.",
-        "",
-        f"| video | task | {' | '.join(names)} | fastest other / cmpl_zoo |",
-        "|---|---|" + "---|" * (len(names) + 1),
-    ]
+        f"(wall) time in ms. {result['machine']}; {versions}."
+    )
+    lines = []
     for (form, task), by_reader in rows.items():
         cells = [f"{by_reader[name]['cpu_ms']:.1f} ({by_reader[name]['wall_ms']:.1f})" for name in names]
         others = [by_reader[name]["cpu_ms"] for name in names if name != "cmpl_zoo"]
         ahead = f"{min(others) / by_reader['cmpl_zoo']['cpu_ms']:.2f}" if others else ""
-        lines.append(f"| {form} | {task} | {' | '.join(cells)} | {ahead} |")
-    return "\n".join(lines)
+        lines.append([form, task, *cells, ahead])
+    return f"{caption}\n\n{markdown(['video', 'task', *names, 'fastest other / cmpl_zoo'], lines)}"
 
 
 def views_table() -> str:
     result = json.loads((RESULTS / "decode.json").read_text())
-    lines = ["| 8 frames | CPU, ms | wall, ms |", "|---|---|---|"]
-    lines += [f"| {row['what']} | {row['cpu_ms']:.1f} | {row['wall_ms']:.1f} |" for row in result["views"]]
-    return "\n".join(lines)
+    rows = [[row["what"], f"{row['cpu_ms']:.1f}", f"{row['wall_ms']:.1f}"] for row in result["views"]]
+    return markdown(["8 frames", "CPU, ms", "wall, ms"], rows)
 
 
 def loader_table() -> str:
     result = json.loads((RESULTS / "decode.json").read_text())
-    lines = ["| 2 x 8 frames | a second | a second of CPU time |", "|---|---|---|"]
-    lines += [f"| {row['what']} | {row['a_second']:.1f} | {row['a_cpu_second']:.1f} |" for row in result["loader"]]
-    return "\n".join(lines)
+    rows = [[row["what"], f"{row['a_second']:.1f}", f"{row['a_cpu_second']:.1f}"] for row in result["loader"]]
+    return markdown(["2 x 8 frames", "a second", "a second of CPU time"], rows)
 
 
 def ratios_table() -> str:
     """The README's few numbers, out of those of whole benchmarks."""
     decode, model, step = (json.loads((RESULTS / f"{n}.json").read_text()) for n in ("decode", "model-cpu", "step-cpu"))
     cpu_ms = {(r["form"], r["task"], r["reader"]): r["cpu_ms"] for r in decode["readers"]}
-    lines = ["| | instead of | times as fast |", "|---|---|---|"]
+    rows = []
     for form in ("256p, GOP 16", "720p, GOP 250"):
         clip = {reader: ms for (of, task, reader), ms in cpu_ms.items() if (of, task) == (form, "8 frames, stride 8")}
         own = clip.pop("cmpl_zoo")
         best = min(clip, key=lambda reader: clip[reader])
-        lines.append(f"| a clip of 8 frames, {form} | {best} | {clip[best] / own:.2f} |")
+        rows.append([f"a clip of 8 frames, {form}", best, f"{clip[best] / own:.2f}"])
     for row in model["measured"]:
         if row["network"].startswith("r3d50_quarter"):
             what = f"{row['mode']}, {row['network']}, batch {row['batch']} of 8x{row['size']}^2"
-            lines.append(f"| {what} | `nn.Conv3d` in the default layout | {row['over_plain']:.2f} |")
+            rows.append([what, "`nn.Conv3d` in the default layout", f"{row['over_plain']:.2f}"])
     seconds = step["seconds"]
     ratio = statistics.median(slow / own for slow, own in zip(seconds["obvious"], seconds["step"], strict=True))
-    lines.append(f"| a CMPL step | all views through both networks with gradients | {ratio:.2f} |")
-    return "\n".join(lines)
+    rows.append(["a CMPL step", "all views through both networks with gradients", f"{ratio:.2f}"])
+    return markdown(["", "instead of", "times as fast"], rows)
 
 
 def named_table(name: str) -> str:

@@ -8,9 +8,7 @@ through links to their folder; train/cmpl.py starts on each with eight workers.
 
 import argparse
 import csv
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,7 +17,7 @@ import time
 from pathlib import Path
 
 import psutil
-import torch
+from harness import save, where
 
 REPO = Path(__file__).resolve().parents[1]
 ROWS = (1_000, 1_000_000)
@@ -104,7 +102,7 @@ def main() -> None:
     result = {
         "experiment": "scale",
         "caption": f"train/cmpl.py, demo recipe, {WORKERS} workers; medians of {args.runs} runs each, interleaved, on "
-        f"{os.cpu_count()} CPU cores ({platform.machine()}), torch {torch.__version__.partition('+')[0]}.",
+        f"{where()}.",
         "columns": [
             "rows",
             "imports alone, s",
@@ -115,7 +113,7 @@ def main() -> None:
         "rows": [[f"{r:,}", *(round(value, 1) for value in m.values())] for r, m in median.items()],
         "measured": measured,
     }
-    (REPO / "benchmarks" / "results" / "scale.json").write_text(json.dumps(result, indent=1) + "\n")
+    save(result)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,6 @@ gradients. All take turns in every round; clips are there already, as noise; tim
 the ratios within a round.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -21,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from harness import device_and_rounds, save, where
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,7 +30,6 @@ from timm.optim import create_optimizer_v2
 
 from cmpl_zoo.semi import Logits
 
-RESULTS = Path(__file__).parent / "results"
 CLASSES = [str(number) for number in range(400)]
 SETTINGS: dict[str, dict[str, Any]] = {
     "cpu": dict(primary="r3d50_quarter", auxiliary="r3d50_eighth", size=64, labeled_batch=4, unlabeled_batch=8),
@@ -104,19 +100,16 @@ def actions(config: Config, device: torch.device) -> dict[str, Callable[[], obje
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=15)
-    args = parser.parse_args()
-    device, on_gpu = torch.device(args.device), args.device == "cuda"
-    settings = SETTINGS[args.device]
+    device, rounds = device_and_rounds(__doc__, 15)
+    on_gpu = device.type == "cuda"
+    settings = SETTINGS[device.type]
     config = Config(
         labeled="", unlabeled="", output="", steps=1, short_side=[settings["size"]] * 2,
         precision="bf16" if on_gpu else "float32", **settings,
     )  # fmt: skip
     found = actions(config, device)
     times: dict[str, list[float]] = {name: [] for name in found}
-    for number in range(args.rounds + 2):
+    for number in range(rounds + 2):
         for name, action in found.items():
             began = time.perf_counter()
             action()
@@ -125,8 +118,7 @@ def main() -> None:
             if number > 1:
                 times[name].append(time.perf_counter() - began)
     parts = [name for name in found if name not in ("step", "obvious")]
-    times["sum of the parts"] = [sum(times[name][i] for name in parts) for i in range(args.rounds)]
-    where = torch.cuda.get_device_name() if on_gpu else f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    times["sum of the parts"] = [sum(times[name][i] for name in parts) for i in range(rounds)]
     rows = [
         [
             name,
@@ -136,19 +128,17 @@ def main() -> None:
         for name in (*parts, "sum of the parts", "step", "obvious")
     ]
     result = {
-        "experiment": f"step-{args.device}",
+        "experiment": f"step-{device.type}",
         "caption": f"{config.primary} and {config.auxiliary}, {config.labeled_batch} labeled and "
-        f"{config.unlabeled_batch} unlabeled clips of 8x{config.size}^2, {config.precision}; {where}, torch "
-        f"{torch.__version__.partition('+')[0]}; {args.rounds} interleaved rounds.",
+        f"{config.unlabeled_batch} unlabeled clips of 8x{config.size}^2, {config.precision}; {where(device)}; "
+        f"{rounds} interleaved rounds.",
         "columns": ["", "ms", "over the sum of the parts"],
         "rows": rows,
         "seconds": times,
     }
-    file = RESULTS / f"step-{args.device}.json"
-    file.write_text(json.dumps(result, indent=1) + "\n")
     for row in rows:
         print(*row, sep="\t")
-    print(file)
+    print(save(result))
 
 
 if __name__ == "__main__":

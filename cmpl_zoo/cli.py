@@ -138,6 +138,15 @@ def demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def add_list(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
+
+
+def add_workers(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cmpl-zoo", description="A zoo of R3D video networks.")
     parser.add_argument("--version", action="version", version=f"cmpl-zoo {__version__}")
@@ -152,11 +161,10 @@ def build_parser() -> argparse.ArgumentParser:
         description=CHECK,
     )
     verb.set_defaults(run=check)
-    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
-    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
+    add_list(verb)
     verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the report and the new list go")
     verb.add_argument("--min-frames", type=int, default=8, metavar="N", help="fewer are too short (default: 8)")
-    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
+    add_workers(verb)
 
     verb = verbs.add_parser(
         "prepare",
@@ -165,9 +173,8 @@ def build_parser() -> argparse.ArgumentParser:
         description=PREPARE,
     )
     verb.set_defaults(run=prepare)
-    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    add_list(verb)
     verb.add_argument("output", metavar="DST", help="folder for the copies")
-    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
     verb.add_argument(
         "--short-side", type=int, required=True, metavar="PIXELS", help="at most so many; never enlarged (field: 256)"
     )
@@ -176,7 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--crf", type=int, default=23, metavar="Q", help="0 (lossless) to 51; less is larger (default: 23)"
     )
     verb.add_argument("--copy", action="store_true", help="copy as they are the files that are so already")
-    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
+    add_workers(verb)
 
     verb = verbs.add_parser("split", help="draw which videos of a list keep their label")
     verb.set_defaults(run=split)
@@ -196,9 +203,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     verb = verbs.add_parser("shard", help="pack the videos of a list into tar shards")
     verb.set_defaults(run=shard)
-    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    add_list(verb)
     verb.add_argument("output", metavar="DST", help="folder for the shards; then the --root of lists of these videos")
-    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
     verb.add_argument("--shard-size", type=float, default=1000, metavar="MB", help="at most so large (default: 1000)")
 
     verb = verbs.add_parser("predict", help="the five best classes of videos")

@@ -8,11 +8,11 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from cmpl_zoo.data.decode import EveryFrame, turn_of
+from cmpl_zoo.data.decode import EveryFrame
 from cmpl_zoo.data.every_video import PATIENCE
 from cmpl_zoo.data.manifest import Manifest
 from cmpl_zoo.data.report import Report
-from cmpl_zoo.data.video import Video, VideoError
+from cmpl_zoo.data.video import Video, VideoError, turn_of
 
 KEPT = ("ok", "odd")
 COLUMNS = ("path", "verdict", "cause", "stated_frames", "frames", "fps", "width", "height", "codec", "longest_gop")

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import av
-import numpy as np
 from av.error import FFmpegError
 
 from cmpl_zoo.data.video import Video, VideoError
@@ -62,18 +61,6 @@ class EveryFrame:
                 if begun:
                     self.error = _cause(error)
                     return
-
-
-def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How a frame asks to be shown: transposed, and after that upside down, and left to right."""
-    display = frame.side_data.get("DISPLAYMATRIX")
-    if display is None:
-        return False, False, False
-    # A pixel (x, y) is shown at (a x + c y, b x + d y).
-    a, b, _, c, d = (int(value) for value in np.frombuffer(display, np.int32)[:5])  # type: ignore[call-overload]
-    if transposed := abs(b) > abs(a):
-        a, d = c, b
-    return transposed, d < 0, a < 0
 
 
 def _cause(error: FFmpegError) -> str:

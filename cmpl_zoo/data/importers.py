@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from cmpl_zoo.data.files import as_csv, replace_text
 from cmpl_zoo.data.locate import Listing, Places, Row, find_videos, in_other_class, spelled
 from cmpl_zoo.data.manifest import ManifestError
 
@@ -250,22 +251,11 @@ def _read(file: Path) -> str:
 
 
 def _csv(rows: list[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0] if rows else ["path", "label"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return as_csv(rows, list(rows[0]) if rows else ["path", "label"])
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    written = file.with_name(f".{file.name}.writing")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            written.write_text(text, encoding="utf-8")
-            os.replace(written, file)
-        finally:
-            written.unlink(missing_ok=True)
+        replace_text(file, text)
     except OSError as error:
         raise ManifestError(f"{file}: cannot write this file: {error.strerror}; give another place") from error

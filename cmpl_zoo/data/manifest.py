@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cmpl_zoo.data.files import as_csv, replace_text
 from cmpl_zoo.data.packed import PackedStrings
 from cmpl_zoo.data.shards import is_shard_set, read_index
 
@@ -310,12 +311,7 @@ def write_split(manifest: Manifest, split: dict[str, list[int]], directory: str 
         directory: created where missing; lists of these names in it are replaced.
         keep_labels: keep the label column of `unlabeled.csv`, for measuring pseudo-labels; training never sees it.
     """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     for name, indices in split.items():
         hide = name == "unlabeled" and not keep_labels
         columns = [c for c in manifest.rows[0] if not (hide and c == "label")]
-        with (directory / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(manifest.rows[i] for i in indices)
+        replace_text(Path(directory, f"{name}.csv"), as_csv((manifest.rows[i] for i in indices), columns))

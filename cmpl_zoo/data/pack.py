@@ -4,20 +4,19 @@ The layout is WebDataset's: the files of a sample stand together and share a key
 `000000123.mp4` is the video, unchanged, and `000000123.json` its row of the list.
 """
 
-import csv
 import errno
 import io
 import json
 import os
 import tarfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from tqdm import tqdm
 
+from cmpl_zoo.data.files import as_csv, whole_or_nothing
 from cmpl_zoo.data.manifest import Manifest, ManifestError
 from cmpl_zoo.data.remote import StorageError
 from cmpl_zoo.data.shards import INDEX, PLACE
@@ -121,12 +120,8 @@ def _end(offset: int, size: int, row: dict[str, str]) -> int:
 
 
 def _index(members: list[_Member]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*members[0].row, *PLACE], lineterminator="\n")
-    writer.writeheader()
-    for member in members:
-        writer.writerow(member.row | {name: getattr(member, name) for name in PLACE})
-    return text.getvalue()
+    rows = (member.row | {name: getattr(member, name) for name in PLACE} for member in members)
+    return as_csv(rows, [*members[0].row, *PLACE])
 
 
 def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
@@ -134,19 +129,13 @@ def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
     if file.exists():
         progress.update(len(members))
         return
-    unfinished = file.with_suffix(".writing")
-    try:
-        with tarfile.open(unfinished, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for member in members:
-                with open(member.path, "rb") as video:
-                    _add(tar, f"{member.key}{Path(member.path).suffix.lower() or '.video'}", video, member.size)
-                record = _record(member.row)
-                _add(tar, f"{member.key}.json", io.BytesIO(record), len(record))
-                progress.update()
-        os.replace(unfinished, file)
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()
+    with whole_or_nothing(file) as half, tarfile.open(half, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for member in members:
+            with open(member.path, "rb") as video:
+                _add(tar, f"{member.key}{Path(member.path).suffix.lower() or '.video'}", video, member.size)
+            record = _record(member.row)
+            _add(tar, f"{member.key}.json", io.BytesIO(record), len(record))
+            progress.update()
 
 
 def _add(tar: tarfile.TarFile, name: str, content: io.IOBase, size: int) -> None:

@@ -3,8 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -16,11 +16,12 @@ from av.error import FFmpegError
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from cmpl_zoo.data.decode import EveryFrame, turn_of
+from cmpl_zoo.data.decode import EveryFrame
 from cmpl_zoo.data.every_video import PATIENCE
+from cmpl_zoo.data.files import half_of, whole_or_nothing
 from cmpl_zoo.data.manifest import Manifest, ManifestError
 from cmpl_zoo.data.report import Report
-from cmpl_zoo.data.video import Video, VideoError
+from cmpl_zoo.data.video import Video, VideoError, turn_of
 
 KEPT = ("encoded", "copied")
 COLUMNS = ("path", "verdict", "cause", "frames", "bytes_before", "bytes_after", "seconds")
@@ -103,7 +104,7 @@ def prepare(
             report.complete(partial(_prepare_task, settings=settings), tasks, workers, patience)
         finally:
             for _, target in tasks:  # half a copy, where a worker died or an earlier run was killed
-                _remove(_half(target))
+                half_of(target).unlink(missing_ok=True)
         summary = report.conclude(KEPT, targets)
         return all(verdict in KEPT for verdict in report.verdicts), summary
 
@@ -170,7 +171,7 @@ def prepare_video(
     try:
         with Video(path) as video:
             if settings.copy and (frames := _fitting_frames(video, settings, alive)):
-                with _whole_or_nothing(target) as half:
+                with whole_or_nothing(target) as half:
                     shutil.copyfile(path, half)
                 row |= {"verdict": "copied", "frames": frames}
             else:
@@ -219,8 +220,8 @@ def _encode(video: Video, target: str, settings: Settings, alive: Callable[[], N
     clock = _Clock(video)
     options = ENCODER | {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
     with (
-        _whole_or_nothing(target) as half,
-        av.open(half, "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        whole_or_nothing(target) as half,
+        av.open(str(half), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
         stream = container.add_stream("libx264", rate=ENCODER_RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = upright.width, upright.height, "yuv420p"
@@ -321,28 +322,6 @@ class _Clock:
         time = None if pts is None else round((pts - self.first) * self.source_base / self.base)
         self.last = time if time is not None and time > self.last else self.last + self.step
         return self.last
-
-
-@contextmanager
-def _whole_or_nothing(target: str) -> Iterator[str]:
-    """A name beside the target to write to; it becomes the target at the end, and is removed where that fails."""
-    half = _half(target)
-    os.makedirs(os.path.dirname(half), exist_ok=True)
-    try:
-        yield half
-        os.replace(half, target)
-    finally:
-        _remove(half)
-
-
-def _half(target: str) -> str:
-    folder, name = os.path.split(target)
-    return os.path.join(folder, f".{name}.part")
-
-
-def _remove(file: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(file)
 
 
 def _unwritable(target: str, error: OSError) -> OSError:

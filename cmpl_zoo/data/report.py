@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from cmpl_zoo.data.every_video import Lost, every_video
+from cmpl_zoo.data.files import as_csv, replace_text
 from cmpl_zoo.data.manifest import Manifest
 
 
@@ -186,26 +187,12 @@ class Report:
             for row, path, verdict in zip(self.manifest.rows, paths or self.verdicts, self.verdicts, strict=True)
             if verdict in kept
         ]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.manifest.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        replace_text(self.kept_file, text.getvalue())
+        replace_text(self.kept_file, as_csv(rows, list(self.manifest.rows[0])))
         counts = Counter(self.verdicts)
         order = [*kept, *sorted(counts.keys() - kept)]
         summed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
         videos = f"{len(rows)} of {len(self.verdicts)} videos"
         return f"{summed}; {self.kept_file} lists {videos}, {self.file} says why"
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Write a text file as a whole or not at all."""
-    half = file.with_name(f".{file.name}.part")
-    try:
-        half.write_text(text, encoding="utf-8", newline="")
-        os.replace(half, file)
-    finally:
-        half.unlink(missing_ok=True)
 
 
 def _as_option(name: str, value: Any) -> str:

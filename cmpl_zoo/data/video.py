@@ -397,14 +397,10 @@ class Video:
     def _picture_of(self, frame: av.VideoFrame, first: av.VideoFrame) -> np.ndarray:
         """A frame as RGB (H, W, 3), in the size of the first frame and turned and mirrored as that one asks."""
         rgb = self._reformatter.reformat(frame, first.width, first.height, "rgb24", threads=1).to_ndarray()
-        display: Any = first.side_data.get("DISPLAYMATRIX")  # a buffer; the stub says object
-        if display is None:
-            return rgb
-        # A pixel (x, y) is shown at (a x + c y, b x + d y).
-        a, b, _, c, d = (int(value) for value in np.frombuffer(display, np.int32)[:5])
-        if abs(b) > abs(a):
-            rgb, a, d = rgb.transpose(1, 0, 2), c, b
-        return np.ascontiguousarray(rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+        transposed, upside_down, mirrored = turn_of(first)
+        if transposed:
+            rgb = rgb.transpose(1, 0, 2)
+        return np.ascontiguousarray(rgb[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -453,6 +449,18 @@ def read_frames(
     with Video(path) as video:
         frames, delivered = video.read_delivered(indices)
     return (frames, delivered) if return_indices else frames
+
+
+def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How a frame asks to be shown: transposed, and after that upside down, and left to right."""
+    display: Any = frame.side_data.get("DISPLAYMATRIX")  # a buffer; the stub says object
+    if display is None:
+        return False, False, False
+    # A pixel (x, y) is shown at (a x + c y, b x + d y).
+    a, b, _, c, d = (int(value) for value in np.frombuffer(display, np.int32)[:5])
+    if transposed := abs(b) > abs(a):
+        a, d = c, b
+    return transposed, d < 0, a < 0
 
 
 def _is_spare(packet: av.Packet, prefix: int) -> bool:

@@ -1,0 +1,37 @@
+"""What the benchmarks share: their options, the machine they ran on, and where results go."""
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cmpl_zoo.data.files import replace_text
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def device_and_rounds(doc: str, rounds: int) -> tuple[torch.device, int]:
+    """The options of a benchmark that runs on a CPU or a GPU, every network in turn in every round."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    args = parser.parse_args()
+    return torch.device(args.device), args.rounds
+
+
+def where(device: torch.device | None = None) -> str:
+    """The machine and torch's version, for a caption."""
+    on_gpu = device is not None and device.type == "cuda"
+    machine = torch.cuda.get_device_name() if on_gpu else f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    return f"{machine}, torch {torch.__version__.partition('+')[0]}"
+
+
+def save(result: dict[str, Any]) -> Path:
+    """Write a result under the name of its experiment."""
+    file = RESULTS / f"{result['experiment']}.json"
+    replace_text(file, json.dumps(result, indent=1) + "\n")
+    return file
