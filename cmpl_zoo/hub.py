@@ -62,7 +62,7 @@ def save(
             plain,
             written,
             model_config={"label_names": list(label_names)},
-            model_args={"clip": model.clip},
+            model_args={"clip": model.clip} | ({"subtract_mean_frame": True} if model.subtract_mean_frame else {}),
             safe_serialization=True,
         )
         card = Path(written, "README.md")

@@ -14,6 +14,8 @@ from timm.models import group_parameters, save_for_hf
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import cmpl_zoo
+from cmpl_zoo import hub
 from cmpl_zoo.models.config_json import DEFAULT_CLIP
 from cmpl_zoo.models.r3d import R3D, BasicBlock, Bottleneck, checkpoint_filter_fn, default_cfgs
 
@@ -363,6 +365,22 @@ def test_clip_travels_with_a_model_directory(tmp_path: Path) -> None:
     other = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     assert other.clip == model.clip
     assert torch.equal(other(clips()), model(clips()))
+
+
+def test_a_network_that_sees_motion_alone(tmp_path: Path) -> None:
+    model = make(SMALL, num_classes=3, subtract_mean_frame=True)
+    plain = make(SMALL, num_classes=3)
+    plain.load_state_dict(model.state_dict())
+    x = clips()
+    close(model(x), plain(x - x.mean(dim=2, keepdim=True)))
+    close(model(x + torch.rand(1, 3, 1, *x.shape[3:])), model(x))
+    hub.save(model, tmp_path, ["bow", "run", "walk"])
+    other = cmpl_zoo.create_model(tmp_path).eval()
+    assert other.subtract_mean_frame
+    assert torch.equal(other(x), model(x))
+    maps = cmpl_zoo.create_model(tmp_path, features_only=True).eval()(x)
+    for found, expected in zip(maps, model.forward_intermediates(x, intermediates_only=True), strict=True):
+        close(found, expected)
 
 
 # Arguments and inputs

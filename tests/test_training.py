@@ -179,6 +179,9 @@ def test_start_from_a_trained_model(trained, shared_data, lists, tmp_path):
     args = command(lists, shared_data / "mocap13", tmp_path / "other", "--steps", "1")
     error = run([*args, "--init", str(trained / "auxiliary")], expect=2).stderr
     assert "cannot start r3d50_quarter from" in error
+    args = command(lists, shared_data / "mocap13", tmp_path / "third", "--steps", "1", "--subtract_mean_frame", "true")
+    error = run([*args, "--init", str(trained / "primary")], expect=2).stderr
+    assert "that needs --subtract_mean_frame false" in error
 
 
 def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_path):

@@ -54,6 +54,8 @@ class Config:
     """The same for A."""
     drop_rate: float = 0.5
     """Dropout before the classifiers."""
+    subtract_mean_frame: bool = False
+    """Both networks see frames less the mean frame of their clip: for a camera that stands still."""
 
     frames: int = 8
     """Frames of a clip."""

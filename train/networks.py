@@ -85,6 +85,7 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
         name,
         num_classes=len(classes),
         drop_rate=config.drop_rate,
+        subtract_mean_frame=config.subtract_mean_frame,
         clip=clip,
         pretrained_cfg_overlay={
             "input_size": (3, config.size, config.size),
@@ -98,6 +99,11 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
             start.reset_classifier(len(classes))
         if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
             raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
+        if start.subtract_mean_frame != config.subtract_mean_frame:
+            raise ValueError(
+                f"cannot start {name} from {init}: that needs --subtract_mean_frame "
+                f"{str(start.subtract_mean_frame).lower()}"
+            )
         network.load_state_dict(start.state_dict())
         network.pretrained_cfg |= {key: start.pretrained_cfg[key] for key in ("mean", "std")}
     return network

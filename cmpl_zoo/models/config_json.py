@@ -56,6 +56,8 @@ def _check(cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collecti
         raise ValueError(f"global_pool is {pool!r}; it must be 'avg', 'max', or '' for none")
     if not 0 <= (rate := _numbers("drop_rate", [model_args.get("drop_rate", 0)], {1})[0]) < 1:
         raise ValueError(f"drop_rate is {rate!r}; it must be a share from 0 to below 1")
+    if not isinstance(subtract := model_args.get("subtract_mean_frame", False), bool):
+        raise ValueError(f"subtract_mean_frame is {subtract!r}; it must be true or false")
     clip = clip_settings(model_args.get("clip", {}))
     if (views := clip["frames"] * clip["clips"] * clip["crops"]) > MOST["clip"] or clip["stride"] > MOST["clip"]:
         raise ValueError(f"clip is {clip!r}, {views:,} frames of test views; {MOST['clip']:,} are the most")

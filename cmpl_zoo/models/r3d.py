@@ -129,6 +129,13 @@ class GlobalPool3d(nn.Module):
         return f"pool_type={self.pool_type!r}"
 
 
+class SubtractMeanFrame(nn.Module):
+    """Clips (N, C, T, H, W) less the mean of their frames, which leaves what moves."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(dim=2, keepdim=True)
+
+
 def _stage(
     block: type[BasicBlock] | type[Bottleneck], inplanes: int, planes: int, depth: int, stride: int
 ) -> nn.Sequential:
@@ -158,6 +165,7 @@ class R3D(nn.Module):
     Attributes:
         clip: the clips that the model is made for: `frames` a clip; `stride` from one of them to the next, in
             frames of the video; in a test `clips` spread over the video, times `crops` of each.
+        subtract_mean_frame: whether frames are seen less the mean frame of their clip.
         num_features: channels of `forward_features`.
         head_hidden_size: channels of `forward_head(..., pre_logits=True)`.
         feature_info: channels, reduction in space and module of the stem and of res2 to res5.
@@ -175,6 +183,7 @@ class R3D(nn.Module):
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         clip: dict[str, int] | None = None,
+        subtract_mean_frame: bool = False,
     ) -> None:
         """
         Args:
@@ -186,6 +195,8 @@ class R3D(nn.Module):
             global_pool: `avg`, `max`, or `""` for none, which needs `num_classes=0`.
             drop_rate: dropout before the classifier, 0 to 1; 0 as in timm, 0.5 is the most probable reading.
             clip: clip settings (see Attributes); those not given keep `DEFAULT_CLIP`.
+            subtract_mean_frame: see each frame less the mean frame of its clip, so that no still background misleads
+                (our choice, for few videos; the paper's networks see the frames). One frame alone is then all zeros.
 
         Raises:
             ValueError: a width, a pooling or a clip setting that there is not.
@@ -197,8 +208,10 @@ class R3D(nn.Module):
         self.drop_rate = drop_rate
         self.grad_checkpointing = False
         self.clip = clip_settings(clip)
+        self.subtract_mean_frame = subtract_mean_frame
 
         width = 64 // width_divisor
+        self.background = SubtractMeanFrame() if subtract_mean_frame else nn.Identity()
         self.conv1 = nn.Conv3d(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
         self.act1 = nn.ReLU(inplace=True)
@@ -364,7 +377,7 @@ class R3D(nn.Module):
                 "(batch, channels, frames, height, width)"
             )
         x = x.contiguous(memory_format=torch.channels_last_3d)  # in which every convolution here is fastest
-        return self.act1(self.bn1(self.conv1(x)))
+        return self.act1(self.bn1(self.conv1(self.background(x))))
 
     def _stages(self) -> tuple[nn.Sequential, ...]:
         return self.layer1, self.layer2, self.layer3, self.layer4
