@@ -40,7 +40,7 @@ def experiments(data: Path, work: Path, *more: str, **recipe: object) -> list[st
 
 
 def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
-    stopped = run(experiments(data, tmp_path, "--seeds", "1", "--minutes", "0.02"))
+    stopped = run(experiments(data, tmp_path, "--seeds", "1", "--minutes", "0.02"), expect=3)
     assert "stopped with 2 runs to go; the same command goes on" in stopped.stdout
     done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2"))
     assert "sampling: 0 of 2 runs are there" in done.stdout
@@ -65,6 +65,16 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}
     run(experiments(data, tmp_path, "--seeds", "1"))
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}
+
+    states = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").glob("*/primary/model.safetensors")}
+    tested = run(experiments(data, tmp_path, "--seeds", "1", "--test", "true"))
+    assert "sampling-cpu-test.md" in tested.stdout
+    assert states == {file: file.stat().st_mtime_ns for file in states}, "networks are measured, not trained again"
+    result = json.loads((tmp_path / "results" / "sampling-cpu-uniform-seed1-test.json").read_text())
+    assert (result["measured_on"], result["videos"]) == ("test", 6)
+
+    other = run(experiments(data, tmp_path, "--seeds", "1", threshold=0.5), expect=2)
+    assert "was made with threshold 0.8, which is 0.5 now; delete it" in other.stderr
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):

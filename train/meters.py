@@ -68,17 +68,21 @@ class Meters:
         self._add("loss", share * loss.total)
         for name, supervised in zip(self.networks, loss.supervised, strict=True):
             self._add(f"{name}/supervised", share * supervised)
-        for name, unsupervised, pseudo in zip(self.networks, loss.unsupervised, loss.pseudo, strict=False):
+        for name, unsupervised, pseudo, other in zip(
+            self.networks, loss.unsupervised, loss.pseudo, reversed(loss.pseudo), strict=False
+        ):
             label = pseudo.target if pseudo.target.ndim == 1 else pseudo.target.argmax(dim=1)
             self._add(f"{name}/unsupervised", share * unsupervised)
-            self._add(f"{name}/mask", share * pseudo.mask.float().mean())
             # torch.bincount would read its result's size back from the GPU.
             counts = torch.zeros(self.classes, device=self.device).index_add_(0, label, pseudo.mask.float())
             self._add(f"{name}/histogram", counts)
-            if hidden_labels is not None:
-                counted = pseudo.mask & (hidden_labels >= 0)
-                self._add(f"{name}/known", counted.sum())
-                self._add(f"{name}/right", (counted & (label == hidden_labels)).sum())
+            masks = {"": pseudo.mask} | ({"alone_": pseudo.mask & ~other.mask} if len(loss.pseudo) == 2 else {})
+            for kind, mask in masks.items():
+                self._add(f"{name}/{kind}mask", share * mask.float().mean())
+                if hidden_labels is not None:
+                    counted = mask & (hidden_labels >= 0)
+                    self._add(f"{name}/{kind}known", counted.sum())
+                    self._add(f"{name}/{kind}right", (counted & (label == hidden_labels)).sum())
 
     def end_step(self, gradient_norm: Tensor) -> None:
         """Take in what is known once a step is made."""
@@ -93,7 +97,8 @@ class Meters:
         """Means since the last reading, and start again.
 
         Of each network: `mask` is the share of unlabeled clips that it is taught, `pseudo_accuracy` the share of
-        right ones among those (None where no label is known), `pseudo_classes` their distribution over classes.
+        right ones among those (None where no label is known), `pseudo_classes` their distribution over classes;
+        `alone_mask` and `alone_pseudo_accuracy` are the same of those clips that the other network is not taught.
         `clips_per_s` is of all ranks, `waited_for_data` this rank's share of the time, `memory_mb` its memory, on
         the GPU where there is one.
         """
@@ -104,10 +109,11 @@ class Meters:
             name, _, what = key.rpartition("/")
             if what == "histogram":
                 line[f"{name}/pseudo_classes"] = (value / value.sum().clamp(min=1)).tolist()
-            elif what == "right":
-                known = sums[f"{name}/known"].item()
-                line[f"{name}/pseudo_accuracy"] = value.item() / known if known else None
-            elif what != "known":
+            elif what.endswith("right"):
+                kind = what.removesuffix("right")
+                known = sums[f"{name}/{kind}known"].item()
+                line[f"{name}/{kind}pseudo_accuracy"] = value.item() / known if known else None
+            elif not what.endswith("known"):
                 line[key] = value.item() / self.steps
         line["clips_per_s"] = self.ranks.size * self.clips / seconds
         line["waited_for_data"] = self.waited / seconds

@@ -1,0 +1,123 @@
+"""What has come of an experiment so far: a table, as Markdown and CSV, and a plot."""
+
+import csv
+import io
+import statistics
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from cmpl_zoo.data.files import replace_text, whole_or_nothing
+
+# Columns of the CSV, and how a reader is told.
+PSEUDO = {
+    "primary/mask": "labels for F, %",
+    "primary/pseudo_accuracy": "right, %",
+    "auxiliary/mask": "for A, %",
+    "auxiliary/pseudo_accuracy": "right, %",
+    "primary/alone_mask": "for F alone, %",
+    "primary/alone_pseudo_accuracy": "right, %",
+    "auxiliary/alone_mask": "for A alone, %",
+    "auxiliary/alone_pseudo_accuracy": "right, %",
+}
+
+
+def report(results: list[dict[str, Any]], folder: Path) -> Path:
+    """Write the table (Markdown and CSV) and the plot of an experiment's results; returns the Markdown file.
+
+    Args:
+        results: of one experiment, as train/experiments.py records them, in the order of the rows.
+        folder: where the three files go.
+    """
+    first = results[0]
+    by_row: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        by_row.setdefault(result["row"], []).append(result)
+    rows = [summary(row, runs) for row, runs in by_row.items()]
+    experiment, setting, measured_on = first["experiment"], first["setting"], first["measured_on"]
+    file = folder / f"{experiment}-{setting}-{measured_on}.md"
+    table = io.StringIO()
+    csv.DictWriter(table, rows[0], lineterminator="\n").writerows([{column: column for column in rows[0]}, *rows])
+    replace_text(file.with_suffix(".csv"), table.getvalue())
+
+    recipe = first["recipe"]
+    commits = ", ".join(sorted({str(result["commit"]) for result in results}))
+    pseudo = {column: title for column, title in PSEUDO.items() if any(row[column] != "" for row in rows)}
+    test = " --test true" if measured_on == "test" else ""
+    lines = [
+        f"`python train/experiments.py {experiment} DIR --setting {setting}{test}`: "
+        f"{recipe['frames']}x{recipe['size']}^2; top-1 in % of the primary network ({recipe['primary']}, F) after its "
+        f"last step, mean ± standard deviation over seeds, {first['clips']} clips x {first['crops']} crops of "
+        f"{first['videos']} {measured_on} videos. Pseudo-labels are of the last quarter of the steps, over all "
+        "seeds: the share of the unlabeled clips that a network is taught, how many of those are right, and the same "
+        "where the other network is taught nothing. "
+        f"{first['hardware']}; commit {commits}.",
+        "",
+        "| | top-1, % | seeds | labeled | unlabeled | steps | training, s | " + " | ".join([*pseudo.values(), ""]),
+        "|---" * (7 + len(pseudo)) + "|",
+    ]
+    for row in rows:
+        top1 = f"{row['top1_mean']:.1f}" + (f" ± {row['top1_std']:.1f}" if row["top1_std"] != "" else "")
+        rest = [row[column] for column in ("seeds", "labeled", "unlabeled", "steps", "seconds", *pseudo)]
+        lines.append("| " + " | ".join(map(str, [row["row"], top1, *rest])) + " |")
+    plot(experiment, {row: [run["top1"] for run in runs] for row, runs in by_row.items()}, file.with_suffix(".svg"))
+    replace_text(file, "\n".join([*lines, "", f"![{experiment}]({file.with_suffix('.svg').name})", ""]))
+    return file
+
+
+def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """A line of the table: the runs of a row over their seeds."""
+    top1 = [run["top1"] for run in runs]
+    return {
+        "row": row,
+        "top1_mean": round(statistics.mean(top1), 2),
+        "top1_std": round(statistics.stdev(top1), 2) if len(top1) > 1 else "",
+        "seeds": len(runs),
+        "labeled": runs[0]["labeled_videos"],
+        "unlabeled": runs[0]["unlabeled_videos"],
+        "steps": runs[0]["step"],
+        "seconds": round(statistics.median(run["seconds"] for run in runs)),
+        **{column: of_last_quarter(column, runs) for column in PSEUDO},
+    }
+
+
+def of_last_quarter(column: str, runs: list[dict[str, Any]]) -> float | str:
+    """Mean of a curve over the last quarter of the steps of all runs, in percent; empty where there is none."""
+    values = [value for run in runs
+              for step, value in zip(run["curves"]["step"], run["curves"].get(column, []), strict=False)
+              if step > 0.75 * run["step"] and value is not None]  # fmt: skip
+    return round(100 * statistics.mean(values), 1) if values else ""
+
+
+def plot(experiment: str, top1: dict[str, list[float]], file: Path) -> None:
+    """Means with standard deviations as bars and single runs as dots; `labels` as curves over labels a class."""
+    matplotlib.rcParams["svg.hashsalt"] = experiment  # the same file for the same numbers
+    mean = {row: statistics.mean(values) for row, values in top1.items()}
+    spread = {row: statistics.stdev(values) if len(values) > 1 else 0.0 for row, values in top1.items()}
+    figure = Figure(figsize=(6, 4) if experiment == "labels" else (6, 0.6 + 0.4 * len(top1)))
+    axes = figure.subplots()
+    if experiment == "labels":
+        for method in dict.fromkeys(row.partition(", ")[0] for row in top1):
+            points = {int(row.partition(", ")[2]): row for row in top1 if row.startswith(method)}
+            rows = [points[count] for count in sorted(points)]
+            axes.errorbar(sorted(points), [mean[r] for r in rows], [spread[r] for r in rows], label=method, capsize=3,
+                          marker="o")  # fmt: skip
+        axes.set(xscale="log", xlabel="labels a class", ylabel="top-1, %")
+        axes.set_xticks(sorted({int(row.partition(", ")[2]) for row in top1}), minor=False)
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.minorticks_off()
+        axes.legend(frameon=False)
+    else:
+        places = {row: -place for place, row in enumerate(top1)}
+        axes.errorbar(list(mean.values()), list(places.values()), xerr=list(spread.values()), fmt="s", capsize=3,
+                      color="black")  # fmt: skip
+        for row, values in top1.items():
+            axes.plot(values, [places[row]] * len(values), ".", color="tab:blue", alpha=0.6)
+        axes.set_yticks(list(places.values()), list(places))
+        axes.set_xlabel("top-1, %")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    with whole_or_nothing(file) as half:
+        figure.savefig(half, format="svg", bbox_inches="tight", metadata={"Date": None})
