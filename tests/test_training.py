@@ -19,6 +19,7 @@ from range_server import serving
 from training import CLASSES, REPO, assert_same_weights, command, losses, metrics, read_rows, run, weights, write_rows
 
 import cmpl_zoo
+from cmpl_zoo.data import load_clip, resolve_data_config
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +90,26 @@ def test_evaluate_agrees_with_the_run(trained, shared_data, lists, tmp_path):
     for key in ("videos", "clips", "crops", "video_top1", "clip_top1", "per_class"):
         assert scores[key] == reported[key]
     assert "2 clips x 1 crops" in done.stdout
+
+
+def test_networks_vote_by_their_mean_probabilities(trained, shared_data, lists, tmp_path):
+    root = shared_data / "mocap13"
+    rows = read_rows(lists / "val.csv")
+    networks = [cmpl_zoo.create_model(trained / name).eval() for name in ("primary", "auxiliary")]
+    names = networks[0].pretrained_cfg["label_names"]
+    table = torch.zeros(3, 3, dtype=torch.int64)
+    with torch.inference_mode():
+        for row in rows:
+            views = [load_clip(root / row["path"], **resolve_data_config(network)) for network in networks]
+            votes = [network(clips).softmax(1).mean(0) for network, clips in zip(networks, views, strict=True)]
+            table[names.index(row["label"]), torch.stack(votes).mean(0).argmax()] += 1
+    evaluate = [sys.executable, "train/evaluate.py", "--data", str(lists / "val.csv"), "--root", str(root), "--workers",
+                "0", "--device", "cpu", "--json", str(tmp_path / "scores.json"), "--model"]  # fmt: skip
+    run([*evaluate, str(trained / "primary"), str(trained / "auxiliary")])
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["confusion"] == table.tolist()
+    error = run([*evaluate, str(trained / "primary"), "r3d50_eighth.cmpl_demo"], expect=2).stderr
+    assert "knows other classes than" in error
 
 
 def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, shared_data, lists, tmp_path):

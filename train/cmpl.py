@@ -194,7 +194,7 @@ def count_steps(config: Config, labeled: Videos, unlabeled: Videos | None) -> in
 def validate(
     networks: nn.ModuleDict, val: Videos, device: torch.device, config: Config, ranks: Ranks
 ) -> dict[str, Any]:
-    return {name: evaluate(network, val, device, config.workers, ranks=ranks) for name, network in networks.items()}
+    return {name: evaluate([network], val, device, config.workers, ranks=ranks) for name, network in networks.items()}
 
 
 def save_models(networks: nn.ModuleDict, folder: Path, classes: list[str], result: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
-"""Top-1 and top-5 accuracy of a model on a labeled list of videos.
+"""Top-1 and top-5 accuracy of a model, or of several together, on a labeled list of videos.
 
 python train/evaluate.py --model DIR_OR_NAME --data test.csv --root DIR --clips 10 --crops 3
+python train/evaluate.py --model RUN/primary RUN/auxiliary --data test.csv --root DIR    # their mean probabilities
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from cmpl_zoo.predict import label_names
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module,
+    models: Sequence[nn.Module],
     videos: Videos,
     device: torch.device,
     workers: int,
@@ -44,12 +46,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Accuracy in percent, of single views ("clip") and of videos (softmax averaged over the views).
 
-    Views are those of `model.clip`. The model is left in the mode it was in.
+    Views are those of `model.clip`. Several models vote by the mean of their softmax, each on views of its own stride.
+    The models are left in the mode they were in.
 
     Args:
-        model: on the device.
+        models: on the device, of the same classes and with as many views of a video.
         videos: paths and class ids.
-        device: where the model is.
+        device: where the models are.
         workers: processes that read videos.
         progress: show a progress bar.
         strict: refuse a list with a video that cannot be read, instead of counting it as wrong.
@@ -65,12 +68,12 @@ def evaluate(
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
     """
-    settings = resolve_data_config(model)
-    mean, std = settings.pop("mean"), settings.pop("std")
     every, ranks = videos, ranks or Ranks()
     videos = Videos(every.paths[ranks.rank :: ranks.size], every.ids[ranks.rank :: ranks.size])
-    batches = EvaluationBatches(videos, **settings)
-    classes, top5 = model.num_classes, min(5, model.num_classes)
+    settings = [resolve_data_config(model) for model in models]
+    colors = [(of_model.pop("mean"), of_model.pop("std")) for of_model in settings]
+    batches = [EvaluationBatches(videos, **of_model) for of_model in settings]
+    classes, top5 = models[0].num_classes, min(5, models[0].num_classes)
     metrics = {
         "clip_top1": MulticlassAccuracy(classes, average="micro"),
         "clip_top5": MulticlassAccuracy(classes, top_k=top5, average="micro"),
@@ -79,13 +82,15 @@ def evaluate(
     }
     confusion = MulticlassConfusionMatrix(classes)
 
-    training = model.training
-    model.eval()
-    loaded = iterate(batches, device, workers)
+    training = [model.training for model in models]
+    for model in models:
+        model.eval()
+    loaded = zip(*(iterate(of_model, device, workers) for of_model in batches), strict=True)
     unreadable: dict[str, str] = {}
-    for views, ids, failed in tqdm(
-        loaded, total=len(batches), desc="evaluate", disable=not (progress and ranks.first), leave=False
+    for items in tqdm(
+        loaded, total=len(batches[0]), desc="evaluate", disable=not (progress and ranks.first), leave=False
     ):
+        _, ids, failed = items[0]
         if strict and failed:
             raise VideoError(failed[0][1])
         for path, message in failed:
@@ -93,8 +98,11 @@ def evaluate(
             unreadable[path] = message
         if not len(ids):
             continue
-        logits = model(normalize(views.flatten(0, 1), mean, std))
-        clips = logits.float().softmax(dim=1).unflatten(0, views.shape[:2]).cpu()
+        probabilities = [
+            model(normalize(views.flatten(0, 1), *color)).float().softmax(dim=1).unflatten(0, views.shape[:2])
+            for model, color, (views, *_) in zip(models, colors, items, strict=True)
+        ]
+        clips = torch.stack(probabilities).mean(dim=0).cpu()
         ids = ids.cpu()
         whole = clips.mean(dim=1)
         for name, metric in metrics.items():
@@ -103,23 +111,37 @@ def evaluate(
             else:
                 metric.update(whole, ids)
         confusion.update(whole, ids)
-    model.train(training)
+    for model, mode in zip(models, training, strict=True):
+        model.train(mode)
 
     # torchmetrics adds up what the ranks have counted. Unreadable videos are not in it, and count as wrong.
     table = confusion.compute()
     if not (readable := int(table.sum())):
         raise VideoError(f"none of the {len(every)} videos can be read; the first: {next(iter(unreadable.values()))}")
     of_class = np.bincount(every.ids, minlength=classes)
-    names = label_names(model)
+    names = label_names(models[0])
     return {
         "videos": len(every),
         "unreadable": len(every) - readable,
-        "clips": settings["clips"],
-        "crops": settings["crops"],
+        "clips": settings[0]["clips"],
+        "crops": settings[0]["crops"],
         **{name: 100 * float(metric.compute()) * readable / len(every) for name, metric in metrics.items()},
         "per_class": {names[i]: 100 * int(table[i, i]) / int(of_class[i]) for i in np.flatnonzero(of_class)},
         "confusion": table.tolist(),
     }
+
+
+def check_alike(names: Sequence[str], models: Sequence[nn.Module]) -> None:
+    """Raise ValueError where models cannot vote together."""
+    for name, model in zip(names, models, strict=True):
+        if label_names(model) != label_names(models[0]):
+            raise ValueError(f"{name}: knows other classes than {names[0]}, so that the two cannot vote")
+        for views in ("clips", "crops"):
+            if model.clip[views] != models[0].clip[views]:
+                raise ValueError(
+                    f"{name}: is tested on {model.clip[views]} {views} and {names[0]} on {models[0].clip[views]}; "
+                    f"give --{views} to test both alike"
+                )
 
 
 def as_table(scores: dict[str, Any]) -> str:
@@ -139,7 +161,9 @@ def as_table(scores: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="model directory, name, or hf-hub:ORG/NAME")
+    parser.add_argument(
+        "--model", required=True, nargs="+", help="model directory, name, or hf-hub:ORG/NAME; several vote"
+    )
     parser.add_argument("--data", required=True, help="CSV list, header path,label")
     parser.add_argument("--root", default=".", help="folder that the paths are relative to")
     parser.add_argument("--clips", type=int, help="clips of a video; by default as the model asks")
@@ -153,11 +177,13 @@ def main() -> int:
         parser.error(f"--clips must be at least 1, not {args.clips}")
     try:
         device = pick_device(args.device)
-        model = cmpl_zoo.create_model(args.model, pretrained=True).to(device)
-        model.clip |= {key: getattr(args, key) for key in ("clips", "crops") if getattr(args, key) is not None}
+        models = [cmpl_zoo.create_model(name, pretrained=True).to(device) for name in args.model]
+        for model in models:
+            model.clip |= {key: getattr(args, key) for key in ("clips", "crops") if getattr(args, key) is not None}
+        check_alike(args.model, models)
         manifest = read_list(args.data, args.root)
-        videos = Videos(manifest.paths, class_ids(manifest, label_names(model)))
-        scores = evaluate(model, videos, device, args.workers, strict=args.strict)
+        videos = Videos(manifest.paths, class_ids(manifest, label_names(models[0])))
+        scores = evaluate(models, videos, device, args.workers, strict=args.strict)
     except (ManifestError, VideoError, ValueError, RuntimeError, OSError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2
