@@ -170,7 +170,7 @@ def named_table(name: str) -> str:
 
 def write_tables() -> None:
     """Fill what stands between `<!-- table: NAME -->` and `<!-- end -->`."""
-    for page in (REPO / "README.md", REPO / "benchmarks" / "README.md"):
+    for page in (REPO / "README.md", REPO / "benchmarks" / "README.md", *sorted((REPO / "docs").glob("*.md"))):
         text = page.read_text()
         pattern = r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)"
         page.write_text(re.sub(pattern, lambda m: f"{m[1]}{named_table(m[2])}\n{m[3]}", text, flags=re.DOTALL))

@@ -1,0 +1,91 @@
+"""The full-size recipes on lists as long as the real ones, for two steps each.
+
+python benchmarks/full_size.py --data DIR    # DIR holds mocap13; writes benchmarks/results/full-size.json, minutes
+
+Rows are different paths that lead through links to the same few thousand real videos; classes, labels a class and
+numbers of steps are those of the recipe. Only the clips are small (8x32^2) and in float32, so that a CPU gets through.
+"""
+
+import argparse
+import csv
+import itertools
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from cost import LISTS
+from harness import save, where
+
+from cmpl_zoo.data import class_names
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+def paths(mocap13: Path, folder: Path) -> Iterator[str]:
+    """Ever new names of the videos of mocap13."""
+    with (mocap13 / "train.csv").open(newline="") as lines:
+        videos = [row["path"] for row in csv.DictReader(lines)]
+    for copy in itertools.count():
+        (folder / f"copy{copy:03d}").symlink_to(mocap13)
+        yield from (f"copy{copy:03d}/{video}" for video in videos)
+
+
+def write_lists(name: str, mocap13: Path, folder: Path) -> str:
+    """`labeled.csv` and `unlabeled.csv` of the recipe's length; returns the name of its classes."""
+    known_as = "kinetics400" if name.startswith("k400") else "ucf101"
+    classes = itertools.cycle(class_names(known_as))
+    video = paths(mocap13, folder)
+    labeled, unlabeled = LISTS[name]
+    with (folder / "labeled.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *((next(video), next(classes)) for _ in range(labeled))])
+    with (folder / "unlabeled.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path",), *((next(video),) for _ in range(unlabeled))])
+    return known_as
+
+
+def first_steps(name: str, mocap13: Path, folder: Path) -> list[str]:
+    """Start the recipe, stop it after its second step; a row of the table."""
+    classes = write_lists(name, mocap13, folder)
+    run = folder / "run"
+    command = [
+        sys.executable, str(REPO / "train" / "cmpl.py"), "--config", str(REPO / "train" / "recipes" / f"{name}.yaml"),
+        "--labeled", str(folder / "labeled.csv"), "--unlabeled", str(folder / "unlabeled.csv"), "--classes", classes,
+        "--root", str(folder), "--output", str(run), "--size", "32", "--short_side", "[36,40]", "--workers", "2",
+        "--log_every", "1", "--device", "cpu", "--precision", "float32",
+    ]  # fmt: skip
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    metrics, first = run / "metrics.jsonl", 0.0
+    while process.poll() is None and (lines := metrics.read_text().count("\n") if metrics.exists() else 0) < 2:
+        first = first or (time.perf_counter() - began if lines else 0.0)
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    if process.returncode != 128 + signal.SIGTERM or not list((run / "states").iterdir()):
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}: {errors[-2000:]}")
+    labeled, unlabeled = LISTS[name]
+    steps = yaml.safe_load((run / "config.yaml").read_text())["steps"]
+    return [f"`{name}`", f"{labeled:,}", f"{unlabeled:,}", f"{steps:,}", f"{first:.0f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds mocap13")
+    args = parser.parse_args()
+    rows = []
+    for name in LISTS:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(first_steps(name, args.data.resolve() / "mocap13", Path(folder)))
+        print(*rows[-1], sep="\t", flush=True)
+    caption = f"Two steps each, stopped and saved; one run, {where()}."
+    columns = ["", "labeled", "unlabeled", "steps of the whole run", "command to first step, s"]
+    print(save({"experiment": "full-size", "caption": caption, "columns": columns, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
