@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from training import CLASSES, REPO, read_rows, run, write_rows
+
+from cmpl_zoo.data import Video
 
 RECIPE = {
     "primary": "r3d50_eighth", "auxiliary": "r3d50_eighth", "primary_stride": 2, "auxiliary_stride": 2, "frames": 4,
@@ -52,6 +56,11 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
         assert 0 <= result["top1"] <= 100
         assert result["recipe"]["size"] == 32
         assert result["labeled_videos"] == 60
+    with Video(data / "mocap13" / (video := read_rows(data / "mocap13" / "train.csv")[0]["path"])) as file:
+        middle = file.read(range(file.num_frames))[:, 14:98, 14:98].permute(0, 3, 1, 2).float()
+    small = torch.nn.functional.interpolate(middle, 40, mode="bilinear", antialias=True).permute(0, 2, 3, 1)
+    decoded = np.load((tmp_path / "runs" / "frames-cpu-40" / "mocap13" / video).with_suffix(".npy"))
+    np.testing.assert_allclose(decoded, small, atol=1)
     lists = tmp_path / "runs" / "lists" / "uniform-20-seed1"
     recordings = [{row["path"].rpartition("_v")[0] for row in read_rows(lists / f"{part}.csv")}
                   for part in ("labeled", "unlabeled", "val", "test")]  # fmt: skip

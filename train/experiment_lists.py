@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision.transforms.v2.functional import resize
+from torchvision.transforms.v2.functional import center_crop, resize
 from tqdm import tqdm
 
 from cmpl_zoo.data import Video
@@ -16,31 +16,34 @@ from cmpl_zoo.data.manifest import read_list, split_list, write_split
 LABELS = 20  # a class, unless the name of the lists says otherwise
 
 
-def decode_once(file: Path, folder: Path, short_side: int) -> Path:
+def decode_once(file: Path, folder: Path, short_side: int, center: float = 1.0) -> Path:
     """The list of the same videos as `.npy` files of decoded frames, which are made where they are missing.
 
     Args:
         file: list of videos, beside them.
         folder: where decoded frames and the list go.
         short_side: frames are made as small as this, in pixels, where they are larger.
+        center: share of the short side that is kept, as a square in the middle; 1 keeps whole frames.
     """
     rows = read_list(file).rows
     targets = [(folder / row["path"]).with_suffix(".npy") for row in rows]
     missing = [(file.parent / row["path"], target) for row, target in zip(rows, targets, strict=True)
                if not target.exists()]  # fmt: skip
     with ProcessPoolExecutor() as pool:
-        made = pool.map(partial(decode, short_side=short_side), *zip(*missing, strict=True), chunksize=8)
+        made = pool.map(partial(decode, short_side=short_side, center=center), *zip(*missing, strict=True), chunksize=8)
         for _ in tqdm(made, total=len(missing), desc=f"decode {file.name}", disable=not missing):
             pass
     write_rows(folder / file.name, [row | {"path": str(Path(row["path"]).with_suffix(".npy"))} for row in rows])
     return folder / file.name
 
 
-def decode(source: Path, target: Path, short_side: int) -> None:
-    """Write all frames of a video as `.npy`, (frames, height, width, 3) uint8, no shorter than `short_side` pixels."""
+def decode(source: Path, target: Path, short_side: int, center: float) -> None:
+    """Write all frames of a video as `.npy`, (frames, height, width, 3) uint8; see `decode_once`."""
     torch.set_num_threads(1)
     with Video(source) as video:
         frames = video.read(range(video.num_frames)).permute(0, 3, 1, 2)
+    if center < 1:
+        frames = center_crop(frames, [round(center * min(frames.shape[2:]))])
     if min(frames.shape[2:]) > short_side:
         frames = resize(frames, [short_side], antialias=True)
     with whole_or_nothing(target) as half, half.open("wb") as file:
