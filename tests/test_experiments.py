@@ -71,6 +71,8 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
         assert [row["row"] for row in csv.DictReader(table)] == ["uniform", "category-wise"]
     assert "| uniform | " in (reports / "sampling-cpu-validation.md").read_text()
     assert (reports / "sampling-cpu-validation.svg").read_text().count("category-wise") >= 1
+    trained = {folder.name for folder in (tmp_path / "runs").glob("*-seed1")}
+    assert trained == {"schemes-cpu-cross-seed1", "sampling-cpu-category-wise-seed1"}, "Table 1 has uniform, too"
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}
     run(experiments(data, tmp_path, "--seeds", "1"))
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}

@@ -20,7 +20,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ from cmpl_zoo.data.manifest import ManifestError
 
 REPO = Path(__file__).resolve().parents[1]
 RECIPES = {"cpu": "mocap13_cpu.yaml", "gpu": "mocap13.yaml"}
+DEFAULTS = {option.name: option.default for option in fields(Config)}
 # Share of a frame of mocap13 that is kept: the actor is in the middle, and 32 pixels show as much as 43 of the whole.
 CENTER = {"cpu": 0.75, "gpu": 1.0}
 
@@ -128,22 +130,34 @@ class Place:
         frames: folder of decoded videos.
         work: lists, runs and their logs.
         results: one JSON file a run.
-        recipe: YAML file of options.
+        recipe: options of train/cmpl.py.
         test: measure on test.csv.
     """
 
     frames: Path
     work: Path
     results: Path
-    recipe: Path
+    recipe: dict[str, Any]
     test: bool
 
     def result_of(self, run: Run) -> Path:
         return self.results / f"{run.name}{'-test' * self.test}.json"
 
+    def folder_of(self, run: Run) -> Path:
+        """Where its network is trained. Rows of several experiments that come to the same training share one."""
+        every = (replace(run, experiment=name, row=row) for name, rows in EXPERIMENTS.items() for row in rows)
+        return self.work / next(one.name for one in every if self.training(one) == self.training(run))
+
+    def training(self, run: Run) -> tuple[dict[str, Any], str]:
+        """What tells its training from others: every option, and the lists."""
+        return DEFAULTS | self.options(run), EXPERIMENTS[run.experiment][run.row].lists
+
+    def log_of(self, run: Run) -> Path:
+        return self.work / f"{self.folder_of(run).name}.log"
+
     def options(self, run: Run) -> dict[str, Any]:
         """What the run's recipe and its row say, the row before the recipe."""
-        options = yaml.safe_load(self.recipe.read_text()) | EXPERIMENTS[run.experiment][run.row].options
+        options = self.recipe | EXPERIMENTS[run.experiment][run.row].options
         if options.get("auxiliary") == "the primary's":
             options["auxiliary"] = options["primary"]
         return options
@@ -151,7 +165,7 @@ class Place:
     def check(self, run: Run) -> None:
         """Refuse a result, or a finished run, of other options."""
         options = {key: v for key, v in self.options(run).items() if key not in FREE_ON_RESUME | PRIVATE_OPTIONS}
-        for file, part in ((self.result_of(run), "recipe"), (self.work / run.name / "summary.json", "config")):
+        for file, part in ((self.result_of(run), "recipe"), (self.folder_of(run) / "summary.json", "config")):
             if not file.exists():
                 continue
             made = json.loads(file.read_text())[part]
@@ -163,7 +177,7 @@ class Place:
 
     def next_command(self, run: Run, jobs: int) -> list[str] | None:
         """What a run needs next: training, a measurement on test.csv, or nothing."""
-        folder = self.work / run.name
+        folder = self.folder_of(run)
         lists = EXPERIMENTS[run.experiment][run.row].lists
         files = make_lists(self.frames, self.work, lists, run.seed)
         root = self.frames / ("fights" if lists == "fights" else "mocap13")
@@ -191,7 +205,7 @@ class Place:
 
     def record(self, run: Run) -> dict[str, Any]:
         """What is kept of a finished run."""
-        folder = self.work / run.name
+        folder = self.folder_of(run)
         summary = json.loads((folder / "summary.json").read_text())
         measured = json.loads((folder / "test.json").read_text()) if self.test else summary["validation"]["primary"]
         curves = {name: values for name, values in summary["curves"].items()
@@ -212,6 +226,12 @@ class Place:
         }  # fmt: skip
 
 
+def next_of(waiting: list[Run], running: Iterable[Run], place: Place) -> Run | None:
+    """The first run that does not wait for one in the same folder."""
+    taken = {place.folder_of(run) for run in running}
+    return next((run for run in waiting if place.folder_of(run) not in taken), None)
+
+
 def run_all(runs: list[Run], place: Place, jobs: int, minutes: float) -> list[str]:
     """Make the runs that have no result, so many side by side, until the time is up; returns what went wrong."""
     waiting, failures = [run for run in runs if not place.result_of(run).exists()], []
@@ -221,10 +241,10 @@ def run_all(runs: list[Run], place: Place, jobs: int, minutes: float) -> list[st
     stopping = False
     try:
         while running or (waiting and not stopping):
-            while waiting and len(running) < jobs and not stopping:
-                run = waiting.pop(0)
+            while len(running) < jobs and not stopping and (run := next_of(waiting, running.values(), place)):
+                waiting.remove(run)
                 if words := place.next_command(run, jobs):
-                    with (place.work / f"{run.name}.log").open("ab") as log:
+                    with place.log_of(run).open("ab") as log:
                         process = subprocess.Popen(words, stdout=log, stderr=log, cwd=REPO, env=environment)
                     running[process] = run
                     continue
@@ -242,7 +262,7 @@ def run_all(runs: list[Run], place: Place, jobs: int, minutes: float) -> list[st
                 if process.returncode == 0:
                     waiting.insert(0, run)  # to be measured or recorded
                 elif not stopping:
-                    last = (place.work / f"{run.name}.log").read_text(errors="replace").splitlines()[-1:]
+                    last = place.log_of(run).read_text(errors="replace").splitlines()[-1:]
                     failures.append(f"{run.row}, seed {run.seed}: {''.join(last) or f'status {process.returncode}'}")
                     print(failures[-1], file=sys.stderr, flush=True)
     finally:
@@ -293,8 +313,9 @@ def run_experiment(
     if not base.is_file():
         raise ExperimentError(f"{base}: there is no such recipe")
     folder = Path(work).absolute()
-    short_side = yaml.safe_load(base.read_text()).get("short_side", Config.short_side)[1]
-    place = Place(folder / f"frames-{setting}-{short_side}", folder, REPO / results, base.absolute(), test)
+    options = yaml.safe_load(base.read_text())
+    short_side = options.get("short_side", Config.short_side)[1]
+    place = Place(folder / f"frames-{setting}-{short_side}", folder, REPO / results, options, test)
     for made in (place.work, place.results):
         made.mkdir(parents=True, exist_ok=True)
     runs = [Run(name, setting, row, seed) for seed in range(1, seeds + 1) for row in EXPERIMENTS[name]]
