@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ settings.register_profile("any machine", deadline=None)  # tests never assert on
 settings.load_profile("any machine")
 
 REPO = Path(__file__).resolve().parents[1]
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and that is inherited; some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
