@@ -80,7 +80,7 @@ def main() -> None:
                "hours on eight"]  # fmt: skip
     caption = (
         f"200 passes over the unlabeled videos. Reading: {decode['machine']}; "
-        f"GPU: {step['caption'] if step else 'none yet'}."
+        f"GPU: {step['caption'] if step else 'none yet.'}"
     )
     rows = [cost(name, decode, step) for name in LISTS]
     print(save({"experiment": "cost", "caption": caption, "columns": columns, "rows": rows}))

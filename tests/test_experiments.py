@@ -59,7 +59,7 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
     with Video(data / "mocap13" / (video := read_rows(data / "mocap13" / "train.csv")[0]["path"])) as file:
         middle = file.read(range(file.num_frames))[:, 14:98, 14:98].permute(0, 3, 1, 2).float()
     small = torch.nn.functional.interpolate(middle, 40, mode="bilinear", antialias=True).permute(0, 2, 3, 1)
-    decoded = np.load((tmp_path / "runs" / "frames-cpu-40" / "mocap13" / video).with_suffix(".npy"))
+    decoded = np.load((tmp_path / "runs" / "frames-40-of-0.75" / "mocap13" / video).with_suffix(".npy"))
     np.testing.assert_allclose(decoded, small, atol=1)
     lists = tmp_path / "runs" / "lists" / "uniform-20-seed1"
     recordings = [{row["path"].rpartition("_v")[0] for row in read_rows(lists / f"{part}.csv")}
@@ -86,12 +86,16 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
 
     other = run(experiments(data, tmp_path, "--seeds", "1", threshold=0.5), expect=2)
     assert "was made with threshold 0.8, which is 0.5 now; delete it" in other.stderr
+    other = run(experiments(data, tmp_path, "--seeds", "1", subtract_mean_frame=True), expect=2)
+    assert "was made with subtract_mean_frame False, which is True now" in other.stderr
+    passes = run(experiments(data, tmp_path, steps=None, epochs=2), expect=2)
+    assert "recipe.yaml: gives no steps; all rows of an experiment have the same number" in passes.stderr
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
     done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2", size=16), expect=1)
     for row in ("uniform", "category-wise"):
-        assert f"{row}, seed 1: " in done.stderr
+        assert f"{row}, seed 1: ended with status 2, last saying " in done.stderr
     assert "--size must be at least 32 pixels, and is 16" in done.stderr
     assert not list((tmp_path / "results").iterdir())
 
@@ -99,7 +103,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["knobs", "DATA"], "knobs is made of 13 rows of long runs: it needs --setting gpu"),
+        (["knobs", "DATA"], "knobs is made of 14 rows of long runs: it needs --setting gpu"),
         (["schemes", "nowhere"], "nowhere/mocap13/train.csv: there is no such list; give the folder of mocap13"),
         (["schemes", "DATA", "--jobs", "0"], "--seeds and --jobs must be at least 1"),
         (["schemes", "DATA", "--recipe", "none.yaml"], "none.yaml: there is no such recipe"),

@@ -31,6 +31,7 @@ from cmpl_zoo.data import (
     read_list,
     resolve_data_config,
 )
+from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.predict import label_names
 
 
@@ -135,7 +136,9 @@ def check_alike(names: Sequence[str], models: Sequence[nn.Module]) -> None:
     """Raise ValueError where models cannot vote together."""
     for name, model in zip(names, models, strict=True):
         if label_names(model) != label_names(models[0]):
-            raise ValueError(f"{name}: knows other classes than {names[0]}, so that the two cannot vote")
+            raise ValueError(
+                f"{name}: knows other classes than {names[0]}, and so cannot vote with it; give networks of one run"
+            )
         for views in ("clips", "crops"):
             if model.clip[views] != models[0].clip[views]:
                 raise ValueError(
@@ -184,12 +187,12 @@ def main() -> int:
         manifest = read_list(args.data, args.root)
         videos = Videos(manifest.paths, class_ids(manifest, label_names(models[0])))
         scores = evaluate(models, videos, device, args.workers, strict=args.strict)
+        print(as_table(scores))
+        if args.json:
+            replace_text(args.json, json.dumps({"model": args.model, "data": args.data, **scores}, indent=2) + "\n")
     except (ManifestError, VideoError, ValueError, RuntimeError, OSError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2
-    print(as_table(scores))
-    if args.json:
-        args.json.write_text(json.dumps({"model": args.model, "data": args.data, **scores}, indent=2) + "\n")
     return 0
 
 

@@ -71,6 +71,7 @@ def make_lists(data: Path, work: Path, name: str, seed: int) -> dict[str, Path]:
 
 
 def mocap13_lists(data: Path, lists: Path, folder: Path, name: str, seed: int) -> None:
+    """Lists of mocap13 alone: labels of all classes or of half of them; no recording in two of pool, val and test."""
     parts = cut(with_recordings(data / "mocap13" / "train.csv", lists), lists / "mocap13", "recording", 0.2)
     kept, others = halves(parts["pool"]) if name.startswith("half") else (None, None)
     copy_rows(parts["pool"], folder / "pool.csv", kept)
@@ -87,12 +88,14 @@ def mocap13_lists(data: Path, lists: Path, folder: Path, name: str, seed: int) -
 
 
 def fights_lists(data: Path, lists: Path, folder: Path, name: str, seed: int) -> None:
-    parts = cut(data / name / "videos.csv", lists / name, "source", 0.3)
+    """Labels of two classes of real footage, unlabeled videos of mocap13; no source in two of pool, val and test."""
+    whole = cut(data / name / "videos.csv", lists / name, "source", 0.3)
+    parts = cut(whole["pool"], lists / f"{name}-train", "source", 0.2)
     copy_rows(parts["pool"], folder / "pool.csv")
     draw_labels(folder, seed, LABELS, "uniform")
     copy_rows(data / "mocap13" / "train.csv", folder / "unlabeled.csv")
-    for part in ("val", "test"):  # too few videos for both
-        copy_rows(parts["val"], folder / f"{part}.csv")
+    copy_rows(parts["val"], folder / "val.csv")
+    copy_rows(whole["val"], folder / "test.csv")
 
 
 def cut(file: Path, folder: Path, group: str, share: float) -> dict[str, Path]:
@@ -129,4 +132,5 @@ def copy_rows(file: Path, target: Path, classes: set[str] | None = None) -> None
 
 
 def write_rows(target: Path, rows: list[dict[str, str]]) -> None:
+    """Write a list with the columns of its first row."""
     replace_text(target, as_csv(rows, list(rows[0])))

@@ -1,7 +1,5 @@
 """What has come of an experiment so far: a table, as Markdown and CSV, and a plot."""
 
-import csv
-import io
 import statistics
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from cmpl_zoo.data.files import replace_text, whole_or_nothing
+from cmpl_zoo.data.files import as_csv, replace_text, whole_or_nothing
 
 # Columns of the CSV, and how a reader is told.
 PSEUDO = {
@@ -38,29 +36,29 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
     rows = [summary(row, runs) for row, runs in by_row.items()]
     experiment, setting, measured_on = first["experiment"], first["setting"], first["measured_on"]
     file = folder / f"{experiment}-{setting}-{measured_on}.md"
-    table = io.StringIO()
-    csv.DictWriter(table, rows[0], lineterminator="\n").writerows([{column: column for column in rows[0]}, *rows])
-    replace_text(file.with_suffix(".csv"), table.getvalue())
+    replace_text(file.with_suffix(".csv"), as_csv(rows, list(rows[0])))
 
     recipe = first["recipe"]
     commits = ", ".join(sorted({str(result["commit"]) for result in results}))
     pseudo = {column: title for column, title in PSEUDO.items() if any(row[column] != "" for row in rows)}
+    of_the_middle = f" of the middle {first['center']:.0%} of the frames" if first["center"] < 1 else ""
     test = " --test true" if measured_on == "test" else ""
+    columns = ["", "top-1, %", "seeds", "videos", "labeled", "unlabeled", "steps", "training, s", *pseudo.values()]
     lines = [
         f"`python train/experiments.py {experiment} DIR --setting {setting}{test}`: "
-        f"{recipe['frames']}x{recipe['size']}^2; top-1 in % of the primary network ({recipe['primary']}, F) after its "
-        f"last step, mean ± standard deviation over seeds, {first['clips']} clips x {first['crops']} crops of "
-        f"{first['videos']} {measured_on} videos. Pseudo-labels are of the last quarter of the steps, over all "
-        "seeds: the share of the unlabeled clips that a network is taught, how many of those are right, and the same "
-        "where the other network is taught nothing. "
+        f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
+        f"({recipe['primary']}, F) after its last step, mean ± standard deviation over seeds, {first['clips']} clips x "
+        f"{first['crops']} crops of the {measured_on} videos. Pseudo-labels are of the last quarter of the steps, over "
+        "all seeds: the share of the unlabeled clips that a network is taught, how many of those are right, and the "
+        "same where the other network is taught nothing. "
         f"{first['hardware']}; commit {commits}.",
         "",
-        "| | top-1, % | seeds | labeled | unlabeled | steps | training, s | " + " | ".join([*pseudo.values(), ""]),
-        "|---" * (7 + len(pseudo)) + "|",
+        "| " + " | ".join(columns) + " |",
+        "|---" * len(columns) + "|",
     ]
     for row in rows:
         top1 = f"{row['top1_mean']:.1f}" + (f" ± {row['top1_std']:.1f}" if row["top1_std"] != "" else "")
-        rest = [row[column] for column in ("seeds", "labeled", "unlabeled", "steps", "seconds", *pseudo)]
+        rest = [row[column] for column in ("seeds", "videos", "labeled", "unlabeled", "steps", "seconds", *pseudo)]
         lines.append("| " + " | ".join(map(str, [row["row"], top1, *rest])) + " |")
     plot(experiment, {row: [run["top1"] for run in runs] for row, runs in by_row.items()}, file.with_suffix(".svg"))
     replace_text(file, "\n".join([*lines, "", f"![{experiment}]({file.with_suffix('.svg').name})", ""]))
@@ -75,6 +73,7 @@ def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "top1_mean": round(statistics.mean(top1), 2),
         "top1_std": round(statistics.stdev(top1), 2) if len(top1) > 1 else "",
         "seeds": len(runs),
+        "videos": runs[0]["videos"],
         "labeled": runs[0]["labeled_videos"],
         "unlabeled": runs[0]["unlabeled_videos"],
         "steps": runs[0]["step"],
@@ -84,11 +83,19 @@ def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def of_last_quarter(column: str, runs: list[dict[str, Any]]) -> float | str:
-    """Mean of a curve over the last quarter of the steps of all runs, in percent; empty where there is none."""
-    values = [value for run in runs
-              for step, value in zip(run["curves"]["step"], run["curves"].get(column, []), strict=False)
-              if step > 0.75 * run["step"] and value is not None]  # fmt: skip
-    return round(100 * statistics.mean(values), 1) if values else ""
+    """Mean of a curve over the last quarter of the steps of all runs, in percent; empty where there is none.
+
+    An accuracy counts by the share of clips that it is of.
+    """
+    total = weights = 0.0
+    for run in runs:
+        curves = run["curves"]
+        shares = curves.get(column.replace("pseudo_accuracy", "mask"), [])
+        for step, value, share in zip(curves["step"], curves.get(column, []), shares, strict=False):
+            if step > 0.75 * run["step"] and value is not None:
+                weight = share if column.endswith("accuracy") else 1.0
+                total, weights = total + weight * value, weights + weight
+    return round(100 * total / weights, 1) if weights else ""
 
 
 def plot(experiment: str, top1: dict[str, list[float]], file: Path) -> None:

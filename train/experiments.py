@@ -4,12 +4,13 @@ python train/experiments.py schemes DIR                                      # T
 python train/experiments.py schemes DIR --setting gpu --jobs 3 --minutes 8
 
 DIR holds mocap13 (and fights, for `transfer`). A run is train/cmpl.py with the recipe of the setting and the options of
-a row; all rows of an experiment have the same steps, the same batches and, seed by seed, the same labels. Videos are
+a row; what a row is not about is the same in all rows of an experiment, the labels too, seed by seed. Videos are
 decoded once. A finished run is one file in benchmarks/results/ and is not repeated; one that was stopped goes on. What
 is compared is the primary network after its last step. By default it is measured on recordings cut off from train.csv,
 to choose settings by; `--test true` measures the same networks on test.csv, for final tables alone.
 
-Exit status: 0 when all runs are there, 1 where some failed, 2 for a mistake in the call, 3 when the time was up.
+Exit status: 0 when all runs are there, 1 where some failed, 2 for a mistake in the call, 3 when the time was up, 130
+after Ctrl-C. Whatever it is, the same call goes on; one call at a time in a --work folder.
 """
 
 import importlib.util
@@ -37,7 +38,8 @@ from cmpl_zoo.data.manifest import ManifestError
 
 REPO = Path(__file__).resolve().parents[1]
 RECIPES = {"cpu": "mocap13_cpu.yaml", "gpu": "mocap13.yaml"}
-DEFAULTS = {option.name: option.default for option in fields(Config)}
+FREE = FREE_ON_RESUME | PRIVATE_OPTIONS  # options that a run's networks do not depend on, or the runner gives
+DEFAULTS = json.loads(json.dumps({option.name: option.default for option in fields(Config) if option.name not in FREE}))
 # Share of a frame of mocap13 that is kept: the actor is in the middle, and 32 pixels show as much as 43 of the whole.
 CENTER = {"cpu": 0.75, "gpu": 1.0}
 
@@ -47,7 +49,7 @@ class Row:
     """What a row of a table differs in.
 
     Attributes:
-        options: of train/cmpl.py, against the recipe.
+        options: of train/cmpl.py, instead of the recipe's.
         lists: which lists it learns from; see `make_lists`.
     """
 
@@ -91,6 +93,7 @@ EXPERIMENTS: dict[str, dict[str, Row]] = {
         for method, options in {"labels-alone": ALONE, "fixmatch": FIXMATCH, "cross": {}}.items()
     },
     "knobs": {
+        "as the recipe": Row(),
         **{f"threshold {tau}": Row({"threshold": tau}) for tau in (0.3, 0.5, 0.8, 0.95)},
         **{f"lambda {weight}": Row({"lambda_u": weight}) for weight in (0.5, 2.0)},
         "soft labels": Row({"hard": False}),
@@ -118,6 +121,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """As files and folders are called."""
         row = re.sub("[^a-z0-9.]+", "-", self.row)
         return f"{self.experiment}-{self.setting}-{row}-seed{self.seed}"
 
@@ -128,6 +132,7 @@ class Place:
 
     Attributes:
         frames: folder of decoded videos.
+        center: share of mocap13's frames that they show.
         work: lists, runs and their logs.
         results: one JSON file a run.
         recipe: options of train/cmpl.py.
@@ -135,12 +140,14 @@ class Place:
     """
 
     frames: Path
+    center: float
     work: Path
     results: Path
     recipe: dict[str, Any]
     test: bool
 
     def result_of(self, run: Run) -> Path:
+        """The file that says a run is done."""
         return self.results / f"{run.name}{'-test' * self.test}.json"
 
     def folder_of(self, run: Run) -> Path:
@@ -153,6 +160,7 @@ class Place:
         return DEFAULTS | self.options(run), EXPERIMENTS[run.experiment][run.row].lists
 
     def log_of(self, run: Run) -> Path:
+        """What the run's processes print."""
         return self.work / f"{self.folder_of(run).name}.log"
 
     def options(self, run: Run) -> dict[str, Any]:
@@ -164,14 +172,16 @@ class Place:
 
     def check(self, run: Run) -> None:
         """Refuse a result, or a finished run, of other options."""
-        options = {key: v for key, v in self.options(run).items() if key not in FREE_ON_RESUME | PRIVATE_OPTIONS}
+        wanted = DEFAULTS | {key: value for key, value in self.options(run).items() if key not in FREE}
+        wanted |= {"seed": run.seed, "center": self.center}
         for file, part in ((self.result_of(run), "recipe"), (self.folder_of(run) / "summary.json", "config")):
             if not file.exists():
                 continue
-            made = json.loads(file.read_text())[part]
-            if other := next((key for key, value in options.items() if made.get(key) != value), None):
+            found = json.loads(file.read_text())
+            made = DEFAULTS | {"center": found.get("center", self.center)} | found[part]
+            if other := next((key for key, value in wanted.items() if made[key] != value), None):
                 raise ExperimentError(
-                    f"{file}: was made with {other} {made.get(other)}, which is {options[other]} now; delete "
+                    f"{file}: was made with {other} {made[other]}, which is {wanted[other]} now; delete "
                     f"{file.parent if part == 'config' else 'it'}, or give another --work and --results"
                 )
 
@@ -200,8 +210,10 @@ class Place:
             "workers": options.get("workers", Config.workers) // jobs,
             "resume": True,
         }
-        words = [word for name, value in options.items() for word in (f"--{name}", json.dumps(value, default=str))]
-        return [sys.executable, str(REPO / "train" / "cmpl.py"), *(word.strip('"') for word in words)]
+        words = []
+        for name, value in options.items():
+            words += [f"--{name}", str(value) if isinstance(value, str | Path) else json.dumps(value)]
+        return [sys.executable, str(REPO / "train" / "cmpl.py"), *words]
 
     def record(self, run: Run) -> dict[str, Any]:
         """What is kept of a finished run."""
@@ -220,8 +232,8 @@ class Place:
             **{key: measured[key] for key in ("videos", "clips", "crops", "per_class")},
             **{key: summary[key] for key in ("labeled_videos", "unlabeled_videos", "step", "seconds", "hardware",
                                              "version", "commit")},
-            "recipe": {key: value for key, value in summary["config"].items()
-                       if value is not None and key not in PRIVATE_OPTIONS},
+            "center": self.center,
+            "recipe": {key: value for key, value in summary["config"].items() if key not in PRIVATE_OPTIONS},
             "curves": curves,
         }  # fmt: skip
 
@@ -232,11 +244,10 @@ def next_of(waiting: list[Run], running: Iterable[Run], place: Place) -> Run | N
     return next((run for run in waiting if place.folder_of(run) not in taken), None)
 
 
-def run_all(runs: list[Run], place: Place, jobs: int, minutes: float) -> list[str]:
+def run_all(runs: list[Run], place: Place, jobs: int, deadline: float) -> list[str]:
     """Make the runs that have no result, so many side by side, until the time is up; returns what went wrong."""
     waiting, failures = [run for run in runs if not place.result_of(run).exists()], []
     running: dict[subprocess.Popen[bytes], Run] = {}
-    deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
     stopping = False
     try:
@@ -262,8 +273,11 @@ def run_all(runs: list[Run], place: Place, jobs: int, minutes: float) -> list[st
                 if process.returncode == 0:
                     waiting.insert(0, run)  # to be measured or recorded
                 elif not stopping:
-                    last = place.log_of(run).read_text(errors="replace").splitlines()[-1:]
-                    failures.append(f"{run.row}, seed {run.seed}: {''.join(last) or f'status {process.returncode}'}")
+                    last = (place.log_of(run).read_text(errors="replace").splitlines() or [""])[-1]
+                    failures.append(
+                        f"{run.row}, seed {run.seed}: ended with status {process.returncode}, last saying {last!r}; "
+                        f"the rest is in {place.log_of(run)}"
+                    )
                     print(failures[-1], file=sys.stderr, flush=True)
     finally:
         for process in running:
@@ -291,16 +305,17 @@ def run_experiment(
         name: which experiment.
         data: folder that holds mocap13, and fights for transfer.
         setting: which recipe: mocap13_cpu or mocap13.
-        seeds: runs of each row, with seeds 1, 2, ...
+        seeds: runs of each row, with seeds 1, 2, ...; the table is of these.
         jobs: runs side by side.
-        minutes: stop after so long; the same command goes on. 0: when all is done.
+        minutes: stop after so long and keep what is done; 0: when all is done.
         test: measure on test.csv, for final tables, instead of on recordings cut off from train.csv.
         work: folder of lists and runs.
         recipe: another recipe instead of the setting's.
         results: folder of one JSON file a run; tables and plots go to `experiments` beside it.
     """
+    deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
     if name == "knobs" and setting == "cpu":
-        raise ExperimentError("knobs is made of 13 rows of long runs: it needs --setting gpu")
+        raise ExperimentError(f"knobs is made of {len(EXPERIMENTS['knobs'])} rows of long runs: it needs --setting gpu")
     lists = ["mocap13/train.csv", "mocap13/test.csv", *(["fights/videos.csv"] if name == "transfer" else [])]
     for needed in lists:
         if not Path(data, needed).is_file():
@@ -312,20 +327,23 @@ def run_experiment(
     base = Path(recipe) if recipe else REPO / "train" / "recipes" / RECIPES[setting]
     if not base.is_file():
         raise ExperimentError(f"{base}: there is no such recipe")
-    folder = Path(work).absolute()
     options = yaml.safe_load(base.read_text())
+    if options.get("steps") is None:
+        raise ExperimentError(f"{base}: gives no steps; all rows of an experiment have the same number")
+    folder, center = Path(work).absolute(), CENTER[setting]
     short_side = options.get("short_side", Config.short_side)[1]
-    place = Place(folder / f"frames-{setting}-{short_side}", folder, REPO / results, options, test)
+    frames = folder / f"frames-{short_side}-of-{center}"
+    place = Place(frames, center, folder, Path(results).absolute(), options, test)
     for made in (place.work, place.results):
         made.mkdir(parents=True, exist_ok=True)
     runs = [Run(name, setting, row, seed) for seed in range(1, seeds + 1) for row in EXPERIMENTS[name]]
     for run in runs:
         place.check(run)
     for needed in lists:
-        center = CENTER[setting] if needed.startswith("mocap13") else 1.0
-        decode_once(Path(data, needed), place.frames / Path(needed).parent, short_side, center)
+        kept = center if needed.startswith("mocap13") else 1.0
+        decode_once(Path(data, needed), frames / Path(needed).parent, short_side, kept)
     print(f"{name}: {sum(place.result_of(run).exists() for run in runs)} of {len(runs)} runs are there", flush=True)
-    failures = run_all(runs, place, jobs, minutes)
+    failures = run_all(runs, place, jobs, deadline)
     from experiment_report import report  # needs matplotlib
 
     in_order = sorted(runs, key=lambda run: list(EXPERIMENTS[name]).index(run.row))

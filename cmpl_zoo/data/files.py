@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def replace_text(file: str | os.PathLike[str], text: str) -> None:
         half.write_text(text, encoding="utf-8", newline="")
 
 
-def as_csv(rows: Iterable[dict[str, str]], columns: Sequence[str]) -> str:
+def as_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
     """A header and a line a row, with these of its columns."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
