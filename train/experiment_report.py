@@ -70,8 +70,8 @@ def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     top1 = [run["top1"] for run in runs]
     return {
         "row": row,
-        "top1_mean": round(statistics.mean(top1), 2),
-        "top1_std": round(statistics.stdev(top1), 2) if len(top1) > 1 else "",
+        "top1_mean": round(statistics.mean(top1), 4),
+        "top1_std": round(statistics.stdev(top1), 4) if len(top1) > 1 else "",
         "seeds": len(runs),
         "videos": runs[0]["videos"],
         "labeled": runs[0]["labeled_videos"],
