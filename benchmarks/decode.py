@@ -32,6 +32,7 @@ from torch import Tensor
 
 from cmpl_zoo.data import read_frames
 from cmpl_zoo.data.dataset import TrainingSteps, Videos
+from cmpl_zoo.data.files import whole_or_nothing
 from cmpl_zoo.data.loader import iterate
 from cmpl_zoo.data.sampling import random_clips, uniform_clips
 from cmpl_zoo.data.transforms import STRONG_VIEWS, StrongView, WeakView
@@ -69,10 +70,9 @@ def rendered_frames(action: str, number: int) -> Iterator[av.VideoFrame]:
 
 def encode(path: Path, frames: Iterator[av.VideoFrame], height: int, options: dict[str, str]) -> None:
     """H.264 in MP4, yuv420p, crf 23, without sound; `path` appears only once it is whole."""
-    partial_path = path.with_suffix(".part")
     first = next(frames)
     width = 2 * round(first.width * height / first.height / 2)
-    with av.open(str(partial_path), "w", format="mp4") as container:
+    with whole_or_nothing(path) as half, av.open(str(half), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "23", **options})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, frame in enumerate(itertools.islice(itertools.chain([first], frames), FRAMES)):
@@ -80,7 +80,6 @@ def encode(path: Path, frames: Iterator[av.VideoFrame], height: int, options: di
             scaled.pts, scaled.time_base = number, Fraction(1, FPS)
             container.mux(stream.encode(scaled))
         container.mux(stream.encode())
-    partial_path.replace(path)
 
 
 def make_copies(data: Path, work: Path) -> dict[str, list[Path]]:

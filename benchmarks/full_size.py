@@ -14,37 +14,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 from cost import LISTS
-from harness import save, where
+from harness import endless_videos, save, where
 
 from cmpl_zoo.data import class_names
 
 REPO = Path(__file__).resolve().parents[1]
 
 
-def paths(mocap13: Path, folder: Path) -> Iterator[str]:
-    """Ever new names of the videos of mocap13."""
-    with (mocap13 / "train.csv").open(newline="") as lines:
-        videos = [row["path"] for row in csv.DictReader(lines)]
-    for copy in itertools.count():
-        (folder / f"copy{copy:03d}").symlink_to(mocap13)
-        yield from (f"copy{copy:03d}/{video}" for video in videos)
-
-
 def write_lists(name: str, mocap13: Path, folder: Path) -> str:
     """`labeled.csv` and `unlabeled.csv` of the recipe's length; returns the name of its classes."""
     known_as = "kinetics400" if name.startswith("k400") else "ucf101"
     classes = itertools.cycle(class_names(known_as))
-    video = paths(mocap13, folder)
+    paths = (path for path, _ in endless_videos(mocap13, folder))
     labeled, unlabeled = LISTS[name]
     with (folder / "labeled.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("path", "label"), *((next(video), next(classes)) for _ in range(labeled))])
+        csv.writer(file).writerows([("path", "label"), *zip(itertools.islice(paths, labeled), classes, strict=False)])
     with (folder / "unlabeled.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("path",), *((next(video),) for _ in range(unlabeled))])
+        csv.writer(file).writerows([("path",), *((path,) for path in itertools.islice(paths, unlabeled))])
     return known_as
 
 

@@ -9,6 +9,7 @@ reading them costs what it costs. Processes are torchrun's, and share one batch.
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import resource
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import save, where
+from harness import endless_videos, save, where
 
 REPO = Path(__file__).resolve().parents[1]
 MODEL = "r3d50_quarter"
@@ -119,15 +120,12 @@ def measure_videos(mocap13: Path, steps: int = 24, rounds: int = 5) -> dict[str,
     from cmpl_zoo.data import TrainingSteps, Videos
 
     torch.set_num_threads(1)
-    with (mocap13 / "train.csv").open(newline="") as lines:
-        paths = [row["path"] for row in csv.DictReader(lines)]
     with tempfile.TemporaryDirectory() as scratch:
-        for copy in range(-(-max(VIDEOS) // len(paths))):
-            Path(scratch, f"copy{copy}").symlink_to(mocap13)
+        longest = itertools.islice(endless_videos(mocap13, Path(scratch)), max(VIDEOS))
+        paths = [f"{scratch}/{path}" for path, _ in longest]
         data = {}
         for count in VIDEOS:
-            of_list = [f"{scratch}/copy{i // len(paths)}/{paths[i % len(paths)]}" for i in range(count)]
-            videos = Videos(of_list, [0] * count)
+            videos = Videos(paths[:count], [0] * count)
             data[count] = TrainingSteps(
                 videos, videos, labeled_batch=2, unlabeled_batch=2, steps=steps * rounds, frames=8, strides=(4,),
                 size=56, short_side=(60, 68),

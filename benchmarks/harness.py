@@ -1,9 +1,12 @@
-"""What the benchmarks share: their options, the machine they ran on, and where results go."""
+"""What the benchmarks share: their options, long lists of videos, the machine they ran on, and where results go."""
 
 import argparse
+import csv
+import itertools
 import json
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,16 @@ def device_and_rounds(doc: str, rounds: int) -> tuple[torch.device, int]:
     parser.add_argument("--rounds", type=int, default=rounds)
     args = parser.parse_args()
     return torch.device(args.device), args.rounds
+
+
+def endless_videos(mocap13: Path, folder: Path) -> Iterator[tuple[str, str]]:
+    """Ever new paths below `folder`, with labels: links in it lead to mocap13's training videos, again and again."""
+    with (mocap13 / "train.csv").open(newline="") as lines:
+        videos = [(row["path"], row["label"]) for row in csv.DictReader(lines)]
+    for copy in itertools.count():
+        link = folder / f"copy{copy:03d}"
+        link.symlink_to(mocap13)
+        yield from ((f"{link.name}/{path}", label) for path, label in videos)
 
 
 def where(device: torch.device | None = None) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from harness import RESULTS
 
 from cmpl_zoo.card import PRIVATE_OPTIONS
+from cmpl_zoo.data.files import replace_text
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -45,9 +46,8 @@ def add(experiment: str, row: str, run: Path) -> Path:
         "commit": summary["commit"],
         "config": config,
     }
-    RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{experiment}-{row}-seed{config['seed']}.json"
-    file.write_text(json.dumps(result, indent=1) + "\n")
+    replace_text(file, json.dumps(result, indent=1) + "\n")
     return file
 
 
@@ -70,11 +70,10 @@ def table(experiment: str) -> str:
     columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []
     for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(r["top1"] for r in item[1])):
         top1 = [run["top1"] for run in runs]
-        spread = f" ± {statistics.stdev(top1):.1f}" if len(top1) > 1 else ""
         seconds = statistics.median(run["seconds"] for run in runs)
         one = runs[0]
         counts = (one["labeled_videos"], one["unlabeled_videos"], one["step"], len(runs))
-        cells.append([row, *counts, f"{statistics.mean(top1):.1f}{spread}", f"{seconds:.0f}"])
+        cells.append([row, *counts, mean_and_spread(top1), f"{seconds:.0f}"])
     return f"{caption}\n\n{markdown(columns, cells)}"
 
 

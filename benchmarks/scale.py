@@ -8,6 +8,7 @@ through links to their folder; train/cmpl.py starts on each with eight workers.
 
 import argparse
 import csv
+import itertools
 import os
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 
 import psutil
-from harness import save, where
+from harness import endless_videos, save, where
 
 REPO = Path(__file__).resolve().parents[1]
 ROWS = (1_000, 1_000_000)
@@ -27,17 +28,12 @@ WORKERS = 8
 def write_lists(rows: int, mocap13: Path, folder: Path) -> None:
     """`labeled.csv` and `unlabeled.csv` of so many rows in all, and the links that make that many paths."""
     folder.mkdir()
-    with (mocap13 / "train.csv").open(newline="") as lines:
-        videos = [(row["path"], row["label"]) for row in csv.DictReader(lines)]
     files = {name: (folder / f"{name}.csv").open("w", newline="") for name in ("labeled", "unlabeled")}
     writers = {name: csv.writer(file) for name, file in files.items()}
     for writer in writers.values():
         writer.writerow(["path", "label"])
-    for row in range(rows):
-        link, (path, label) = folder / f"copy{row // len(videos):03d}", videos[row % len(videos)]
-        if row % len(videos) == 0:
-            link.symlink_to(mocap13)
-        writers["unlabeled" if row % 10 else "labeled"].writerow([f"{link.name}/{path}", label])
+    for row, video in enumerate(itertools.islice(endless_videos(mocap13, folder), rows)):
+        writers["unlabeled" if row % 10 else "labeled"].writerow(video)
     for file in files.values():
         file.close()
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from harness import device_and_rounds, save, where
 from torch import Tensor
@@ -52,7 +53,8 @@ def random_batch(config: Config, device: torch.device) -> dict[str, Tensor]:
 
 
 def actions(config: Config, device: torch.device) -> dict[str, Callable[[], object]]:
-    networks = Networks(config, CLASSES).to(device, memory_format=torch.channels_last_3d).train()
+    networks = Networks(config, CLASSES, np.arange(len(CLASSES)))
+    networks.to(device, memory_format=torch.channels_last_3d).train()
     optimizer = create_optimizer_v2(networks, "sgd", lr=1e-6, momentum=0.9)
     batch = random_batch(config, device)
     dtype = {"bf16": torch.bfloat16}.get(config.precision)
