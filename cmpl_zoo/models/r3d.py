@@ -425,12 +425,11 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str,
     kept = model.num_classes == model.pretrained_cfg["num_classes"]
     body = {key for key in wanted if kept or not key.startswith("fc.")}
     given = {key for key in state_dict if kept or not key.startswith("fc.")}
+    missing, unknown, shared = body - given, given - body, body & given
     problems = {
-        "missing": [key for key in wanted if key in body - given],
-        "of another shape": [
-            key for key in wanted if key in body & given and state_dict[key].shape != wanted[key].shape
-        ],
-        "unknown": [key for key in state_dict if key in given - body],
+        "missing": [key for key in wanted if key in missing],
+        "of another shape": [key for key in wanted if key in shared and state_dict[key].shape != wanted[key].shape],
+        "unknown": [key for key in state_dict if key in unknown],
     }
     found = [f"{len(keys)} {what} ({', '.join(keys[:3])})" for what, keys in problems.items() if keys]
     if found:
