@@ -1,9 +1,11 @@
-"""Put a trained model into the package as weights that need no network, in half precision.
+"""Put a trained model into this repository as weights that need no network, in half precision.
 
 python train/embed.py runs/NAME primary runs/NAME/test.json r3d50_eighth.cmpl_demo
+python train/embed.py runs/NAME primary runs/NAME/test.json r3d50_quarter.cmpl_mocap13 --into model_cards
 
-Needs a run of train/cmpl.py and what train/evaluate.py measured of one of its networks. Yields
-cmpl_zoo/models/weights/NAME, which cmpl_zoo/models/r3d.py lists, with a model card that tells both.
+Needs a run of train/cmpl.py and what train/evaluate.py measured of one of its networks. Yields a model directory with a
+card that tells both: in the package, where cmpl_zoo/models/r3d.py lists it, or elsewhere, where its licence is not the
+package's.
 """
 
 import argparse
@@ -24,14 +26,23 @@ def main() -> None:
     parser.add_argument("role", choices=["primary", "auxiliary"], help="which network")
     parser.add_argument("scores", type=Path, help="what evaluate.py --json wrote of it")
     parser.add_argument("name", help="architecture and tag")
+    parser.add_argument("--into", type=Path, default=WEIGHTS, help="folder of the model directory; the package's")
+    parser.add_argument("--crop-pct", type=float, help="share of a frame to see, where training saw a part of it")
     args = parser.parse_args()
     scores = json.loads(args.scores.read_text())
     summary = json.loads((args.run / "summary.json").read_text())
     summary |= {"role": args.role, "validation": {args.role: scores | {"list": scores["data"]}}}
     model = cmpl_zoo.create_model(f"local-dir:{args.run / args.role}", pretrained=True).half()
-    folder = hub.save(model, WEIGHTS / args.name, label_names(model), summary)
+    if args.crop_pct:
+        model.pretrained_cfg["crop_pct"] = args.crop_pct
+    folder = hub.save(model, args.into / args.name, label_names(model), summary)
+    place = args.name if args.into == WEIGHTS else folder.as_posix()
     card = folder / "README.md"
-    card.write_text(card.read_text(encoding="utf-8").replace(PLACE, args.name), encoding="utf-8")
+    text = card.read_text(encoding="utf-8").replace(PLACE, place)
+    if args.crop_pct:
+        seen = f"Training saw a part of each frame: test views see {args.crop_pct:.1%} of its short side."
+        text = text.replace("## Limits\n", f"{seen}\n\n## Limits\n")
+    card.write_text(text, encoding="utf-8")
     print(folder)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from networks import pick_device
 from ranks import Ranks
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 from tqdm import tqdm
 
@@ -73,7 +73,8 @@ def evaluate(
     videos = Videos(every.paths[ranks.rank :: ranks.size], every.ids[ranks.rank :: ranks.size])
     settings = [resolve_data_config(model) for model in models]
     colors = [(of_model.pop("mean"), of_model.pop("std")) for of_model in settings]
-    batches = [EvaluationBatches(videos, **of_model) for of_model in settings]
+    distinct = [of_model for number, of_model in enumerate(settings) if of_model not in settings[:number]]
+    slots = [distinct.index(of_model) for of_model in settings]  # views that models have in common are read once
     classes, top5 = models[0].num_classes, min(5, models[0].num_classes)
     metrics = {
         "clip_top1": MulticlassAccuracy(classes, average="micro"),
@@ -86,7 +87,8 @@ def evaluate(
     training = [model.training for model in models]
     for model in models:
         model.eval()
-    loaded = zip(*(iterate(of_model, device, workers) for of_model in batches), strict=True)
+    batches = [EvaluationBatches(videos, **views) for views in distinct]
+    loaded = zip(*(iterate(views, device, workers) for views in batches), strict=True)
     unreadable: dict[str, str] = {}
     for items in tqdm(
         loaded, total=len(batches[0]), desc="evaluate", disable=not (progress and ranks.first), leave=False
@@ -99,11 +101,11 @@ def evaluate(
             unreadable[path] = message
         if not len(ids):
             continue
-        probabilities = [
-            model(normalize(views.flatten(0, 1), *color)).float().softmax(dim=1).unflatten(0, views.shape[:2])
-            for model, color, (views, *_) in zip(models, colors, items, strict=True)
+        of_models = [
+            probabilities(model, items[slot][0], *color)
+            for model, slot, color in zip(models, slots, colors, strict=True)
         ]
-        clips = torch.stack(probabilities).mean(dim=0).cpu()
+        clips = torch.stack(of_models).mean(dim=0).cpu()
         ids = ids.cpu()
         whole = clips.mean(dim=1)
         for name, metric in metrics.items():
@@ -130,6 +132,11 @@ def evaluate(
         "per_class": {names[i]: 100 * int(table[i, i]) / int(of_class[i]) for i in np.flatnonzero(of_class)},
         "confusion": table.tolist(),
     }
+
+
+def probabilities(model: nn.Module, views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Of all classes, (videos, views, classes), for uint8 views (videos, views, 3, T, H, W)."""
+    return model(normalize(views.flatten(0, 1), mean, std)).float().softmax(dim=1).unflatten(0, views.shape[:2])
 
 
 def check_alike(names: Sequence[str], models: Sequence[nn.Module]) -> None:
