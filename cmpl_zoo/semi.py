@@ -129,6 +129,20 @@ def pseudo_labels(
     return threshold_labels(for_primary, threshold, hard), threshold_labels(for_auxiliary, threshold, hard)
 
 
+def align(weak: Tensor, wanted: Tensor, found: Tensor) -> Tensor:
+    """Distribution alignment: probabilities times wanted / found, renormalized (ReMixMatch, ICLR 2020; not CMPL's).
+
+    Args:
+        weak: logits of shape (batch, classes).
+        wanted: share of each class among the labels, (classes,).
+        found: mean probability of each class so far, (classes,).
+
+    Returns:
+        Logits whose softmax that is.
+    """
+    return weak + (wanted / found).log()
+
+
 def unsupervised_loss(strong: Tensor, pseudo: PseudoLabels) -> Tensor:
     """Cross-entropy of the strong views' logits (batch, classes) to their pseudo-labels.
 

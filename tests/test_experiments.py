@@ -92,6 +92,23 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
     assert "recipe.yaml: gives no steps; all rows of an experiment have the same number" in passes.stderr
 
 
+def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path):
+    call = experiments(data, tmp_path, "--seeds", "1", "--jobs", "2")
+    call[call.index("sampling")] = "beyond"
+    run(call)
+    results = {result["row"]: result for file in (tmp_path / "results").glob("*.json")
+               if (result := json.loads(file.read_text()))}  # fmt: skip
+    assert len(results) == 5
+    assert {row: result["recipe"]["ema"] for row, result in results.items() if result["recipe"]["ema"]} == {
+        "averaged weights": 0.99, "averaged weights teach": 0.99}  # fmt: skip
+    trained = tmp_path / "runs" / "schemes-cpu-cross-seed1"
+    together = [str(trained / network) for network in ("primary", "auxiliary")]
+    scores = json.loads((trained / "validation-primary-auxiliary.json").read_text())
+    assert scores["model"] == together and scores["video_top1"] == results["both networks vote"]["top1"]
+    assert not (tmp_path / "runs" / "beyond-cpu-cross-seed1").exists()
+    assert not (tmp_path / "runs" / "beyond-cpu-both-networks-vote-seed1").exists()
+
+
 def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
     done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2", size=16), expect=1)
     for row in ("uniform", "category-wise"):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmpl_zoo.semi import SCHEMES, Logits, cmpl_loss, pseudo_labels, threshold_labels
+from cmpl_zoo.semi import SCHEMES, Logits, align, cmpl_loss, pseudo_labels, threshold_labels
 
 # Four clips, three classes, tau = 0.5. All values are exact in binary, so comparisons with tau are too.
 #   clip 0: both sure, of different classes      F: 0 (0.75)    A: 1 (0.625)
@@ -139,3 +139,12 @@ def test_masks_mean_confidence_at_least_threshold(scheme, threshold, seed, hard)
     swapped = pseudo_labels(p_a, p_f, scheme, threshold, hard)
     for labels, mirrored in zip(pseudo_labels(p_f, p_a, scheme, threshold, hard), reversed(swapped), strict=True):
         assert torch.equal(labels.mask, mirrored.mask)  # the schemes are symmetrical in the two networks
+
+
+def test_alignment_weighs_probabilities_by_what_is_wanted_over_what_was_found():
+    wanted, found = torch.tensor([0.25, 0.25, 0.5]), torch.tensor([0.5, 0.25, 0.25])
+    # (0.75 0.125 0.125) * (0.5 1 2) is (0.375 0.125 0.25), and 0.75 in all
+    aligned = align(P_F[:1].log(), wanted, found).softmax(dim=1)
+    torch.testing.assert_close(aligned, torch.tensor([[1 / 2, 1 / 6, 1 / 3]]))
+    never = align(P_F.log(), torch.tensor([0.0, 0.5, 0.5]), found).softmax(dim=1)
+    assert never[:, 0].eq(0).all() and never.isfinite().all()

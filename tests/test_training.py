@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -95,7 +96,8 @@ def test_evaluate_agrees_with_the_run(trained, shared_data, lists, tmp_path):
 def test_networks_vote_by_their_mean_probabilities(trained, shared_data, lists, tmp_path):
     root = shared_data / "mocap13"
     rows = read_rows(lists / "val.csv")
-    networks = [cmpl_zoo.create_model(trained / name).eval() for name in ("primary", "auxiliary")]
+    voters = [trained / name for name in ("primary", "auxiliary", "best/primary")]  # two of them of the same stride
+    networks = [cmpl_zoo.create_model(voter).eval() for voter in voters]
     names = networks[0].pretrained_cfg["label_names"]
     table = torch.zeros(3, 3, dtype=torch.int64)
     with torch.inference_mode():
@@ -105,7 +107,7 @@ def test_networks_vote_by_their_mean_probabilities(trained, shared_data, lists, 
             table[names.index(row["label"]), torch.stack(votes).mean(0).argmax()] += 1
     evaluate = [sys.executable, "train/evaluate.py", "--data", str(lists / "val.csv"), "--root", str(root), "--workers",
                 "0", "--device", "cpu", "--json", str(tmp_path / "scores.json"), "--model"]  # fmt: skip
-    run([*evaluate, str(trained / "primary"), str(trained / "auxiliary")])
+    run([*evaluate, *map(str, voters)])
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["confusion"] == table.tolist()
     error = run([*evaluate, str(trained / "primary"), "r3d50_eighth.cmpl_demo"], expect=2).stderr
@@ -186,6 +188,43 @@ def test_options_combine(shared_data, lists, tmp_path, options):
     assert len(losses) == 2
 
 
+def test_averages_of_the_weights_can_be_the_teachers(shared_data, lists, tmp_path):
+    """With a decay of nearly nothing they are the networks themselves, and teach the same."""
+    found = {}
+    for name, options in {
+        "without": ["--ema", "0.9"],
+        "same": ["--ema", "1e-12", "--ema_teachers", "true"],
+        "averages": ["--ema", "0.9", "--ema_teachers", "true"],
+    }.items():
+        options += ["--threshold", "0", "--steps", "4"]
+        run(command(lists, shared_data / "mocap13", tmp_path / name, *options))
+        found[name] = losses(tmp_path / name)
+    assert found["same"] == found["without"]
+    assert found["averages"][0] == found["without"][0] and found["averages"] != found["without"]
+
+
+def test_distribution_alignment_levels_the_pseudo_labels(monkeypatch):
+    """Weak views of noise, taken for the first class by a network; wanted is twice as much of the last one."""
+    monkeypatch.syspath_prepend(str(REPO / "train"))
+    from config import Config
+    from networks import Networks
+
+    torch.manual_seed(0)
+    config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, scheme="self", primary="r3d50_eighth",
+                    auxiliary=None, size=32, frames=2, distribution_alignment=True)  # fmt: skip
+    networks = Networks(config, CLASSES, np.array([0, 1, 2, 2])).train()
+    networks["primary"].fc.bias.data = torch.tensor([2.0, 0.0, 0.0])
+    clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8)
+    batch = {"labeled": clips, "weak": clips, "strong": clips}
+    first = networks(batch)[0].weak.softmax(dim=1).mean(dim=0)
+    assert first[0] > 0.6
+    monkeypatch.setattr("networks.ALIGNMENT_MEMORY", 0.8)
+    for _ in range(30):
+        last = networks(batch)[0].weak.softmax(dim=1).mean(dim=0)
+    torch.testing.assert_close(last, torch.tensor([0.25, 0.25, 0.5]), atol=0.02, rtol=0)
+    assert set(Networks(config, CLASSES, np.array([0, 1, 2, 2])).state_dict()) >= {"found"}, "a state holds it"
+
+
 def test_epochs_are_passes_over_the_unlabeled_list(shared_data, lists, tmp_path):
     run(command(lists, shared_data / "mocap13", tmp_path / "run", "--epochs", "0.5"))
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["steps"] == 3  # 0.5 * 18 / 4, rounded up
@@ -217,6 +256,7 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
         (["--val", str(lists / "labeled.csv"), "--steps", "1"], r"is also labeled for training"),
         (["--auxiliary", "null", "--steps", "1"], r"--scheme cross needs --auxiliary"),
         (["--primary", "r3d55", "--steps", "1"], r"'r3d55' is neither.*did you mean r3d50"),
+        (["--steps", "1", "--ema_teachers", "true"], r"--ema_teachers needs a decay"),
         (["--steps", "1", "--epochs", "1"], r"give either --steps or --epochs"),
         (["--steps", "1", "--threshold", "1.5"], r"--threshold is a probability"),
         (["--steps", "1", "--short_side", "[20,30]"], r"--short_side \[20,30\]"),

@@ -44,6 +44,7 @@ from cmpl_zoo.data import (
     class_names,
     read_list,
 )
+from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.semi import CMPLLoss, Logits, cmpl_loss
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -77,7 +78,7 @@ def train(config: Config, ranks: Ranks) -> Path:
     torch.manual_seed(config.seed)
     try:
         device = pick_device(config.device, ranks.local)
-        networks = Networks(config, classes).to(device, memory_format=torch.channels_last_3d)
+        networks = Networks(config, classes, labeled.ids).to(device, memory_format=torch.channels_last_3d)
         model = spread(networks, config, ranks, device)
     except (ValueError, RuntimeError, OSError) as error:  # an unknown model, weights that do not fit, no such device
         raise RunError(str(error)) from error
@@ -87,6 +88,8 @@ def train(config: Config, ranks: Ranks) -> Path:
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
     ema = ModelEmaV3(networks, decay=config.ema, use_warmup=True) if config.ema else None
     final = ema.module if ema else networks  # what is validated and saved
+    if config.ema_teachers:
+        networks.teachers = tuple(final.values())
 
     data = TrainingSteps(
         labeled,
@@ -149,7 +152,7 @@ def train(config: Config, ranks: Ranks) -> Path:
     if ranks.first:
         save_models(final, run.folder, classes, report())
         details = {"curves": curves(run.log.lines())}
-        (run.folder / "summary.json").write_text(json.dumps(report() | details, indent=2) + "\n")
+        replace_text(run.folder / "summary.json", json.dumps(report() | details, indent=2) + "\n")
         run.log.close()
         for name, of_network in scores.items():
             print(

@@ -86,6 +86,8 @@ class Config:
     """Batch-norm statistics of the weak pass: of its own batch, or the running ones. It updates neither."""
     unlabeled_warmup: int = 0
     """Steps over which lambda rises linearly from 0."""
+    distribution_alignment: bool = False
+    """Pseudo-labels with as much of each class as there is among the labels (ReMixMatch; not part of CMPL)."""
 
     steps: int | None = None
     """Training steps."""
@@ -113,6 +115,8 @@ class Config:
     """Compile the networks (torch.compile)."""
     ema: float = 0.0
     """Decay of a moving average of the weights, used for validation and saved instead of them; 0: off."""
+    ema_teachers: bool = False
+    """Pseudo-labels by those averages instead of the networks themselves (Mean Teacher; not part of CMPL)."""
 
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     """Arithmetic of forward and backward passes."""
@@ -157,6 +161,7 @@ class Config:
         need((self.steps or self.epochs or 0) > 0, "--steps or --epochs must be above 0")
         need(0 <= self.threshold <= 1, f"--threshold is a probability from 0 to 1, not {self.threshold}")
         need(0 <= self.ema < 1, f"--ema is a decay from 0 (off) to below 1, not {self.ema}")
+        need(bool(self.ema) or not self.ema_teachers, "--ema_teachers needs a decay of the averages: --ema 0.99")
         need(0 <= self.drop_rate < 1, f"--drop_rate is a share from 0 to below 1, not {self.drop_rate}")
         need(0 < self.crop_pct <= 1, f"--crop_pct is a share above 0, up to 1, not {self.crop_pct}")
         need(0 <= self.max_unreadable <= 1, f"--max_unreadable is a share from 0 to 1, not {self.max_unreadable}")

@@ -47,10 +47,10 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
     lines = [
         f"`python train/experiments.py {experiment} DIR --setting {setting}{test}`: "
         f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
-        f"({recipe['primary']}, F) after its last step, mean ± standard deviation over seeds, {first['clips']} clips x "
-        f"{first['crops']} crops of the {measured_on} videos. Pseudo-labels are of the last quarter of the steps, over "
-        "all seeds: the share of the unlabeled clips that a network is taught, how many of those are right, and the "
-        "same where the other network is taught nothing. "
+        f"({recipe['primary']}, F; of both where they vote) after its last step, mean ± standard deviation over seeds, "
+        f"{first['clips']} clips x {first['crops']} crops of the {measured_on} videos. Pseudo-labels are of the last "
+        "quarter of the steps, over all seeds: the share of the unlabeled clips that a network is taught, how many of "
+        "those are right, and the same where the other network is taught nothing. "
         f"{first['hardware']}; commit {commits}.",
         "",
         "| " + " | ".join(columns) + " |",

@@ -1,4 +1,4 @@
-"""The paper's experiments on the real motions of mocap13, run by run.
+"""The paper's experiments, and some beyond it, on the real motions of mocap13, run by run.
 
 python train/experiments.py schemes DIR                                      # Table 1, small enough for a CPU
 python train/experiments.py schemes DIR --setting gpu --jobs 3 --minutes 8
@@ -6,8 +6,9 @@ python train/experiments.py schemes DIR --setting gpu --jobs 3 --minutes 8
 DIR holds mocap13 (and fights, for `transfer`). A run is train/cmpl.py with the recipe of the setting and the options of
 a row; what a row is not about is the same in all rows of an experiment, the labels too, seed by seed. Videos are
 decoded once. A finished run is one file in benchmarks/results/ and is not repeated; one that was stopped goes on. What
-is compared is the primary network after its last step. By default it is measured on recordings cut off from train.csv,
-to choose settings by; `--test true` measures the same networks on test.csv, for final tables alone.
+is compared is the primary network after its last step, or both where a row says that they vote. By default they are
+measured on recordings cut off from train.csv, to choose settings by; `--test true` measures the same networks on
+test.csv, for final tables alone.
 
 Exit status: 0 when all runs are there, 1 where some failed, 2 for a mistake in the call, 3 when the time was up, 130
 after Ctrl-C. Whatever it is, the same call goes on; one call at a time in a --work folder.
@@ -51,10 +52,12 @@ class Row:
     Attributes:
         options: of train/cmpl.py, instead of the recipe's.
         lists: which lists it learns from; see `make_lists`.
+        judged: the networks whose mean probabilities are compared.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
     lists: str = f"uniform-{LABELS}"
+    judged: tuple[str, ...] = ("primary",)
 
 
 ALONE = {"scheme": "none", "auxiliary": None}
@@ -91,6 +94,14 @@ EXPERIMENTS: dict[str, dict[str, Row]] = {
         f"{method}, {count}": Row(options, lists=f"uniform-{count}")
         for count in (1, 2, 5, 10, 20)
         for method, options in {"labels-alone": ALONE, "fixmatch": FIXMATCH, "cross": {}}.items()
+    },
+    # What later work adds, off by default.
+    "beyond": {
+        "cross": Row(),
+        "both networks vote": Row(judged=("primary", "auxiliary")),
+        "averaged weights": Row({"ema": 0.99}),
+        "averaged weights teach": Row({"ema": 0.99, "ema_teachers": True}),
+        "distribution alignment": Row({"distribution_alignment": True}),
     },
     "knobs": {
         "as the recipe": Row(),
@@ -153,11 +164,13 @@ class Place:
     def folder_of(self, run: Run) -> Path:
         """Where its network is trained. Rows of several experiments that come to the same training share one."""
         every = (replace(run, experiment=name, row=row) for name, rows in EXPERIMENTS.items() for row in rows)
-        return self.work / next(one.name for one in every if self.training(one) == self.training(run))
+        wanted = self.training(run)
+        return self.work / next(one.name for one in every if self.training(one) == wanted)
 
     def training(self, run: Run) -> tuple[dict[str, Any], str]:
-        """What tells its training from others: every option, and the lists."""
-        return DEFAULTS | self.options(run), EXPERIMENTS[run.experiment][run.row].lists
+        """What tells its training from others: every option that the networks depend on, and the lists."""
+        options = {key: value for key, value in self.options(run).items() if key not in FREE}
+        return DEFAULTS | options, EXPERIMENTS[run.experiment][run.row].lists
 
     def log_of(self, run: Run) -> Path:
         """What the run's processes print."""
@@ -172,8 +185,7 @@ class Place:
 
     def check(self, run: Run) -> None:
         """Refuse a result, or a finished run, of other options."""
-        wanted = DEFAULTS | {key: value for key, value in self.options(run).items() if key not in FREE}
-        wanted |= {"seed": run.seed, "center": self.center}
+        wanted = self.training(run)[0] | {"seed": run.seed, "center": self.center}
         for file, part in ((self.result_of(run), "recipe"), (self.folder_of(run) / "summary.json", "config")):
             if not file.exists():
                 continue
@@ -185,18 +197,26 @@ class Place:
                     f"{file.parent if part == 'config' else 'it'}, or give another --work and --results"
                 )
 
+    def scores_of(self, run: Run) -> Path | None:
+        """What train/evaluate.py measures of its networks; None where the training has done it."""
+        judged = EXPERIMENTS[run.experiment][run.row].judged
+        if not self.test and judged == ("primary",):
+            return None
+        return self.folder_of(run) / f"{'test' if self.test else 'validation'}-{'-'.join(judged)}.json"
+
     def next_command(self, run: Run, jobs: int) -> list[str] | None:
-        """What a run needs next: training, a measurement on test.csv, or nothing."""
+        """What a run needs next: training, a measurement, or nothing."""
         folder = self.folder_of(run)
         lists = EXPERIMENTS[run.experiment][run.row].lists
         files = make_lists(self.frames, self.work, lists, run.seed)
         root = self.frames / ("fights" if lists == "fights" else "mocap13")
         if (folder / "summary.json").exists():
-            if not self.test or (folder / "test.json").exists():
+            if (scores := self.scores_of(run)) is None or scores.exists():
                 return None
-            return [sys.executable, str(REPO / "train" / "evaluate.py"), "--model", str(folder / "primary"),
-                    "--data", str(files["test"]), "--root", str(root), "--workers", "0", "--json",
-                    str(folder / "test.json")]  # fmt: skip
+            judged = [str(folder / network) for network in EXPERIMENTS[run.experiment][run.row].judged]
+            data = files["test" if self.test else "val"]
+            return [sys.executable, str(REPO / "train" / "evaluate.py"), "--model", *judged, "--data", str(data),
+                    "--root", str(root), "--workers", "0", "--json", str(scores)]  # fmt: skip
         options = self.options(run)
         options |= {
             "labeled": files["labeled"],
@@ -219,7 +239,8 @@ class Place:
         """What is kept of a finished run."""
         folder = self.folder_of(run)
         summary = json.loads((folder / "summary.json").read_text())
-        measured = json.loads((folder / "test.json").read_text()) if self.test else summary["validation"]["primary"]
+        scores = self.scores_of(run)
+        measured = json.loads(scores.read_text()) if scores else summary["validation"]["primary"]
         curves = {name: values for name, values in summary["curves"].items()
                   if name == "step" or name.endswith(("mask", "pseudo_accuracy"))}  # fmt: skip
         return {
@@ -288,7 +309,7 @@ def run_all(runs: list[Run], place: Place, jobs: int, deadline: float) -> list[s
 
 
 def run_experiment(
-    name: Literal["schemes", "sampling", "transfer", "auxiliary", "labels", "knobs"],
+    name: Literal["schemes", "sampling", "transfer", "auxiliary", "labels", "beyond", "knobs"],
     data: str,
     setting: Literal["cpu", "gpu"] = "cpu",
     seeds: int = 3,
@@ -299,7 +320,7 @@ def run_experiment(
     recipe: str | None = None,
     results: str = "benchmarks/results",
 ) -> int:
-    """The paper's experiments on real motion, resumable run by run, with a table and a plot.
+    """The paper's experiments and some beyond it on real motion, resumable run by run, with a table and a plot.
 
     Args:
         name: which experiment.

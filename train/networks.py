@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from config import Config
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import cmpl_zoo
 from cmpl_zoo.data import normalize
-from cmpl_zoo.semi import Logits
+from cmpl_zoo.semi import Logits, align
+
+ALIGNMENT_MEMORY = 0.99  # of the mean probabilities, by batches (our choice; ReMixMatch averages the last 128)
 
 
 class Networks(nn.ModuleDict):
@@ -19,9 +23,13 @@ class Networks(nn.ModuleDict):
     Args:
         config: of the run.
         classes: class names by class id.
+        label_ids: class ids of the labeled videos.
     """
 
-    def __init__(self, config: Config, classes: list[str]) -> None:
+    wanted: Tensor
+    found: Tensor
+
+    def __init__(self, config: Config, classes: list[str], label_ids: NDArray[np.int32]) -> None:
         super().__init__()
         self["primary"] = build_network(config, config.primary, config.primary_stride, config.init, classes)
         if config.auxiliary is not None:
@@ -34,9 +42,15 @@ class Networks(nn.ModuleDict):
         if config.compile:
             for network in self.values():
                 network.compile()
+        self.teachers = tuple(self.values())  # a tuple hides them: networks of their own belong to no state of this one
         self.slots = [config.strides.index(network.clip["stride"]) for network in self.values()]
         self.weak_bn = "running" if config.batch_norm == "frozen" else config.weak_bn
         self.frozen = config.batch_norm == "frozen"
+        self.align = config.distribution_alignment
+        if config.distribution_alignment:
+            shares = torch.bincount(torch.as_tensor(label_ids).long(), minlength=len(classes)) / len(label_ids)
+            self.register_buffer("wanted", shares, persistent=False)
+            self.register_buffer("found", shares.repeat(len(self), 1))
 
     def train(self, mode: bool = True) -> "Networks":
         super().train(mode)
@@ -47,7 +61,7 @@ class Networks(nn.ModuleDict):
         return self
 
     def forward(self, batch: dict[str, Tensor]) -> list[Logits]:
-        """The outputs of each network in one training step.
+        """The outputs of each network in one training step; the weak ones are those of its teacher, itself by default.
 
         Labeled and strong clips go through a network together, so that batch norm sees both as one batch.
 
@@ -55,7 +69,7 @@ class Networks(nn.ModuleDict):
             batch: as `cmpl_zoo.data.TrainingSteps` makes it, uint8 clips (batch, strides, 3, T, H, W).
         """
         outputs = []
-        for network, slot in zip(self.values(), self.slots, strict=True):
+        for number, (network, teacher, slot) in enumerate(zip(self.values(), self.teachers, self.slots, strict=True)):
             mean, std = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
             clips = {
                 key: network_input(batch[key][:, slot], mean, std)
@@ -63,8 +77,12 @@ class Networks(nn.ModuleDict):
                 if key in batch
             }
             if "weak" in clips:
-                with torch.no_grad(), weak_pass(network, self.weak_bn):
-                    weak = network(clips["weak"])
+                with torch.no_grad(), weak_pass(teacher, self.weak_bn):
+                    weak = teacher(clips["weak"])
+                    if self.align:
+                        mean_probability = weak.float().softmax(dim=1).mean(dim=0)
+                        self.found[number].lerp_(mean_probability, 1 - ALIGNMENT_MEMORY)
+                        weak = align(weak, self.wanted, self.found[number])
                 both = network(torch.cat([clips["labeled"], clips["strong"]]))
                 labeled, strong = both.split([len(clips["labeled"]), len(clips["strong"])])
             else:
