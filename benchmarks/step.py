@@ -81,7 +81,7 @@ def actions(config: Config, device: torch.device) -> dict[str, Callable[[], obje
         optimizer.zero_grad()
 
     def finish(outputs: list[Logits]) -> None:
-        objective(outputs, batch["labels"], 1.0, config).total.backward()
+        objective(outputs, batch["labels"], config, 1.0, config.threshold).total.backward()
         update()
 
     def step() -> None:

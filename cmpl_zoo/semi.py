@@ -58,14 +58,17 @@ class CMPLLoss(NamedTuple):
     pseudo: tuple[PseudoLabels, ...]
 
 
-def label_distributions(primary: Tensor, auxiliary: Tensor, scheme: str, threshold: float) -> tuple[Tensor, Tensor]:
+def label_distributions(
+    primary: Tensor, auxiliary: Tensor, scheme: str, threshold: float | Tensor
+) -> tuple[Tensor, Tensor]:
     """Which network labels which: the label distributions l_F and l_A, before the threshold mask.
 
     Args:
         primary: p^F, probabilities of shape (batch, classes), rows summing to 1.
         auxiliary: p^A, the same shape.
         scheme: one of `SCHEMES`, as the paper's comparison of labeling schemes (Table 1) defines them.
-        threshold: tau in [0, 1]; `self-first` and `opposite-first` turn to the other network below it.
+        threshold: tau in [0, 1], or one for each class; `self-first` and `opposite-first` turn to the other network
+            below it.
 
     Returns:
         (l_F, l_A), each (batch, classes): what F and what A is taught.
@@ -74,17 +77,16 @@ def label_distributions(primary: Tensor, auxiliary: Tensor, scheme: str, thresho
         ValueError: the scheme is unknown.
     """
     p_f, p_a = primary, auxiliary
-    max_f = p_f.amax(dim=1, keepdim=True)
-    max_a = p_a.amax(dim=1, keepdim=True)
+    sure_f, sure_a = (is_sure(p, threshold)[:, None] for p in (p_f, p_a))
     match scheme:
         case "cross":
             return p_a, p_f
         case "self-first":
-            return torch.where(max_f >= threshold, p_f, p_a), torch.where(max_a >= threshold, p_a, p_f)
+            return torch.where(sure_f, p_f, p_a), torch.where(sure_a, p_a, p_f)
         case "opposite-first":
-            return torch.where(max_a >= threshold, p_a, p_f), torch.where(max_f >= threshold, p_f, p_a)
+            return torch.where(sure_a, p_a, p_f), torch.where(sure_f, p_f, p_a)
         case "maximum":
-            more_confident = torch.where(max_f >= max_a, p_f, p_a)
+            more_confident = torch.where((p_f.amax(dim=1) >= p_a.amax(dim=1))[:, None], p_f, p_a)
             return more_confident, more_confident
         case "average":
             mean = (p_f + p_a) / 2
@@ -94,21 +96,27 @@ def label_distributions(primary: Tensor, auxiliary: Tensor, scheme: str, thresho
     raise ValueError(f"unknown scheme {scheme!r}: choose one of {', '.join(SCHEMES)}")
 
 
-def threshold_labels(distribution: Tensor, threshold: float, hard: bool = True) -> PseudoLabels:
+def is_sure(distribution: Tensor, threshold: float | Tensor) -> Tensor:
+    """Where max(p) >= threshold, or that of the class it is at: (batch,) bool, for probabilities (batch, classes)."""
+    confidence, label = distribution.max(dim=1)
+    return confidence >= (threshold[label] if isinstance(threshold, Tensor) else threshold)
+
+
+def threshold_labels(distribution: Tensor, threshold: float | Tensor, hard: bool = True) -> PseudoLabels:
     """A label distribution (batch, classes) as training target: it counts where max(p) >= threshold.
 
     Args:
         distribution: probabilities of shape (batch, classes).
-        threshold: tau in [0, 1]; a confidence of exactly tau counts (paper).
+        threshold: tau in [0, 1], or one for each class; a confidence of exactly tau counts (paper).
         hard: the most probable class as target (our default, as a descendant's figure shows it), or the
             distribution itself (as the paper's formulas are written).
     """
     confidence, label = distribution.max(dim=1)
-    return PseudoLabels(label if hard else distribution, confidence >= threshold, confidence)
+    return PseudoLabels(label if hard else distribution, is_sure(distribution, threshold), confidence)
 
 
 def pseudo_labels(
-    primary: Tensor, auxiliary: Tensor, scheme: str, threshold: float, hard: bool = True
+    primary: Tensor, auxiliary: Tensor, scheme: str, threshold: float | Tensor, hard: bool = True
 ) -> tuple[PseudoLabels, PseudoLabels]:
     """Pseudo-labels for the primary and for the auxiliary network from the probabilities of both.
 
@@ -116,7 +124,7 @@ def pseudo_labels(
         primary: p^F = softmax F(w(u)), shape (batch, classes).
         auxiliary: p^A = softmax A(w(u)), shape (batch, classes).
         scheme: one of `SCHEMES`; see `label_distributions`.
-        threshold: tau in [0, 1].
+        threshold: tau in [0, 1], or one for each class; see `class_thresholds`.
         hard: class ids as targets instead of distributions; see `threshold_labels`.
 
     Returns:
@@ -143,12 +151,30 @@ def align(weak: Tensor, wanted: Tensor, found: Tensor) -> Tensor:
     return weak + (wanted / found).log()
 
 
-def unsupervised_loss(strong: Tensor, pseudo: PseudoLabels) -> Tensor:
+def class_thresholds(threshold: float, found: Tensor) -> Tensor:
+    """The threshold for the class met most, a lower one for rarer classes (FreeMatch, ICLR 2023; not CMPL's).
+
+    Args:
+        threshold: tau in [0, 1].
+        found: mean probability of each class so far, (classes,).
+
+    Returns:
+        tau * found / max(found), (classes,).
+    """
+    return threshold * found / found.amax()
+
+
+def unsupervised_loss(strong: Tensor, pseudo: PseudoLabels, own_share: float = 1.0) -> Tensor:
     """Cross-entropy of the strong views' logits (batch, classes) to their pseudo-labels.
 
-    The mean is over all clips of the batch, masked ones counting as zero.
+    The mean is over all clips of the batch, masked ones counting as zero. Where clips are mixed, a clip's own label
+    counts for `own_share`, and that of the next clip of the batch, a box of which it shows, for the rest.
     """
-    return (F.cross_entropy(strong, pseudo.target, reduction="none") * pseudo.mask).mean()
+    loss = F.cross_entropy(strong, pseudo.target, reduction="none") * pseudo.mask
+    if own_share < 1:
+        of_next = F.cross_entropy(strong, pseudo.target.roll(-1, 0), reduction="none") * pseudo.mask.roll(-1)
+        loss = own_share * loss + (1 - own_share) * of_next
+    return loss.mean()
 
 
 def cmpl_loss(
@@ -157,9 +183,10 @@ def cmpl_loss(
     labels: Tensor,
     *,
     scheme: str = "cross",
-    threshold: float = 0.8,
+    threshold: float | Tensor = 0.8,
     lambda_u: float | Tensor = 1.0,
     hard: bool = True,
+    own_share: float = 1.0,
 ) -> CMPLLoss:
     """The whole loss of one step.
 
@@ -172,9 +199,10 @@ def cmpl_loss(
         auxiliary: the outputs of A, or None for one network.
         labels: class ids of the labeled clips, (labeled batch,) int64.
         scheme: one of `SCHEMES`; one network alone allows `self` only.
-        threshold: tau in [0, 1]. The paper's value is not known; the default is our choice.
+        threshold: tau in [0, 1], or one for each class. The paper's value is not known; the default is our choice.
         lambda_u: weight of the unsupervised terms. The paper's value is not known; the default is our choice.
         hard: class ids as targets instead of distributions.
+        own_share: part of its own that a strong view shows, where clips are mixed; see `cmpl_zoo.data.mix_clips`.
 
     Raises:
         ValueError: the scheme is unknown, or needs an auxiliary network that is not there.
@@ -188,6 +216,8 @@ def cmpl_loss(
     pseudo = pseudo_labels(p_f, p_a, scheme, threshold, hard)[: len(networks)]
 
     supervised = tuple(F.cross_entropy(n.labeled.float(), labels) for n in networks)
-    unsupervised = tuple(unsupervised_loss(n.strong.float(), label) for n, label in zip(networks, pseudo, strict=True))
+    unsupervised = tuple(
+        unsupervised_loss(n.strong.float(), label, own_share) for n, label in zip(networks, pseudo, strict=True)
+    )
     total = torch.stack(supervised).sum() + lambda_u * torch.stack(unsupervised).sum()
     return CMPLLoss(total, supervised, unsupervised, pseudo)

@@ -17,11 +17,12 @@ from training import REPO, assert_same_weights, command, losses, metrics, run, w
 
 STEPS = ["--steps", "8", "--val_every", "4", "--save_every_steps", "1", "--log_every", "3"]
 STEPS += ["--drop_rate", "0.3", "--ema", "0.9", "--ema_teachers", "true", "--distribution_alignment", "true"]
+STEPS += ["--class_thresholds", "true", "--temporal_warp", "true", "--mix_clips", "true"]
 
 
 @pytest.fixture(scope="session")
 def unbroken(shared_data, lists, tmp_path_factory) -> Path:
-    """A run of eight steps, with all that has a state of its own, that nothing disturbed."""
+    """A run of eight steps, with all that has a state or draws of its own, that nothing disturbed."""
     output = tmp_path_factory.mktemp("unbroken") / "run"
     run(command(lists, shared_data / "mocap13", output, *STEPS))
     return output

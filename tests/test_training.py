@@ -218,11 +218,29 @@ def test_distribution_alignment_levels_the_pseudo_labels(monkeypatch):
     batch = {"labeled": clips, "weak": clips, "strong": clips}
     first = networks(batch)[0].weak.softmax(dim=1).mean(dim=0)
     assert first[0] > 0.6
-    monkeypatch.setattr("networks.ALIGNMENT_MEMORY", 0.8)
+    monkeypatch.setattr("networks.MEMORY", 0.8)
     for _ in range(30):
         last = networks(batch)[0].weak.softmax(dim=1).mean(dim=0)
     torch.testing.assert_close(last, torch.tensor([0.25, 0.25, 0.5]), atol=0.02, rtol=0)
     assert set(Networks(config, CLASSES, np.array([0, 1, 2, 2])).state_dict()) >= {"found"}, "a state holds it"
+
+
+def test_thresholds_by_class_follow_what_the_networks_say(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPO / "train"))
+    from config import Config
+    from networks import Networks
+
+    torch.manual_seed(0)
+    config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, scheme="self", primary="r3d50_eighth",
+                    auxiliary=None, size=32, frames=2, threshold=0.5, class_thresholds=True)  # fmt: skip
+    networks = Networks(config, CLASSES, np.array([0, 1, 2])).train()
+    torch.testing.assert_close(networks.threshold, torch.full((3,), 0.5))
+    networks["primary"].fc.bias.data = torch.tensor([2.0, 0.0, 0.0])
+    clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8)
+    monkeypatch.setattr("networks.MEMORY", 0.0)
+    said = networks({"labeled": clips, "weak": clips, "strong": clips})[0].weak.softmax(dim=1).mean(dim=0)
+    torch.testing.assert_close(networks.threshold, 0.5 * said / said[0])
+    assert networks.threshold[1] < 0.25
 
 
 def test_epochs_are_passes_over_the_unlabeled_list(shared_data, lists, tmp_path):
@@ -257,6 +275,7 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
         (["--auxiliary", "null", "--steps", "1"], r"--scheme cross needs --auxiliary"),
         (["--primary", "r3d55", "--steps", "1"], r"'r3d55' is neither.*did you mean r3d50"),
         (["--steps", "1", "--ema_teachers", "true"], r"--ema_teachers needs a decay"),
+        (["--steps", "1", "--scheme", "none", "--mix_clips", "true"], r"--mix_clips is for unlabeled videos"),
         (["--steps", "1", "--epochs", "1"], r"give either --steps or --epochs"),
         (["--steps", "1", "--threshold", "1.5"], r"--threshold is a probability"),
         (["--steps", "1", "--short_side", "[20,30]"], r"--short_side \[20,30\]"),

@@ -42,6 +42,7 @@ from cmpl_zoo.data import (
     check_disjoint,
     class_ids,
     class_names,
+    mix_clips,
     read_list,
 )
 from cmpl_zoo.data.files import replace_text
@@ -50,7 +51,14 @@ from cmpl_zoo.semi import CMPLLoss, Logits, cmpl_loss
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def objective(outputs: list[Logits], labels: Tensor, lambda_u: float, config: Config) -> CMPLLoss:
+def objective(
+    outputs: list[Logits],
+    labels: Tensor,
+    config: Config,
+    lambda_u: float,
+    threshold: float | Tensor,
+    own_share: float = 1.0,
+) -> CMPLLoss:
     """The loss of a step: CMPL, or cross-entropy on the labels alone."""
     if config.scheme == "none":
         supervised = tuple(F.cross_entropy(network.labeled.float(), labels) for network in outputs)
@@ -61,9 +69,10 @@ def objective(outputs: list[Logits], labels: Tensor, lambda_u: float, config: Co
         auxiliary,
         labels,
         scheme=config.scheme,
-        threshold=config.threshold,
+        threshold=threshold,
         lambda_u=lambda_u,
         hard=config.hard,
+        own_share=own_share,
     )
 
 
@@ -103,6 +112,7 @@ def train(config: Config, ranks: Ranks) -> Path:
         short_side=config.short_side,
         strong=config.strong,
         cutout=config.cutout,
+        temporal_warp=config.temporal_warp,
         seed=config.seed,
         rank=ranks.rank,
         world_size=ranks.size,
@@ -120,10 +130,13 @@ def train(config: Config, ranks: Ranks) -> Path:
         schedule.step_update(run.step)
         lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
         for part, synchronized in parts(batch, config.accumulation, model):
+            own_share = 1.0
+            if config.mix_clips:
+                part["strong"], own_share = mix_clips(part["strong"])
             with synchronized:
                 with torch.autocast(device.type, AUTOCAST.get(config.precision), enabled=config.precision in AUTOCAST):
                     outputs = model(part)
-                loss = objective(outputs, part["labels"], lambda_u, config)
+                loss = objective(outputs, part["labels"], config, lambda_u, networks.threshold, own_share)
                 with ranks.together():
                     scaler.scale(loss.total / config.accumulation).backward()
             run.take_in(loss, part)

@@ -69,6 +69,10 @@ class Config:
     """Strong view."""
     cutout: bool = True
     """Paint a square of the strong view grey."""
+    temporal_warp: bool = False
+    """Strong views at an uneven pace (not part of CMPL)."""
+    mix_clips: bool = False
+    """Strong views with a box of another clip in them, learned for its share (VideoMix; not part of CMPL)."""
     test_clips: int = 10
     """Clips of a video in validation; kept with the model."""
     test_crops: Literal[1, 3] = 3
@@ -88,6 +92,8 @@ class Config:
     """Steps over which lambda rises linearly from 0."""
     distribution_alignment: bool = False
     """Pseudo-labels with as much of each class as there is among the labels (ReMixMatch; not part of CMPL)."""
+    class_thresholds: bool = False
+    """A lower threshold for classes that are named less often (FreeMatch; not part of CMPL)."""
 
     steps: int | None = None
     """Training steps."""
@@ -197,6 +203,11 @@ class Config:
             f"--short_side [{least},{greatest}] must rise and start at the crop's size ({self.size}) or above",
         )
         need(self.size >= 32, f"--size must be at least 32 pixels, and is {self.size}")
+        for name in ("ema_teachers", "distribution_alignment", "class_thresholds", "temporal_warp", "mix_clips"):
+            need(
+                not getattr(self, name) or self.scheme != "none",
+                f"--{name} is for unlabeled videos, and --scheme none sees none; leave it out",
+            )
         if self.scheme in SCHEMES:
             need(self.unlabeled is not None, f"--scheme {self.scheme} needs --unlabeled LIST; or give --scheme none")
             need(self.unlabeled_batch >= 1, f"--unlabeled_batch must be at least 1, and is {self.unlabeled_batch}")

@@ -102,6 +102,10 @@ EXPERIMENTS: dict[str, dict[str, Row]] = {
         "averaged weights": Row({"ema": 0.99}),
         "averaged weights teach": Row({"ema": 0.99, "ema_teachers": True}),
         "distribution alignment": Row({"distribution_alignment": True}),
+        "thresholds by class": Row({"class_thresholds": True}),
+        "temporal warp": Row({"temporal_warp": True}),
+        "clips mixed": Row({"mix_clips": True}),
+        "lambda from the first step": Row({"unlabeled_warmup": 0}),
     },
     "knobs": {
         "as the recipe": Row(),

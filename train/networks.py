@@ -12,9 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import cmpl_zoo
 from cmpl_zoo.data import normalize
-from cmpl_zoo.semi import Logits, align
+from cmpl_zoo.semi import Logits, align, class_thresholds
 
-ALIGNMENT_MEMORY = 0.99  # of the mean probabilities, by batches (our choice; ReMixMatch averages the last 128)
+MEMORY = 0.99  # of the mean probabilities, by batches (our choice; ReMixMatch averages the last 128)
 
 
 class Networks(nn.ModuleDict):
@@ -47,10 +47,17 @@ class Networks(nn.ModuleDict):
         self.weak_bn = "running" if config.batch_norm == "frozen" else config.weak_bn
         self.frozen = config.batch_norm == "frozen"
         self.align = config.distribution_alignment
-        if config.distribution_alignment:
+        self.least = config.threshold
+        self.by_class = config.class_thresholds
+        if self.align or self.by_class:
             shares = torch.bincount(torch.as_tensor(label_ids).long(), minlength=len(classes)) / len(label_ids)
             self.register_buffer("wanted", shares, persistent=False)
             self.register_buffer("found", shares.repeat(len(self), 1))
+
+    @property
+    def threshold(self) -> float | Tensor:
+        """The confidence from which a pseudo-label counts, or one for each class."""
+        return class_thresholds(self.least, self.found.mean(dim=0)) if self.by_class else self.least
 
     def train(self, mode: bool = True) -> "Networks":
         super().train(mode)
@@ -79,9 +86,10 @@ class Networks(nn.ModuleDict):
             if "weak" in clips:
                 with torch.no_grad(), weak_pass(teacher, self.weak_bn):
                     weak = teacher(clips["weak"])
-                    if self.align:
+                    if self.align or self.by_class:
                         mean_probability = weak.float().softmax(dim=1).mean(dim=0)
-                        self.found[number].lerp_(mean_probability, 1 - ALIGNMENT_MEMORY)
+                        self.found[number].lerp_(mean_probability, 1 - MEMORY)
+                    if self.align:
                         weak = align(weak, self.wanted, self.found[number])
                 both = network(torch.cat([clips["labeled"], clips["strong"]]))
                 labeled, strong = both.split([len(clips["labeled"]), len(clips["strong"])])

@@ -16,8 +16,8 @@ from cmpl_zoo.data.manifest import (
 from cmpl_zoo.data.order import derived_seed
 from cmpl_zoo.data.pack import write_shards
 from cmpl_zoo.data.remote import StorageError
-from cmpl_zoo.data.sampling import random_clips, uniform_clips
-from cmpl_zoo.data.transforms import StrongView, WeakView, crop_views, normalize
+from cmpl_zoo.data.sampling import random_clips, uniform_clips, warped
+from cmpl_zoo.data.transforms import StrongView, WeakView, crop_views, mix_clips, normalize
 from cmpl_zoo.data.video import Video, VideoError, VideoInfo, probe, read_frames
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "iterate",
     "load_clip",
     "load_views",
+    "mix_clips",
     "normalize",
     "probe",
     "random_clips",
@@ -49,6 +50,7 @@ __all__ = [
     "resolve_data_config",
     "split_list",
     "uniform_clips",
+    "warped",
     "write_shards",
     "write_split",
 ]

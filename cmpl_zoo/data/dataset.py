@@ -18,7 +18,7 @@ from cmpl_zoo.data.clip import load_views
 from cmpl_zoo.data.in_hand import in_hand
 from cmpl_zoo.data.order import Stream, derived_seed, places
 from cmpl_zoo.data.remote import StorageError
-from cmpl_zoo.data.sampling import random_clips
+from cmpl_zoo.data.sampling import random_clips, warped
 from cmpl_zoo.data.transforms import StrongView, WeakView
 from cmpl_zoo.data.video import Video, VideoError
 
@@ -64,6 +64,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         short_side: range of the short side before the crop; see `WeakView`.
         strong: kind of the strong view; see `StrongView`.
         cutout: see `StrongView`.
+        temporal_warp: strong views at an uneven pace; see `warped`.
         seed: of order and augmentation.
         rank: which share of every batch, from 0.
         world_size: number of ranks that share a batch.
@@ -86,6 +87,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         short_side: Sequence[int],
         strong: str = "randaugment",
         cutout: bool = True,
+        temporal_warp: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -100,6 +102,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         self.seed = seed
         self.weak = WeakView(size, short_side)
         self.strong = StrongView(size, short_side, strong, cutout)
+        self.temporal_warp = temporal_warp
         self._labeled_order = Stream(len(labeled), seed, "labeled")
         self._unlabeled_order = Stream(len(unlabeled), seed, "unlabeled") if unlabeled else None
 
@@ -173,7 +176,10 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
                 clips = random_clips(video.num_frames, self.frames, self.strides)
                 frames = video.read([i for clip in clips for i in clip]).permute(0, 3, 1, 2)
             weak = self._per_stride(self.weak(frames))
-            return weak, self._per_stride(self.strong(frames)) if kind == "unlabeled" else weak
+            if kind == "labeled":
+                return weak, weak
+            strong = self._per_stride(self.strong(frames))
+            return weak, strong[:, :, warped(self.frames)] if self.temporal_warp else strong
 
     def _per_stride(self, frames: Tensor) -> Tensor:
         """(strides * T, 3, H, W) -> (strides, 3, T, H, W)."""

@@ -6,6 +6,7 @@ choice, as they are the field's habit. A video shorter than a clip loops.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 
@@ -41,6 +42,17 @@ def random_clips(num_frames: int, frames: int, strides: Sequence[int]) -> list[l
         centred = start + (longest - span) // 2
         clips.append(clip_at(centred, frames, stride, num_frames))
     return clips
+
+
+def warped(frames: int) -> list[int]:
+    """A clip at an uneven pace: which frame of it stands at each place (not part of CMPL; the form is our choice).
+
+    The frame that comes in the middle is drawn from the middle half of the clip; before and after it the pace is even,
+    and the first and the last frame stay. Draws from torch's global generator.
+    """
+    middle = float(torch.empty(()).uniform_(0.25, 0.75))
+    times = np.interp(np.linspace(0, 1, frames), [0, 0.5, 1], [0, middle, 1])
+    return [round(time * (frames - 1)) for time in times]
 
 
 def uniform_clips(num_frames: int, frames: int, stride: int, clips: int) -> list[list[int]]:

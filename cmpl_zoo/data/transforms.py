@@ -100,6 +100,25 @@ def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int 
     return torch.stack([tv.crop(frames, *((top, x) if along_width else (x, left)), h, w) for x in offsets])
 
 
+def mix_clips(clips: Tensor) -> tuple[Tensor, float]:
+    """A box of the next clip of the batch in each, in all frames the same (VideoMix, 2020; not part of CMPL).
+
+    Args:
+        clips: (batch, ..., H, W).
+
+    Returns:
+        The mixed clips, and the share of its own that each keeps: uniform from 0 to 1, up to whole pixels.
+    """
+    height, width = clips.shape[-2:]
+    side = float(torch.rand(()).sqrt())
+    box_height, box_width = round(side * height), round(side * width)
+    top, left = _draw(0, height - box_height), _draw(0, width - box_width)
+    box = (..., slice(top, top + box_height), slice(left, left + box_width))
+    mixed = clips.clone()
+    mixed[box] = clips.roll(-1, 0)[box]
+    return mixed, 1 - box_height * box_width / (height * width)
+
+
 def normalize(clips: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
     """uint8 clips (..., C, T, H, W) in 0..255 as float32, scaled to 0..1, minus the mean, over the std."""
     # Made on the CPU and sent without waiting: torch.tensor(..., device="cuda") would stop the GPU at every call.
