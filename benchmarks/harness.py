@@ -39,8 +39,14 @@ def endless_videos(mocap13: Path, folder: Path) -> Iterator[tuple[str, str]]:
 def where(device: torch.device | None = None) -> str:
     """The machine and torch's version, for a caption."""
     on_gpu = device is not None and device.type == "cuda"
-    machine = torch.cuda.get_device_name() if on_gpu else f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    machine = torch.cuda.get_device_name() if on_gpu else f"{os.cpu_count()} CPU cores ({processor()})"
     return f"{machine}, torch {torch.__version__.partition('+')[0]}"
+
+
+def processor() -> str:
+    """What the processor is called, and whether it has a unit for products of bf16 matrices."""
+    found = torch.cpu.get_capabilities()
+    return found.get("cpu_name", platform.machine()) + (" with AMX" if found.get("amx_bf16") else "")
 
 
 def save(result: dict[str, Any]) -> Path:

@@ -151,6 +151,8 @@ def ratios_table() -> str:
     for row in model["measured"]:
         if row["network"].startswith("r3d50_quarter"):
             what = f"{row['mode']}, {row['network']}, batch {row['batch']} of 8x{row['size']}^2"
+            if row["type"] != "float32":
+                what += f", {row['type']}"
             rows.append([what, "`nn.Conv3d` in the default layout", f"{row['over_plain']:.2f}"])
     seconds = step["seconds"]
     ratio = statistics.median(slow / own for slow, own in zip(seconds["obvious"], seconds["step"], strict=True))
