@@ -168,24 +168,33 @@ PAPER = {
 }  # fmt: skip
 
 
-def beside_paper(experiment: str, setting: str) -> str:
-    """A row of an experiment on mocap13's test videos and, beside it, the paper's."""
-    results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{experiment}-{setting}-*-test.json"))]
-    if not results:
-        return "Not yet run."
+# The row that the others of an experiment are set against, seed by seed.
+BASE = {"schemes": "labels-alone", "beyond": "cross"}
+
+
+def compared(experiment: str, setting: str, measured_on: str) -> str:
+    """The rows of an experiment on mocap13, over one of them, and beside the paper's."""
+    results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{experiment}-{setting}-*.json"))]
     top1: dict[str, dict[int, float]] = {}
     for result in results:
-        top1.setdefault(result["row"], {})[result["seed"]] = result["top1"]
-    alone = top1.get("labels-alone", {})
+        if result["measured_on"] == measured_on:
+            top1.setdefault(result["row"], {})[result["seed"]] = result["top1"]
+    if not top1:
+        return "Not yet run."
+    base, paper = BASE.get(experiment), PAPER.get(experiment)
     cells = []
     for row, by_seed in sorted(top1.items(), key=lambda item: statistics.mean(item[1].values())):
-        over = [value - alone[seed] for seed, value in by_seed.items() if seed in alone]
-        margin = mean_and_spread(over) if over and row != "labels-alone" else ""
-        paper = PAPER[experiment].get(row)
-        cells.append([row, len(by_seed), mean_and_spread(by_seed.values()), *([margin] if alone else []),
-                      f"{paper:.2f}" if paper else ""])  # fmt: skip
-    over_alone = ["over the labels alone, seed by seed"] if alone else []
-    return markdown(["", "seeds", "ours, mocap13", *over_alone, "the paper's, Kinetics-400 1%"], cells)
+        line = [row, len(by_seed), mean_and_spread(by_seed.values())]
+        if base:
+            over = [value - top1[base][seed] for seed, value in by_seed.items() if seed in top1[base]]
+            line.append("" if row == base else mean_and_spread(over))
+        if paper:
+            line.append(f"{paper[row]:.2f}" if row in paper else "")
+        cells.append(line)
+    columns = ["", "seeds", "ours, mocap13"]
+    columns += [f"over {base}, seed by seed"] if base else []
+    columns += ["the paper's, Kinetics-400 1%"] if paper else []
+    return markdown(columns, cells)
 
 
 def mean_and_spread(values: Iterable[float]) -> str:
@@ -201,9 +210,10 @@ def named_table(name: str) -> str:
         "decode-loader": loader_table,
         "ratios": ratios_table,
         **{
-            f"{experiment}-{setting}": partial(beside_paper, experiment, setting)
-            for experiment in PAPER
+            f"{experiment}-{setting}-{measured_on}": partial(compared, experiment, setting, measured_on)
+            for experiment in (*PAPER, "beyond")
             for setting in ("cpu", "gpu")
+            for measured_on in ("validation", "test")
         },
     }
     return special[name]() if name in special else table(name)
