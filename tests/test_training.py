@@ -243,6 +243,27 @@ def test_thresholds_by_class_follow_what_the_networks_say(monkeypatch):
     assert networks.threshold[1] < 0.25
 
 
+def test_a_bf16_step_reaches_every_weight(monkeypatch):
+    """Autocast keeps casted weights: those of the weak pass, which has no gradients, must not stand in for others."""
+    monkeypatch.syspath_prepend(str(REPO / "train"))
+    from cmpl import objective
+    from config import Config
+    from networks import Networks
+
+    config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, primary="r3d50_quarter",
+                    auxiliary="r3d50_eighth", size=32, frames=2, drop_rate=0.0, threshold=0.0)  # fmt: skip
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    networks = Networks(config, CLASSES, np.array([0, 1, 2, 2])).to(device).train()
+    clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8, device=device)
+    labels = torch.tensor([0, 1, 2, 2], device=device)
+    with torch.autocast(device.type, torch.bfloat16):
+        outputs = networks({"labeled": clips, "weak": clips, "strong": clips})
+        loss = objective(outputs, labels, config, config.lambda_u, networks.threshold)
+    loss.total.backward()
+    without = [name for name, weight in networks.named_parameters() if weight.grad is None]
+    assert not without
+
+
 def test_epochs_are_passes_over_the_unlabeled_list(shared_data, lists, tmp_path):
     run(command(lists, shared_data / "mocap13", tmp_path / "run", "--epochs", "0.5"))
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["steps"] == 3  # 0.5 * 18 / 4, rounded up

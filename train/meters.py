@@ -52,7 +52,8 @@ class Meters:
         self.sums: dict[str, Tensor] = {}
 
     def _add(self, key: str, value: Tensor) -> None:
-        self.sums[key] = self.sums.get(key, torch.zeros((), device=self.device)) + value.detach()
+        value = value.detach()
+        self.sums[key] = self.sums[key] + value if key in self.sums else value
 
     def update(self, loss: CMPLLoss, clips: dict[str, Tensor], share: float) -> None:
         """Take in some clips of a step, and the `hidden_labels` of the unlabeled ones (-1 where they are not known).
