@@ -71,11 +71,11 @@ def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(shared_
     assert float(re.search(r"video, 2 clips x 1 crops\s+(\S+)", alone.stdout)[1]) == float(of_run)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch's sync batch norm needs a GPU")
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch's sync batch norm needs a GPU for each process")
 def test_sync_batch_norm_gives_the_losses_of_one_process(shared_data, lists, tmp_path):
     told = [*EVEN, "--drop_rate", "0", "--steps", "20", "--batch_norm", "sync", "--device", "cuda"]
     run([sys.executable, *options(lists, shared_data / "mocap13", tmp_path / "one", *told)])
-    processes = "4" if torch.cuda.device_count() >= 4 else str(torch.cuda.device_count())
+    processes = "4" if torch.cuda.device_count() >= 4 else "2"
     args = options(lists, shared_data / "mocap13", tmp_path / "all", *told)
     run(torchrun("--standalone", "--nproc_per_node", processes, *args))
     assert losses(tmp_path / "all")[:8] == pytest.approx(losses(tmp_path / "one")[:8], rel=1e-3)
