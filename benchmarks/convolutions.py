@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from harness import device_and_rounds, save, where
+from harness import device_and_rounds, kind, save, where
 from torch import Tensor, nn
 
 import cmpl_zoo
@@ -106,8 +106,8 @@ def main() -> None:
     for (conv, shape), count in convolutions(
         network, torch.randn(batch, 3, 8, size, size, device=device, dtype=dtype)
     ).items():
-        kind = "x".join(map(str, conv.kernel_size))
-        ways: dict[str, Way] = {"nn.Conv3d": conv3d, **WAYS[kind]}
+        kernel = "x".join(map(str, conv.kernel_size))
+        ways: dict[str, Way] = {"nn.Conv3d": conv3d, **WAYS[kernel]}
         x = torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=LAST).requires_grad_(shape[1] != 3)
         gradient = torch.randn_like(expected := conv(x).detach())
         times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
@@ -123,20 +123,20 @@ def main() -> None:
                     times[way].append((forward - began, ended - forward))
                 else:
                     far = float((y.detach() - expected).abs().max() / expected.abs().max())
-                    differences[kind, way] = max(differences.get((kind, way), 0.0), far)
+                    differences[kernel, way] = max(differences.get((kernel, way), 0.0), far)
         for way, pairs in times.items():
-            total = totals.setdefault((kind, way), [0.0, 0.0])
+            total = totals.setdefault((kernel, way), [0.0, 0.0])
             for i in range(2):
                 total[i] += count * statistics.median(pair[i] for pair in pairs)
 
     result = {
-        "experiment": f"convolutions-{device.type}",
+        "experiment": f"convolutions-{kind(device)}",
         "caption": f"All convolutions of {name}, {batch} clips of 8x{size}^2, {str(dtype).removeprefix('torch.')}; "
         f"{where(device)}; medians of {rounds} rounds.",
         "columns": ["kernel", "run as", "forward, ms", "backward, ms", "greatest difference"],
         "rows": [
-            [kind, way, *(f"{1e3 * seconds:.1f}" for seconds in total), f"{differences[kind, way]:.0e}"]
-            for (kind, way), total in totals.items()
+            [kernel, way, *(f"{1e3 * seconds:.1f}" for seconds in total), f"{differences[kernel, way]:.0e}"]
+            for (kernel, way), total in totals.items()
         ],
     }
     for row in result["rows"]:

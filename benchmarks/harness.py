@@ -45,8 +45,16 @@ def where(device: torch.device | None = None) -> str:
 
 def processor() -> str:
     """What the processor is called, and whether it has a unit for products of bf16 matrices."""
-    found = torch.cpu.get_capabilities()
-    return found.get("cpu_name", platform.machine()) + (" with AMX" if found.get("amx_bf16") else "")
+    return torch.cpu.get_capabilities().get("cpu_name", platform.machine()) + (" with AMX" if has_amx() else "")
+
+
+def has_amx() -> bool:
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+def kind(device: torch.device) -> str:
+    """Ends the name of a result, so that those of different kinds of machines stand side by side."""
+    return f"{device.type}-amx" if device.type == "cpu" and has_amx() else device.type
 
 
 def save(result: dict[str, Any]) -> Path:

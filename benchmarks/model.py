@@ -1,6 +1,7 @@
 """Clips a second of the networks, in inference and training, beside what people would use instead.
 
-python benchmarks/model.py                  # writes benchmarks/results/model-cpu.json, minutes; with AMX for bf16, too
+python benchmarks/model.py                  # writes benchmarks/results/model-cpu.json, minutes
+                                            # (with AMX model-cpu-amx.json, for bf16, too)
 python benchmarks/model.py --device cuda    # and model-cuda.json, for bf16 autocast, under eight minutes
 
 Every network takes its turn in every round, so that what else the machine does hits all alike; times are medians over
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 import torchvision
-from harness import device_and_rounds, save, where
+from harness import device_and_rounds, has_amx, kind, save, where
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -239,8 +240,8 @@ def main() -> None:
     plan = [("r3d50_quarter", 112, torch.float32), ("r3d50", 224, torch.float32)]
     if on_gpu:
         plan = [("r3d50", 224, torch.bfloat16), ("r3d50_quarter", 112, torch.bfloat16), ("r3d50", 224, torch.float32)]
-    elif torch.cpu.get_capabilities().get("amx_bf16"):
-        plan += [("r3d50_quarter", 112, torch.bfloat16), ("r3d50", 224, torch.bfloat16)]
+    elif has_amx():
+        plan += [("r3d50_quarter", 112, torch.bfloat16)]  # a bf16 step of r3d_18 at 224^2 takes minutes there
     # Convolutions and the product that they are measured by in the same arithmetic: TF32 for float32 on a GPU.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     rows: list[dict[str, Any]] = []
@@ -264,7 +265,7 @@ def result(
     on_gpu = device.type == "cuda"
     threads = "" if on_gpu else f", {torch.get_num_threads()} threads"
     return {
-        "experiment": f"model-{device.type}",
+        "experiment": f"model-{kind(device)}",
         "caption": f"{where(device)}{threads}; clips of 8 frames; medians of "
         f"{rounds} interleaved rounds; greatest difference from the plain build: "
         + ", ".join(f"{value:.0e} ({name.removesuffix(')')})" for name, value in differences.items()) + ".",

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import device_and_rounds, save, where
+from harness import device_and_rounds, kind, save, where
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -130,7 +130,7 @@ def main() -> None:
         for name in (*parts, "sum of the parts", "step", "obvious")
     ]
     result = {
-        "experiment": f"step-{device.type}",
+        "experiment": f"step-{kind(device)}",
         "caption": f"{config.primary} and {config.auxiliary}, {config.labeled_batch} labeled and "
         f"{config.unlabeled_batch} unlabeled clips of 8x{config.size}^2, {config.precision}; {where(device)}; "
         f"{rounds} interleaved rounds.",
