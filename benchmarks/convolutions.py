@@ -25,7 +25,7 @@ Way = Callable[[Tensor, nn.Conv3d], Tensor]
 
 
 def conv3d(x: Tensor, conv: nn.Conv3d) -> Tensor:
-    return conv(x)
+    return F.conv3d(x, conv.weight, None, conv.stride, conv.padding)
 
 
 def frames_as_batch(x: Tensor, conv: nn.Conv3d) -> Tensor:
@@ -34,7 +34,8 @@ def frames_as_batch(x: Tensor, conv: nn.Conv3d) -> Tensor:
 
 
 def space_as_one_axis(x: Tensor, conv: nn.Conv3d) -> Tensor:
-    y = F.conv2d(x.flatten(3), conv.weight.squeeze(4), None, 1, (conv.padding[0], 0))
+    weight = conv.weight.squeeze(4).contiguous(memory_format=torch.channels_last)
+    y = F.conv2d(x.flatten(3), weight, None, 1, (conv.padding[0], 0))
     return y.unflatten(3, x.shape[-2:])
 
 
@@ -88,28 +89,22 @@ def convolutions(network: nn.Module, clips: Tensor) -> Counter[tuple[nn.Conv3d, 
     return counts
 
 
-def main() -> None:
-    device, rounds = device_and_rounds(__doc__, 7)
-    on_gpu = device.type == "cuda"
-    name, batch, size, dtype = (
-        ("r3d50", 32, 224, torch.bfloat16) if on_gpu else ("r3d50_quarter", 8, 112, torch.float32)
-    )
-    network = cmpl_zoo.create_model(name).to(device, dtype, memory_format=LAST).eval()
+def measure(network: nn.Module, clips: Tensor, rounds: int) -> list[list[str]]:
+    """Rows of kernel, way, milliseconds forward and backward, and the greatest difference from nn.Conv3d."""
 
     def clock() -> float:
-        if on_gpu:
+        if clips.is_cuda:
             torch.cuda.synchronize()
         return time.perf_counter()
 
     totals: dict[tuple[str, str], list[float]] = {}
     differences: dict[tuple[str, str], float] = {}
-    for (conv, shape), count in convolutions(
-        network, torch.randn(batch, 3, 8, size, size, device=device, dtype=dtype)
-    ).items():
+    for (conv, shape), count in convolutions(network, clips).items():
         kernel = "x".join(map(str, conv.kernel_size))
         ways: dict[str, Way] = {"nn.Conv3d": conv3d, **WAYS[kernel]}
-        x = torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=LAST).requires_grad_(shape[1] != 3)
-        gradient = torch.randn_like(expected := conv(x).detach())
+        x = torch.randn(shape, device=clips.device, dtype=clips.dtype).contiguous(memory_format=LAST)
+        x.requires_grad_(shape[1] != 3)
+        gradient = torch.randn_like(expected := conv3d(x, conv).detach())
         times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
         for number in range(rounds + 2):
             for way, run in ways.items():
@@ -128,18 +123,33 @@ def main() -> None:
             total = totals.setdefault((kernel, way), [0.0, 0.0])
             for i in range(2):
                 total[i] += count * statistics.median(pair[i] for pair in pairs)
+    return [
+        [kernel, way, *(f"{1e3 * seconds:.1f}" for seconds in total), f"{differences[kernel, way]:.0e}"]
+        for (kernel, way), total in totals.items()
+    ]
 
+
+def main() -> None:
+    device, rounds = device_and_rounds(__doc__, 7)
+    on_gpu = device.type == "cuda"
+    name, batch, size, dtype = (
+        ("r3d50", 32, 224, torch.bfloat16) if on_gpu else ("r3d50_quarter", 8, 112, torch.float32)
+    )
+    network = cmpl_zoo.create_model(name).to(device, dtype, memory_format=LAST).eval()
+    clips = torch.randn(batch, 3, 8, size, size, device=device, dtype=dtype)
+    rows = []
+    for threads in [0] if on_gpu else sorted({1, torch.get_num_threads()}):
+        if threads:
+            torch.set_num_threads(threads)
+        rows += [[threads or "", *row] for row in measure(network, clips, rounds)]
     result = {
         "experiment": f"convolutions-{kind(device)}",
         "caption": f"All convolutions of {name}, {batch} clips of 8x{size}^2, {str(dtype).removeprefix('torch.')}; "
         f"{where(device)}; medians of {rounds} rounds.",
-        "columns": ["kernel", "run as", "forward, ms", "backward, ms", "greatest difference"],
-        "rows": [
-            [kernel, way, *(f"{1e3 * seconds:.1f}" for seconds in total), f"{differences[kernel, way]:.0e}"]
-            for (kernel, way), total in totals.items()
-        ],
+        "columns": ["threads", "kernel", "run as", "forward, ms", "backward, ms", "greatest difference"],
+        "rows": rows,
     }
-    for row in result["rows"]:
+    for row in rows:
         print(*row, sep="\t")
     print(save(result))
 

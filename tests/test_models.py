@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import cmpl_zoo
 from cmpl_zoo import hub
 from cmpl_zoo.models.config_json import DEFAULT_CLIP
+from cmpl_zoo.models.convolutions import PointConv3d, TemporalConv3d
 from cmpl_zoo.models.r3d import R3D, BasicBlock, Bottleneck, checkpoint_filter_fn, default_cfgs
 
 FAMILY = {"r3d18", "r3d50", "r3d50_half", "r3d50_quarter", "r3d50_eighth", "r3d101"}
@@ -544,3 +545,31 @@ def test_compile_agrees_with_eager() -> None:
     compiled = torch.compile(model, fullgraph=True)
     with torch.inference_mode():
         close(compiled(clips()), model(clips()))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("convolution", "kernel"), [(TemporalConv3d, (3, 1, 1)), (TemporalConv3d, (5, 1, 1)), (PointConv3d, (1, 1, 1))]
+)
+def test_convolutions_of_fewer_dimensions_are_conv3d(
+    convolution: type[nn.Conv3d], kernel: tuple[int, int, int], bias: bool, channels_last: bool, batch: int
+) -> None:
+    """In float64: outputs, and gradients of input, weight and bias."""
+    torch.manual_seed(0)
+    arguments = {"padding": (kernel[0] // 2, 0, 0), "bias": bias, "dtype": torch.float64}
+    plain, ours = (make(6, 4, kernel, **arguments) for make in (nn.Conv3d, convolution))
+    ours.load_state_dict(plain.state_dict())
+    x = torch.randn(batch, 6, 5, 7, 9, dtype=torch.float64)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    found = []
+    for conv in (plain, ours):
+        own = x.clone().requires_grad_()
+        y = conv(own)
+        y.square().sum().backward()
+        found.append([y.detach(), own.grad, *(weight.grad for weight in conv.parameters())])
+    for theirs, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, theirs, rtol=1e-12, atol=1e-12)
+    assert not channels_last or ours(x).is_contiguous(memory_format=torch.channels_last_3d)

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cmpl_zoo.models.config_json import checked, clip_settings
+from cmpl_zoo.models.convolutions import PointConv3d, TemporalConv3d
 from cmpl_zoo.models.hub_errors import explained
 from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id, training, with_source
 
@@ -74,13 +75,13 @@ class Bottleneck(nn.Module):
     def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
         outplanes = planes * self.expansion
-        self.conv1 = nn.Conv3d(inplanes, planes, (3, 1, 1), padding=(1, 0, 0), bias=False)
+        self.conv1 = TemporalConv3d(inplanes, planes, (3, 1, 1), padding=(1, 0, 0), bias=False)
         self.bn1 = nn.BatchNorm3d(planes)
         self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv3d(planes, planes, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False)
         self.bn2 = nn.BatchNorm3d(planes)
         self.act2 = nn.ReLU(inplace=True)
-        self.conv3 = nn.Conv3d(planes, outplanes, 1, bias=False)
+        self.conv3 = PointConv3d(planes, outplanes, 1, bias=False)
         self.bn3 = nn.BatchNorm3d(outplanes)
         self.act3 = nn.ReLU(inplace=True)
         self.downsample = downsample
@@ -144,8 +145,9 @@ def _stage(
     downsample = None
     if stride != 1 or inplanes != outplanes:
         # Table 3 is silent on the shortcut; a strided 1x1x1 convolution with BN is the most probable reading.
+        convolution = PointConv3d if stride == 1 else nn.Conv3d
         downsample = nn.Sequential(
-            nn.Conv3d(inplanes, outplanes, 1, stride=(1, stride, stride), bias=False),
+            convolution(inplanes, outplanes, 1, stride=(1, stride, stride), bias=False),
             nn.BatchNorm3d(outplanes),
         )
     first = block(inplanes, planes, stride, downsample)
