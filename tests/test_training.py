@@ -196,7 +196,7 @@ def test_averages_of_the_weights_can_be_the_teachers(shared_data, lists, tmp_pat
         "same": ["--ema", "1e-12", "--ema_teachers", "true"],
         "averages": ["--ema", "0.9", "--ema_teachers", "true"],
     }.items():
-        options += ["--threshold", "0", "--steps", "4"]
+        options += ["--threshold", "0", "--hard", "false", "--steps", "4"]
         run(command(lists, shared_data / "mocap13", tmp_path / name, *options))
         found[name] = losses(tmp_path / name)
     assert found["same"] == found["without"]

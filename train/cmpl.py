@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from config import Config, parse_config
 from evaluate import evaluate
 from meters import curves
-from networks import Networks, pick_device
+from networks import Networks, own_statistics, pick_device
 from ranks import RankError, Ranks
 from run import Run, Stopped, commit, hardware, parts, spread, versions
 from state import RunError, open_run
@@ -137,7 +137,8 @@ def train(config: Config, ranks: Ranks) -> Path:
                 with torch.autocast(device.type, AUTOCAST.get(config.precision), enabled=config.precision in AUTOCAST):
                     outputs = model(part)
                 loss = objective(outputs, part["labels"], config, lambda_u, networks.threshold, own_share)
-                with ranks.together():
+                # Activations that are recomputed do not count twice.
+                with ranks.together(), own_statistics(networks):
                     scaler.scale(loss.total / config.accumulation).backward()
             run.take_in(loss, part)
         scaler.unscale_(optimizer)

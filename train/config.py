@@ -88,6 +88,8 @@ class Config:
     """Class ids as pseudo-labels; false: probabilities."""
     weak_bn: Literal["batch", "running"] = "batch"
     """Batch-norm statistics of the weak pass: of its own batch, or the running ones. It updates neither."""
+    strong_bn: Literal["own", "labeled"] = "own"
+    """Strong views are a batch of their own for batch norm, not in its running statistics, or one with the labeled."""
     unlabeled_warmup: int = 0
     """Steps over which lambda rises linearly from 0."""
     distribution_alignment: bool = False

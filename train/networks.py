@@ -45,6 +45,7 @@ class Networks(nn.ModuleDict):
         self.teachers = tuple(self.values())  # a tuple hides them: networks of their own belong to no state of this one
         self.slots = [config.strides.index(network.clip["stride"]) for network in self.values()]
         self.weak_bn = "running" if config.batch_norm == "frozen" else config.weak_bn
+        self.one_batch = config.strong_bn == "labeled"
         self.frozen = config.batch_norm == "frozen"
         self.align = config.distribution_alignment
         self.least = config.threshold
@@ -70,7 +71,8 @@ class Networks(nn.ModuleDict):
     def forward(self, batch: dict[str, Tensor]) -> list[Logits]:
         """The outputs of each network in one training step; the weak ones are those of its teacher, itself by default.
 
-        Labeled and strong clips go through a network together, so that batch norm sees both as one batch.
+        Labeled clips and strong views are a batch each for batch norm, and the running statistics are of the labeled
+        ones, unless the run's `strong_bn` makes one batch of both.
 
         Args:
             batch: as `cmpl_zoo.data.TrainingSteps` makes it, uint8 clips (batch, strides, 3, T, H, W).
@@ -91,8 +93,13 @@ class Networks(nn.ModuleDict):
                         self.found[number].lerp_(mean_probability, 1 - MEMORY)
                     if self.align:
                         weak = align(weak, self.wanted, self.found[number])
-                both = network(torch.cat([clips["labeled"], clips["strong"]]))
-                labeled, strong = both.split([len(clips["labeled"]), len(clips["strong"])])
+                if self.one_batch:
+                    both = network(torch.cat([clips["labeled"], clips["strong"]]))
+                    labeled, strong = both.split([len(clips["labeled"]), len(clips["strong"])])
+                else:
+                    labeled = network(clips["labeled"])
+                    with own_statistics(network):
+                        strong = network(clips["strong"])
             else:
                 labeled = network(clips["labeled"])
                 weak = strong = labeled[:0]
@@ -149,16 +156,35 @@ def weak_pass(network: nn.Module, weak_bn: str) -> Iterator[None]:
     """
     training = {module: module.training for module in network.modules()}
     network.eval()
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)] if weak_bn == "batch" else []
-    for norm in norms:
-        norm.training, norm.track_running_stats = True, False
+    if weak_bn == "batch":
+        for norm in norms_of(network):
+            norm.training = True
+    try:
+        with own_statistics(network):
+            yield
+    finally:
+        for module, was in training.items():
+            module.training = was
+
+
+@contextmanager
+def own_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norm in training takes the statistics of the batch, and the running ones stay as they are.
+
+    A momentum of 0 does it, so that activations may be recomputed, for which batch norm must look the same.
+    """
+    momenta = {norm: norm.momentum for norm in norms_of(network)}
+    for norm in momenta:
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
-        for module, was in training.items():
-            module.training = was
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
+
+
+def norms_of(network: nn.Module) -> list[_BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 
 def pick_device(name: str, number: int = 0) -> torch.device:
