@@ -174,7 +174,7 @@ PAPER = {
 
 
 # The row that the others of an experiment are set against, seed by seed.
-BASE = {"schemes": "labels-alone", "beyond": "cross"}
+BASE = {"schemes": "labels-alone", "batch-norm": "labels-alone", "beyond": "cross"}
 
 
 def compared(experiment: str, setting: str, measured_on: str) -> str:
@@ -216,7 +216,7 @@ def named_table(name: str) -> str:
         "ratios": ratios_table,
         **{
             f"{experiment}-{setting}-{measured_on}": partial(compared, experiment, setting, measured_on)
-            for experiment in (*PAPER, "beyond")
+            for experiment in (*PAPER, "batch-norm", "beyond")
             for setting in ("cpu", "gpu")
             for measured_on in ("validation", "test")
         },

@@ -62,6 +62,7 @@ class Row:
 
 ALONE = {"scheme": "none", "auxiliary": None}
 FIXMATCH = {"scheme": "self", "auxiliary": None}
+ONE_BATCH = {"strong_bn": "labeled"}
 
 EXPERIMENTS: dict[str, dict[str, Row]] = {
     # Table 1: which network labels which.
@@ -94,6 +95,14 @@ EXPERIMENTS: dict[str, dict[str, Row]] = {
         f"{method}, {count}": Row(options, lists=f"uniform-{count}")
         for count in (1, 2, 5, 10, 20)
         for method, options in {"labels-alone": ALONE, "fixmatch": FIXMATCH, "cross": {}}.items()
+    },
+    # Strong views in batch norm's batch of the labeled clips, as concatenating all clips of a step makes it.
+    "batch-norm": {
+        "labels-alone": Row(ALONE),
+        "fixmatch, one batch": Row(FIXMATCH | ONE_BATCH),
+        "fixmatch": Row(FIXMATCH),
+        "cross, one batch": Row(ONE_BATCH),
+        "cross": Row(),
     },
     # What later work adds, off by default.
     "beyond": {
@@ -313,7 +322,7 @@ def run_all(runs: list[Run], place: Place, jobs: int, deadline: float) -> list[s
 
 
 def run_experiment(
-    name: Literal["schemes", "sampling", "transfer", "auxiliary", "labels", "beyond", "knobs"],
+    name: Literal["schemes", "sampling", "transfer", "auxiliary", "labels", "batch-norm", "beyond", "knobs"],
     data: str,
     setting: Literal["cpu", "gpu"] = "cpu",
     seeds: int = 3,
