@@ -152,7 +152,9 @@ def align(weak: Tensor, wanted: Tensor, found: Tensor) -> Tensor:
 
 
 def class_thresholds(threshold: float, found: Tensor) -> Tensor:
-    """The threshold for the class met most, a lower one for rarer classes (FreeMatch, ICLR 2023; not CMPL's).
+    """The threshold for the class met most, a lower one for rarer classes (not part of CMPL).
+
+    FreeMatch (ICLR 2023) weighs classes so; that tau is fixed is our choice.
 
     Args:
         threshold: tau in [0, 1].

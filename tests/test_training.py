@@ -203,6 +203,19 @@ def test_averages_of_the_weights_can_be_the_teachers(shared_data, lists, tmp_pat
     assert found["averages"][0] == found["without"][0] and found["averages"] != found["without"]
 
 
+def test_strong_views_can_be_mixed_and_warped_and_share_a_batch(shared_data, lists, tmp_path):
+    """Labeled clips, and so the first supervised losses, stay the same, but where strong views share their batch."""
+    first = {}
+    for name in (None, "mix_clips", "temporal_warp", "strong_bn"):
+        option = [] if name is None else [f"--{name}", "labeled" if name == "strong_bn" else "true"]
+        run(command(lists, shared_data / "mocap13", tmp_path / str(name), "--threshold", "0", "--steps", "1", *option))
+        line = metrics(tmp_path / str(name))[0]
+        first[name] = line["primary/supervised"], line["primary/unsupervised"]
+    for name in ("mix_clips", "temporal_warp"):
+        assert first[name][0] == first[None][0] and first[name][1] != first[None][1], name
+    assert first["strong_bn"][0] != first[None][0]
+
+
 def test_distribution_alignment_levels_the_pseudo_labels(monkeypatch):
     """Weak views of noise, taken for the first class by a network; wanted is twice as much of the last one."""
     monkeypatch.syspath_prepend(str(REPO / "train"))
@@ -297,6 +310,8 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
         (["--primary", "r3d55", "--steps", "1"], r"'r3d55' is neither.*did you mean r3d50"),
         (["--steps", "1", "--ema_teachers", "true"], r"--ema_teachers needs a decay"),
         (["--steps", "1", "--scheme", "none", "--mix_clips", "true"], r"--mix_clips is for unlabeled videos"),
+        (["--steps", "1", "--class_thresholds", "true", "--distribution_alignment", "true"], r"make up for.*give one"),
+        (["--steps", "1", "--mix_clips", "true", "--unlabeled_batch", "1"], r"--mix_clips needs two unlabeled clips"),
         (["--steps", "1", "--epochs", "1"], r"give either --steps or --epochs"),
         (["--steps", "1", "--threshold", "1.5"], r"--threshold is a probability"),
         (["--steps", "1", "--short_side", "[20,30]"], r"--short_side \[20,30\]"),

@@ -95,7 +95,7 @@ class Config:
     distribution_alignment: bool = False
     """Pseudo-labels with as much of each class as there is among the labels (ReMixMatch; not part of CMPL)."""
     class_thresholds: bool = False
-    """A lower threshold for classes that are named less often (FreeMatch; not part of CMPL)."""
+    """A lower threshold for classes of lower mean probability (as FreeMatch weighs classes; not part of CMPL)."""
 
     steps: int | None = None
     """Training steps."""
@@ -205,6 +205,10 @@ class Config:
             f"--short_side [{least},{greatest}] must rise and start at the crop's size ({self.size}) or above",
         )
         need(self.size >= 32, f"--size must be at least 32 pixels, and is {self.size}")
+        need(
+            not (self.distribution_alignment and self.class_thresholds),
+            "--distribution_alignment and --class_thresholds both make up for rare classes; give one",
+        )
         for name in ("ema_teachers", "distribution_alignment", "class_thresholds", "temporal_warp", "mix_clips"):
             need(
                 not getattr(self, name) or self.scheme != "none",

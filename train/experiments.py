@@ -104,7 +104,7 @@ EXPERIMENTS: dict[str, dict[str, Row]] = {
         "cross, one batch": Row(ONE_BATCH),
         "cross": Row(),
     },
-    # What later work adds, off by default.
+    # What other work adds, off by default.
     "beyond": {
         "cross": Row(),
         "both networks vote": Row(judged=("primary", "auxiliary")),

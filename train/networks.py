@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from config import Config
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ import cmpl_zoo
 from cmpl_zoo.data import normalize
 from cmpl_zoo.semi import Logits, align, class_thresholds
 
-MEMORY = 0.99  # of the mean probabilities, by batches (our choice; ReMixMatch averages the last 128)
+MEMORY = 0.99  # of the mean probabilities, by forward passes (our choice; ReMixMatch averages the last 128 batches)
 
 
 class Networks(nn.ModuleDict):
@@ -48,7 +49,7 @@ class Networks(nn.ModuleDict):
         self.one_batch = config.strong_bn == "labeled"
         self.frozen = config.batch_norm == "frozen"
         self.align = config.distribution_alignment
-        self.least = config.threshold
+        self.tau = config.threshold
         self.by_class = config.class_thresholds
         if self.align or self.by_class:
             shares = torch.bincount(torch.as_tensor(label_ids).long(), minlength=len(classes)) / len(label_ids)
@@ -58,7 +59,7 @@ class Networks(nn.ModuleDict):
     @property
     def threshold(self) -> float | Tensor:
         """The confidence from which a pseudo-label counts, or one for each class."""
-        return class_thresholds(self.least, self.found.mean(dim=0)) if self.by_class else self.least
+        return class_thresholds(self.tau, self.found.mean(dim=0)) if self.by_class else self.tau
 
     def train(self, mode: bool = True) -> "Networks":
         super().train(mode)
@@ -89,7 +90,7 @@ class Networks(nn.ModuleDict):
                 with torch.no_grad(), weak_pass(teacher, self.weak_bn):
                     weak = teacher(clips["weak"])
                     if self.align or self.by_class:
-                        mean_probability = weak.float().softmax(dim=1).mean(dim=0)
+                        mean_probability = mean_of_ranks(weak.float().softmax(dim=1).mean(dim=0))
                         self.found[number].lerp_(mean_probability, 1 - MEMORY)
                     if self.align:
                         weak = align(weak, self.wanted, self.found[number])
@@ -156,13 +157,14 @@ def weak_pass(network: nn.Module, weak_bn: str) -> Iterator[None]:
     """
     training = {module: module.training for module in network.modules()}
     network.eval()
-    if weak_bn == "batch":
-        for norm in norms_of(network):
-            norm.training = True
+    norms = norms_of(network) if weak_bn == "batch" else []
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
     try:
-        with own_statistics(network):
-            yield
+        yield
     finally:
+        for norm in norms:
+            norm.track_running_stats = True
         for module, was in training.items():
             module.training = was
 
@@ -171,7 +173,7 @@ def weak_pass(network: nn.Module, weak_bn: str) -> Iterator[None]:
 def own_statistics(network: nn.Module) -> Iterator[None]:
     """Batch norm in training takes the statistics of the batch, and the running ones stay as they are.
 
-    A momentum of 0 does it, so that activations may be recomputed, for which batch norm must look the same.
+    A momentum of 0 does it: where activations are recomputed, batch norm must save what it saved before.
     """
     momenta = {norm: norm.momentum for norm in norms_of(network)}
     for norm in momenta:
@@ -181,6 +183,14 @@ def own_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in momenta.items():
             norm.momentum = momentum
+
+
+def mean_of_ranks(value: Tensor) -> Tensor:
+    """The mean over all processes that train together."""
+    if not dist.is_initialized():
+        return value
+    dist.all_reduce(value)
+    return value / dist.get_world_size()
 
 
 def norms_of(network: nn.Module) -> list[_BatchNorm]:

@@ -1,5 +1,6 @@
 """A run as it goes on: where it stands, what it logs, when it saves, and how it stops."""
 
+import platform
 import subprocess
 import sys
 import time
@@ -225,6 +226,8 @@ def spread(networks: nn.Module, config: Config, ranks: Ranks, device: torch.devi
                 f"--{name} {size} cannot be shared by {ranks.size} processes in --accumulation {config.accumulation} "
                 "parts; give a multiple"
             )
+    if config.mix_clips and config.unlabeled_batch < 2 * ranks.size * config.accumulation:
+        raise ValueError("--mix_clips needs two unlabeled clips in every part of a step; raise --unlabeled_batch")
     if config.batch_norm == "sync" and device.type != "cuda":
         raise ValueError("--batch_norm sync needs GPUs; take local or frozen")
     if ranks.size == 1:
@@ -271,6 +274,10 @@ def commit() -> str | None:
 def hardware(config: Config, device: torch.device, ranks: Ranks) -> str:
     """What a run ran on, for its reader."""
     threads = torch.get_num_threads()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{threads} CPU thread{'s'[: threads > 1]}"
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        processor = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
+        name = f"{threads} CPU thread{'s'[: threads > 1]} ({processor})"
     several = f"{ranks.size} x " if ranks.size > 1 else ""
     return f"{several}{name}, torch {torch.__version__.partition('+')[0]}, {config.precision}"
