@@ -33,10 +33,8 @@ def frames_as_batch(x: Tensor, conv: nn.Conv3d) -> Tensor:
     return y.unflatten(0, (len(x), -1)).transpose(1, 2)
 
 
-def space_as_one_axis(x: Tensor, conv: nn.Conv3d) -> Tensor:
-    weight = conv.weight.squeeze(4).contiguous(memory_format=torch.channels_last)
-    y = F.conv2d(x.flatten(3), weight, None, 1, (conv.padding[0], 0))
-    return y.unflatten(3, x.shape[-2:])
+def as_in_the_network(x: Tensor, conv: nn.Conv3d) -> Tensor:
+    return conv(x)
 
 
 def matrix_product(x: Tensor, conv: nn.Conv3d) -> Tensor:
@@ -65,7 +63,7 @@ def five_frames_stacked(x: Tensor, conv: nn.Conv3d) -> Tensor:
 
 WAYS: dict[str, dict[str, Way]] = {
     "5x7x7": {"five frames stacked, 2-D": five_frames_stacked},
-    "3x1x1": {"2-D over (time, space)": space_as_one_axis, "three matrix products": three_matrix_products},
+    "3x1x1": {"2-D over (time, space)": as_in_the_network, "three matrix products": three_matrix_products},
     "1x3x3": {"2-D over frames": frames_as_batch},
     "1x1x1": {"2-D over frames": frames_as_batch, "matrix product": matrix_product},
 }

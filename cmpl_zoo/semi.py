@@ -77,14 +77,17 @@ def label_distributions(
         ValueError: the scheme is unknown.
     """
     p_f, p_a = primary, auxiliary
-    sure_f, sure_a = (is_sure(p, threshold)[:, None] for p in (p_f, p_a))
+
+    def first_if_sure(first: Tensor, second: Tensor) -> Tensor:
+        return torch.where(threshold_labels(first, threshold).mask[:, None], first, second)
+
     match scheme:
         case "cross":
             return p_a, p_f
         case "self-first":
-            return torch.where(sure_f, p_f, p_a), torch.where(sure_a, p_a, p_f)
+            return first_if_sure(p_f, p_a), first_if_sure(p_a, p_f)
         case "opposite-first":
-            return torch.where(sure_a, p_a, p_f), torch.where(sure_f, p_f, p_a)
+            return first_if_sure(p_a, p_f), first_if_sure(p_f, p_a)
         case "maximum":
             more_confident = torch.where((p_f.amax(dim=1) >= p_a.amax(dim=1))[:, None], p_f, p_a)
             return more_confident, more_confident
@@ -94,12 +97,6 @@ def label_distributions(
         case "self":
             return p_f, p_a
     raise ValueError(f"unknown scheme {scheme!r}: choose one of {', '.join(SCHEMES)}")
-
-
-def is_sure(distribution: Tensor, threshold: float | Tensor) -> Tensor:
-    """Where max(p) >= threshold, or that of the class it is at: (batch,) bool, for probabilities (batch, classes)."""
-    confidence, label = distribution.max(dim=1)
-    return confidence >= (threshold[label] if isinstance(threshold, Tensor) else threshold)
 
 
 def threshold_labels(distribution: Tensor, threshold: float | Tensor, hard: bool = True) -> PseudoLabels:
@@ -112,7 +109,8 @@ def threshold_labels(distribution: Tensor, threshold: float | Tensor, hard: bool
             distribution itself (as the paper's formulas are written).
     """
     confidence, label = distribution.max(dim=1)
-    return PseudoLabels(label if hard else distribution, is_sure(distribution, threshold), confidence)
+    least = threshold[label] if isinstance(threshold, Tensor) else threshold
+    return PseudoLabels(label if hard else distribution, confidence >= least, confidence)
 
 
 def pseudo_labels(

@@ -61,6 +61,32 @@ def test_any_number_of_processes_gives_the_same_losses(alone, shared_data, lists
     assert done.stdout.count("primary: top-1") == 1  # rank 0 alone prints
 
 
+def test_ranks_count_classes_together(tmp_path):
+    """What alignment and thresholds by class follow is the mean over the clips of all ranks."""
+    script = tmp_path / "count.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(REPO / 'train')!r})\n"
+        "import numpy, torch\n"
+        "from config import Config\n"
+        "import networks\n"
+        "networks.MEMORY = 0.0\n"
+        "torch.distributed.init_process_group('gloo')\n"
+        "config = Config(labeled='a.csv', unlabeled='b.csv', output='o', steps=1, scheme='self', auxiliary=None,\n"
+        "                primary='r3d50_eighth', size=32, frames=2, drop_rate=0.0, class_thresholds=True)\n"
+        "torch.manual_seed(0)\n"
+        "both = networks.Networks(config, ['a', 'b'], numpy.array([0, 1])).train()\n"
+        "torch.manual_seed(1 + torch.distributed.get_rank())\n"
+        "clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8)\n"
+        "said = both({'labeled': clips, 'weak': clips, 'strong': clips})[0].weak.softmax(dim=1).mean(dim=0)\n"
+        "every = [torch.empty(2) for _ in range(2)]\n"
+        "torch.distributed.all_gather(every, said)\n"
+        "assert not torch.allclose(*every)\n"
+        "torch.testing.assert_close(both.found[0], sum(every) / 2)\n"
+    )
+    run(torchrun("--standalone", "--nproc_per_node", "2", str(script)))
+
+
 def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(shared_data, lists, tmp_path):
     output = tmp_path / "run"
     args = options(lists, shared_data / "mocap13", output, *EVEN, "--steps", "4", "--ema", "0.9", "--accumulation", "2")

@@ -218,16 +218,27 @@ def test_strong_views_can_be_mixed_and_warped_and_share_a_batch(shared_data, lis
     assert len({tuple(losses) for losses in unsupervised.values()}) == 4
 
 
-def test_distribution_alignment_levels_the_pseudo_labels(monkeypatch):
-    """Weak views of noise, taken for the first class by a network; wanted is twice as much of the last one."""
+@pytest.fixture
+def small_networks(monkeypatch):
+    """Makes the networks of a run with such options and such class ids of its labeled videos."""
     monkeypatch.syspath_prepend(str(REPO / "train"))
     from config import Config
     from networks import Networks
 
-    torch.manual_seed(0)
-    config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, scheme="self", primary="r3d50_eighth",
-                    auxiliary=None, size=32, frames=2, distribution_alignment=True)  # fmt: skip
-    networks = Networks(config, CLASSES, np.array([0, 1, 2, 2])).train()
+    def make(label_ids, **options):
+        torch.manual_seed(0)
+        config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, size=32, frames=2, **options)
+        return Networks(config, CLASSES, np.array(label_ids)).train()
+
+    return make
+
+
+ONE = {"scheme": "self", "primary": "r3d50_eighth", "auxiliary": None}
+
+
+def test_distribution_alignment_levels_the_pseudo_labels(small_networks, monkeypatch):
+    """Weak views of noise, taken for the first class by a network; wanted is twice as much of the last one."""
+    networks = small_networks([0, 1, 2, 2], **ONE, distribution_alignment=True)
     networks["primary"].fc.bias.data = torch.tensor([2.0, 0.0, 0.0])
     clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8)
     batch = {"labeled": clips, "weak": clips, "strong": clips}
@@ -237,18 +248,11 @@ def test_distribution_alignment_levels_the_pseudo_labels(monkeypatch):
     for _ in range(30):
         last = networks(batch)[0].weak.softmax(dim=1).mean(dim=0)
     torch.testing.assert_close(last, torch.tensor([0.25, 0.25, 0.5]), atol=0.02, rtol=0)
-    assert set(Networks(config, CLASSES, np.array([0, 1, 2, 2])).state_dict()) >= {"found"}, "a state holds it"
+    assert set(networks.state_dict()) >= {"found"}, "a state holds it"
 
 
-def test_thresholds_by_class_follow_what_the_networks_say(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPO / "train"))
-    from config import Config
-    from networks import Networks
-
-    torch.manual_seed(0)
-    config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, scheme="self", primary="r3d50_eighth",
-                    auxiliary=None, size=32, frames=2, threshold=0.5, class_thresholds=True)  # fmt: skip
-    networks = Networks(config, CLASSES, np.array([0, 1, 2])).train()
+def test_thresholds_by_class_follow_what_the_networks_say(small_networks, monkeypatch):
+    networks = small_networks([0, 1, 2], **ONE, threshold=0.5, class_thresholds=True)
     torch.testing.assert_close(networks.threshold, torch.full((3,), 0.5))
     networks["primary"].fc.bias.data = torch.tensor([2.0, 0.0, 0.0])
     clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8)
@@ -258,22 +262,18 @@ def test_thresholds_by_class_follow_what_the_networks_say(monkeypatch):
     assert networks.threshold[1] < 0.25
 
 
-def test_a_bf16_step_reaches_every_weight(monkeypatch):
+def test_a_bf16_step_reaches_every_weight(small_networks):
     """Autocast keeps casted weights: those of the weak pass, which has no gradients, must not stand in for others."""
-    monkeypatch.syspath_prepend(str(REPO / "train"))
-    from cmpl import objective
-    from config import Config
-    from networks import Networks
-
-    config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, primary="r3d50_quarter",
-                    auxiliary="r3d50_eighth", size=32, frames=2, drop_rate=0.0, threshold=0.0)  # fmt: skip
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    networks = Networks(config, CLASSES, np.array([0, 1, 2, 2])).to(device).train()
+    pair = {"primary": "r3d50_quarter", "auxiliary": "r3d50_eighth"}
+    networks = small_networks([0, 1, 2, 2], **pair, drop_rate=0.0, threshold=0.0).to(device)
+    from cmpl import objective
+
     clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8, device=device)
     labels = torch.tensor([0, 1, 2, 2], device=device)
     with torch.autocast(device.type, torch.bfloat16):
         outputs = networks({"labeled": clips, "weak": clips, "strong": clips})
-        loss = objective(outputs, labels, config, config.lambda_u, networks.threshold)
+        loss = objective(outputs, labels, networks.config, networks.config.lambda_u, networks.threshold)
     loss.total.backward()
     without = [name for name, weight in networks.named_parameters() if weight.grad is None]
     assert not without

@@ -32,6 +32,7 @@ class Networks(nn.ModuleDict):
 
     def __init__(self, config: Config, classes: list[str], label_ids: NDArray[np.int32]) -> None:
         super().__init__()
+        self.config = config
         self["primary"] = build_network(config, config.primary, config.primary_stride, config.init, classes)
         if config.auxiliary is not None:
             self["auxiliary"] = build_network(
@@ -46,12 +47,8 @@ class Networks(nn.ModuleDict):
         self.teachers = tuple(self.values())  # a tuple hides them: networks of their own belong to no state of this one
         self.slots = [config.strides.index(network.clip["stride"]) for network in self.values()]
         self.weak_bn = "running" if config.batch_norm == "frozen" else config.weak_bn
-        self.one_batch = config.strong_bn == "labeled"
-        self.frozen = config.batch_norm == "frozen"
-        self.align = config.distribution_alignment
-        self.tau = config.threshold
-        self.by_class = config.class_thresholds
-        if self.align or self.by_class:
+        self.counts_classes = config.distribution_alignment or config.class_thresholds
+        if self.counts_classes:
             shares = torch.bincount(torch.as_tensor(label_ids).long(), minlength=len(classes)) / len(label_ids)
             self.register_buffer("wanted", shares, persistent=False)
             self.register_buffer("found", shares.repeat(len(self), 1))
@@ -59,14 +56,14 @@ class Networks(nn.ModuleDict):
     @property
     def threshold(self) -> float | Tensor:
         """The confidence from which a pseudo-label counts, or one for each class."""
-        return class_thresholds(self.tau, self.found.mean(dim=0)) if self.by_class else self.tau
+        tau = self.config.threshold
+        return class_thresholds(tau, self.found.mean(dim=0)) if self.config.class_thresholds else tau
 
     def train(self, mode: bool = True) -> "Networks":
         super().train(mode)
-        if self.frozen:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+        if self.config.batch_norm == "frozen":
+            for norm in norms_of(self):
+                norm.eval()
         return self
 
     def forward(self, batch: dict[str, Tensor]) -> list[Logits]:
@@ -89,12 +86,12 @@ class Networks(nn.ModuleDict):
             if "weak" in clips:
                 with torch.no_grad(), weak_pass(teacher, self.weak_bn):
                     weak = teacher(clips["weak"])
-                    if self.align or self.by_class:
+                    if self.counts_classes:
                         mean_probability = mean_of_ranks(weak.float().softmax(dim=1).mean(dim=0))
                         self.found[number].lerp_(mean_probability, 1 - MEMORY)
-                    if self.align:
+                    if self.config.distribution_alignment:
                         weak = align(weak, self.wanted, self.found[number])
-                if self.one_batch:
+                if self.config.strong_bn == "labeled":
                     both = network(torch.cat([clips["labeled"], clips["strong"]]))
                     labeled, strong = both.split([len(clips["labeled"]), len(clips["strong"])])
                 else:

@@ -115,7 +115,7 @@ def mix_clips(clips: Tensor) -> tuple[Tensor, float]:
     top, left = _draw(0, height - box_height), _draw(0, width - box_width)
     box = (..., slice(top, top + box_height), slice(left, left + box_width))
     mixed = clips.clone()
-    mixed[box] = clips.roll(-1, 0)[box]
+    mixed[box] = clips[box].roll(-1, 0)
     return mixed, 1 - box_height * box_width / (height * width)
 
 
