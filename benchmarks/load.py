@@ -28,7 +28,7 @@ ROUNDS = 15
 
 def publish(folder: Path) -> None:
     """Serve networks and measure in a process of its own, which finds the server in its environment."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "hub"))
     from hub_server import serve
 
     classes = class_names("kinetics400")

@@ -1,129 +1,24 @@
-"""Weights in and out: huggingface_hub itself, in a process of its own, against a stand-in server on loopback."""
+"""Weights from the Hub and from the package: every way in, and what must not come in."""
 
-import hashlib
 import json
 import os
 import pickle
-import subprocess
-import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
-from hub_server import TOKEN, Hub, serve
+from hub_client import CLIP, NAMES, Client, digest
+from hub_server import Hub
 from safetensors.torch import load, load_file, save, save_file
-from torch import Tensor, nn
+from torch import nn
 
 import cmpl_zoo
 from cmpl_zoo import hub
 from cmpl_zoo.models.r3d import checkpoint_filter_fn
 
-NAMES = ["jump", "run", "walk"]
-CLIP = {"frames": 4, "stride": 3, "clips": 2, "crops": 1}
-REPO = Path(__file__).resolve().parents[1]
-
-
-class Client:
-    """A Python process with its own environment and cache, which runs what it is told."""
-
-    LOOP = """
-        import hashlib, json, sys
-        import cmpl_zoo, timm, torch
-
-        def digest(model):
-            weights = sorted(model.state_dict().items())
-            return hashlib.sha256(b"".join(weight.numpy().tobytes() for _, weight in weights)).hexdigest()
-
-        replies = sys.stdout
-        sys.stdout = sys.stderr
-        for line in sys.stdin:
-            scope = {"cmpl_zoo": cmpl_zoo, "timm": timm, "torch": torch, "digest": digest}
-            try:
-                exec(json.loads(line), scope)
-                reply = {"value": scope.get("value")}
-            except Exception as error:
-                reply = {"error": f"{type(error).__name__}: {error}"}
-            print(json.dumps(reply), file=replies, flush=True)
-    """
-
-    def __init__(self, home: Path, url: str, **env: str) -> None:
-        settings = {"HF_HOME": str(home), "HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_ETAG_TIMEOUT": "2"}
-        settings |= {"TORCH_HOME": str(home), "OMP_NUM_THREADS": "1", "CMPL_ZOO_ORG": "zoo", "HF_TOKEN": ""} | env
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(self.LOOP)],
-            env=os.environ | settings,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def ask(self, code: str) -> dict[str, Any]:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(textwrap.dedent(code)) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def run(self, code: str) -> Any:
-        """The `value` that the code sets."""
-        reply = self.ask(code)
-        assert "error" not in reply, reply
-        return reply["value"]
-
-    def fail(self, code: str) -> str:
-        """The sentence that the code's RuntimeError says."""
-        kind, _, sentence = self.ask(code).get("error", "none").partition(": ")
-        assert kind == "RuntimeError", (kind, sentence)
-        assert "\n" not in sentence
-        return sentence
-
-    def close(self) -> None:
-        self.process.stdin.close()  # type: ignore[union-attr]
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Hub]:
-    with serve() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def client(server: Hub, home: Path) -> Iterator[Client]:
-    running = Client(home, server.url)
-    yield running
-    running.close()
-
-
-@pytest.fixture(autouse=True)
-def heal(server: Hub) -> Iterator[None]:
-    """No test leaves the server failing."""
-    yield
-    server.failures.clear()
-    server.cuts.clear()
-    server.lies.clear()
-
-
-@pytest.fixture(scope="module")
-def model() -> nn.Module:
-    torch.manual_seed(3)
-    return cmpl_zoo.create_model("r3d50_eighth", num_classes=3, clip=CLIP).eval()
-
-
-@pytest.fixture(scope="module")
-def files(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A published model's files by name."""
-    folder = hub.save(model, tmp_path_factory.mktemp("saved") / "small", NAMES)
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
+REPO = Path(__file__).resolve().parents[2]
 
 
 def with_config(files: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
@@ -133,14 +28,6 @@ def with_config(files: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
         part, _, key = name.rpartition("__")
         (config[part] if part else config)[key] = value
     return files | {"config.json": json.dumps(config).encode()}
-
-
-def digest(weights: dict[str, Tensor]) -> str:
-    """Equal for equal weights, bit for bit; the same as in the client."""
-    return hashlib.sha256(b"".join(weight.numpy().tobytes() for _, weight in sorted(weights.items()))).hexdigest()
-
-
-# Loading
 
 
 def test_every_way_in_gives_what_was_published(
@@ -528,132 +415,3 @@ def test_the_packaged_weights_need_no_network(tmp_path: Path) -> None:
     folder = Path(cmpl_zoo.__file__).parent / "models" / "weights" / "r3d50_eighth.cmpl_demo"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
     assert {weight.dtype for weight in load_file(folder / "model.safetensors").values()} <= {torch.float16, torch.int64}
-
-
-# Publishing
-
-
-@pytest.fixture(scope="module")
-def publisher(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    running = Client(tmp_path_factory.mktemp("publisher"), server.url, HF_TOKEN=TOKEN)
-    yield running
-    running.close()
-
-
-def test_what_is_pushed_loads_back_bit_for_bit(
-    publisher: Client, client: Client, server: Hub, model: nn.Module, tmp_path: Path
-) -> None:
-    folder = hub.save(model, tmp_path / "primary", NAMES)
-    address = publisher.run(f"""
-        from cmpl_zoo import hub
-        value = hub.push({str(folder)!r}, "someone/pushed")
-    """)
-    repository = server.repositories["someone/pushed"]
-    assert len(repository.commits) == 1 and next(iter(repository.commits)) in address
-    files = next(iter(repository.commits.values()))
-    assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
-    assert set(files) == {"model.safetensors", "config.json", "README.md"}
-    assert b'create_model("hf-hub:someone/pushed", pretrained=True)' in files["README.md"]
-    for library in ("cmpl_zoo", "timm"):
-        found = client.run(
-            f"model = {library}.create_model('hf-hub:someone/pushed', pretrained=True); value = digest(model)"
-        )
-        assert found == digest(model.state_dict())
-
-
-def test_command_pushes(server: Hub, model: nn.Module, tmp_path: Path) -> None:
-    folder = hub.save(model, tmp_path / "primary", NAMES)
-    env = os.environ | {"HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
-
-    def push(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [Path(sys.executable).with_name("cmpl-zoo"), "push", folder, "someone/by-command", *options]
-        return subprocess.run(command, env=env, capture_output=True, text=True)
-
-    asked = len(server.requests)
-    dry = push("--dry-run")
-    assert dry.returncode == 0 and "someone/by-command" in dry.stdout, dry.stderr
-    assert len(server.requests) == asked
-    done = push("--private")
-    assert done.returncode == 0, done.stderr
-    assert server.repositories["someone/by-command"].private
-
-
-@pytest.mark.parametrize(
-    ("repository", "part", "status", "message"),
-    [
-        ("foreign/model", "", 0, "the access token does not allow this"),
-        ("someone/failing", "/commit/", 501, "nothing was published"),
-        ("someone/failing2", "preupload", 501, "nothing was published"),
-        ("nonsense", "", 0, "give it as ORG/NAME"),
-        ("someone/with space", "", 0, "give it as ORG/NAME"),
-    ],
-)
-def test_a_failed_push_publishes_nothing(
-    publisher: Client,
-    server: Hub,
-    model: nn.Module,
-    tmp_path: Path,
-    repository: str,
-    part: str,
-    status: int,
-    message: str,
-) -> None:
-    folder = hub.save(model, tmp_path / "primary", NAMES)
-    if part:
-        server.fail(part, status)
-    code = f"from cmpl_zoo import hub; hub.push({str(folder)!r}, {repository!r})"
-    assert message in publisher.fail(code)
-    assert repository not in server.repositories
-
-
-def test_metadata_that_the_hub_refuses(publisher: Client, server: Hub, model: nn.Module, tmp_path: Path) -> None:
-    folder = hub.save(model, tmp_path / "primary", NAMES)
-    server.metadata_errors.append('"license" must be one of')
-    sentence = publisher.fail(f"from cmpl_zoo import hub; hub.push({str(folder)!r}, 'someone/odd-licence')")
-    server.metadata_errors.clear()
-    assert '"license" must be one of' in sentence and "nothing was published" in sentence
-    assert "someone/odd-licence" not in server.repositories
-
-
-def test_push_reads_the_folder_and_not_the_name(publisher: Client, model: nn.Module, tmp_path: Path) -> None:
-    folder = hub.save(model, tmp_path / "r3d50_eighth", NAMES)
-    (folder / "model.safetensors").write_bytes(b"garbage")
-    push = "from cmpl_zoo import hub; hub.push('r3d50_eighth', 'a/b', dry_run=True)"
-    assert "damaged" in publisher.fail(f"import os; os.chdir({str(tmp_path)!r})\n{push}")
-
-
-def test_what_is_saved_loads(tmp_path: Path) -> None:
-    for channels in (1, 4):
-        model = cmpl_zoo.create_model("r3d50_eighth", num_classes=2, in_chans=channels)
-        again = cmpl_zoo.create_model(hub.save(model, tmp_path / str(channels), ["caf\u00e9\u00a0noir", "walk"]))
-        assert digest(again.state_dict()) == digest(model.state_dict())
-        assert list(again.pretrained_cfg["label_names"]) == ["caf\u00e9\u00a0noir", "walk"]
-    with pytest.raises(ValueError, match="control characters"):
-        hub.save(model, tmp_path / "bad", ["a\x1b[2J", "b"])
-    assert not (tmp_path / "bad").exists()
-
-
-def test_push_refuses(
-    publisher: Client, client: Client, server: Hub, model: nn.Module, files: dict[str, bytes], tmp_path: Path
-) -> None:
-    folder = hub.save(model, tmp_path / "primary", NAMES)
-    push = "from cmpl_zoo import hub; hub.push({!r}, {!r}, private={})"
-    assert "log in" in client.fail(push.format(str(folder), "someone/without-token", False))
-    server.publish("someone/public", files)
-    assert "public already" in publisher.fail(push.format(str(folder), "someone/public", True))
-    assert len(server.repositories["someone/public"].commits) == 1
-    (folder / "model.safetensors").write_bytes(b"no weights")
-    asked = len(server.requests)
-    assert "damaged" in publisher.fail(push.format(str(folder), "someone/damaged", False))
-    reply = publisher.ask(push.format(str(tmp_path), "someone/nothing", False))
-    assert "no model in this folder" in reply["error"]
-    assert len(server.requests) == asked
-
-
-def test_a_directory_without_a_card_gets_one(publisher: Client, server: Hub, model: nn.Module, tmp_path: Path) -> None:
-    folder = hub.save(model, tmp_path / "primary", NAMES)
-    (folder / "README.md").unlink()
-    publisher.run(f"from cmpl_zoo import hub; value = hub.push({str(folder)!r}, 'someone/no-card')")
-    card = next(iter(server.repositories["someone/no-card"].commits.values()))["README.md"].decode()
-    assert "How this model was trained is not recorded." in card
-    assert not (folder / "README.md").exists()
