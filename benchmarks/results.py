@@ -55,6 +55,8 @@ def table(experiment: str) -> str:
     """A row for each kind of run: mean and standard deviation over seeds, with the protocol above."""
     results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
     results = [result for result in results if result["experiment"] == experiment]
+    if not results:
+        return "Not yet run."
     if "columns" in results[0]:
         return plain_table(results[0])
     if "copies" in results[0]:
@@ -149,15 +151,13 @@ def ratios_table() -> str:
         best = min(clip, key=lambda reader: clip[reader])
         ratios[f"a clip of 8 frames, {form}", best] = {"cpu": clip[best] / own}
     for kind in ("cpu", "cpu-amx"):
-        model, step = (json.loads((RESULTS / f"{name}-{kind}.json").read_text()) for name in ("model", "step"))
-        for row in model["measured"]:
+        for row in json.loads((RESULTS / f"model-{kind}.json").read_text())["measured"]:
             if row["network"].startswith("r3d50_quarter"):
                 what = f"{row['mode']}, {row['network']}, batch {row['batch']} of 8x{row['size']}^2, {row['type']}"
                 ratios.setdefault((what, "`nn.Conv3d` in the default layout"), {})[kind] = row["over_plain"]
-        seconds = step["seconds"]
-        ratio = statistics.median(slow / own for slow, own in zip(seconds["obvious"], seconds["step"], strict=True))
-        key = ("a CMPL step, float32", "all views through both networks with gradients")
-        ratios.setdefault(key, {})[kind] = ratio
+    seconds = json.loads((RESULTS / "step-cpu-amx.json").read_text())["seconds"]
+    ratio = statistics.median(slow / own for slow, own in zip(seconds["obvious"], seconds["step"], strict=True))
+    ratios["a CMPL step, float32", "all views through both networks with gradients"] = {"cpu-amx": ratio}
     cells = [
         [*what, *(f"{found[kind]:.2f}" if kind in found else "" for kind in ("cpu", "cpu-amx"))]
         for what, found in ratios.items()
@@ -174,31 +174,50 @@ PAPER = {
 
 
 # The row that the others of an experiment are set against, seed by seed.
-BASE = {"schemes": "labels-alone", "batch-norm": "labels-alone", "beyond": "cross"}
+BASE = {"schemes": "labels-alone", "sampling": "uniform", "batch-norm": "labels-alone", "beyond": "cross"}
+
+
+def base_of(experiment: str, row: str) -> str:
+    """The row that one is set against; `transfer` and `labels` have one for each part of the table."""
+    if experiment == "transfer":
+        return f"{row.partition(', ')[0]}, labels-alone"
+    if experiment == "labels":
+        return f"labels-alone, {row.partition(', ')[2]}"
+    return BASE[experiment]
+
+
+def place_in_table(experiment: str, row_and_runs: tuple[str, dict[int, dict[str, Any]]]) -> tuple[int, str, float]:
+    """Rows of one base together (1, 2, 5 labels before 10 and 20), the worst first."""
+    base = base_of(experiment, row_and_runs[0])
+    return len(base), base, statistics.mean(run["top1"] for run in row_and_runs[1].values())
 
 
 def compared(experiment: str, setting: str, measured_on: str) -> str:
     """The rows of an experiment on mocap13, over one of them, and beside the paper's."""
     results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{experiment}-{setting}-*.json"))]
-    top1: dict[str, dict[int, float]] = {}
-    for result in results:
-        if result["measured_on"] == measured_on:
-            top1.setdefault(result["row"], {})[result["seed"]] = result["top1"]
-    if not top1:
+    results = [result for result in results if result["measured_on"] == measured_on]
+    if not results:
         return "Not yet run."
-    base, paper = BASE.get(experiment), PAPER.get(experiment)
+    if len(steps := {result["step"] for result in results}) > 1:
+        raise SystemExit(f"results.py: the runs of {experiment} have {sorted(steps)} steps, which cannot be compared")
+    by_row: dict[str, dict[int, dict[str, Any]]] = {}
+    for result in results:
+        by_row.setdefault(result["row"], {})[result["seed"]] = result
+    paper = PAPER.get(experiment)
+    columns = ["", "seeds", "top-1, %", "over its base, seed by seed", "mean over classes, %"]
+    if experiment in BASE:
+        columns[3] = f"over {BASE[experiment]}, seed by seed"
+    columns += ["the paper's top-1, Kinetics-400 1%"] if paper else []
     cells = []
-    for row, by_seed in sorted(top1.items(), key=lambda item: statistics.mean(item[1].values())):
-        line = [row, len(by_seed), mean_and_spread(by_seed.values())]
-        if base:
-            over = [value - top1[base][seed] for seed, value in by_seed.items() if seed in top1[base]]
-            line.append("" if row == base else mean_and_spread(over))
-        if paper:
-            line.append(f"{paper[row]:.2f}" if row in paper else "")
+    for row, runs in sorted(by_row.items(), key=partial(place_in_table, experiment)):
+        top1 = {seed: run["top1"] for seed, run in runs.items()}
+        base = by_row.get(base_of(experiment, row), {})
+        over = [value - base[seed]["top1"] for seed, value in top1.items() if seed in base]
+        by_class = [statistics.mean(run["per_class"].values()) for run in runs.values()]
+        line = [row, len(runs), mean_and_spread(top1.values())]
+        line += ["" if not over or base is runs else mean_and_spread(over), mean_and_spread(by_class)]
+        line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
         cells.append(line)
-    columns = ["", "seeds", "ours, mocap13"]
-    columns += [f"over {base}, seed by seed"] if base else []
-    columns += ["the paper's, Kinetics-400 1%"] if paper else []
     return markdown(columns, cells)
 
 
@@ -216,7 +235,7 @@ def named_table(name: str) -> str:
         "ratios": ratios_table,
         **{
             f"{experiment}-{setting}-{measured_on}": partial(compared, experiment, setting, measured_on)
-            for experiment in (*PAPER, "batch-norm", "beyond")
+            for experiment in (*BASE, "transfer", "labels")
             for setting in ("cpu", "gpu")
             for measured_on in ("validation", "test")
         },

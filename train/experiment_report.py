@@ -40,26 +40,32 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
 
     recipe = first["recipe"]
     commits = ", ".join(sorted({str(result["commit"]) for result in results}))
+    hardware = ", or ".join(sorted({result["hardware"] for result in results}))
     pseudo = {column: title for column, title in PSEUDO.items() if any(row[column] != "" for row in rows)}
     of_the_middle = f" of the middle {first['center']:.0%} of the frames" if first["center"] < 1 else ""
     test = " --test true" if measured_on == "test" else ""
-    columns = ["", "top-1, %", "seeds", "videos", "labeled", "unlabeled", "steps", "training, s", *pseudo.values()]
+    columns = ["", "top-1, %", "mean over classes, %", "seeds", "videos", "labeled", "unlabeled", "steps",
+               "training, s", *pseudo.values()]  # fmt: skip
     lines = [
         f"`python train/experiments.py {experiment} DIR --setting {setting}{test}`: "
         f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
-        f"({recipe['primary']}, F; of both where they vote) after its last step, mean ± standard deviation over seeds, "
+        f"({recipe['primary']}, F; of both where they vote) after its last step and its mean over classes, "
+        "mean ± standard deviation over seeds, "
         f"{first['clips']} clips x {first['crops']} crops of the {measured_on} videos. Pseudo-labels are of the last "
         "quarter of the steps, over all seeds: the share of the unlabeled clips that a network is taught, how many of "
         "those are right, and the same where the other network is taught nothing. "
-        f"{first['hardware']}; commit {commits}.",
+        f"{hardware}; commit {commits}.",
         "",
         "| " + " | ".join(columns) + " |",
         "|---" * len(columns) + "|",
     ]
     for row in rows:
-        top1 = f"{row['top1_mean']:.1f}" + (f" ± {row['top1_std']:.1f}" if row["top1_std"] != "" else "")
+        shown = [
+            f"{row[f'{kind}_mean']:.1f}" + (f" ± {row[f'{kind}_std']:.1f}" if row["seeds"] > 1 else "")
+            for kind in ("top1", "of_classes")
+        ]
         rest = [row[column] for column in ("seeds", "videos", "labeled", "unlabeled", "steps", "seconds", *pseudo)]
-        lines.append("| " + " | ".join(map(str, [row["row"], top1, *rest])) + " |")
+        lines.append("| " + " | ".join(map(str, [row["row"], *shown, *rest])) + " |")
     plot(experiment, {row: [run["top1"] for run in runs] for row, runs in by_row.items()}, file.with_suffix(".svg"))
     replace_text(file, "\n".join([*lines, "", f"![{experiment}]({file.with_suffix('.svg').name})", ""]))
     return file
@@ -67,11 +73,17 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
 
 def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """A line of the table: the runs of a row over their seeds."""
-    top1 = [run["top1"] for run in runs]
+    measured = {
+        "top1": [run["top1"] for run in runs],
+        "of_classes": [statistics.mean(run["per_class"].values()) for run in runs],
+    }
+    spread = {}
+    for kind, values in measured.items():
+        spread[f"{kind}_mean"] = round(statistics.mean(values), 4)
+        spread[f"{kind}_std"] = round(statistics.stdev(values), 4) if len(values) > 1 else ""
     return {
         "row": row,
-        "top1_mean": round(statistics.mean(top1), 4),
-        "top1_std": round(statistics.stdev(top1), 4) if len(top1) > 1 else "",
+        **spread,
         "seeds": len(runs),
         "videos": runs[0]["videos"],
         "labeled": runs[0]["labeled_videos"],
