@@ -4,6 +4,8 @@ import csv
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -119,6 +121,39 @@ def test_a_worker_that_hangs_is_named_with_its_file_and_gone(monkeypatch):
     with pytest.raises(WorkerError, match=r"^videos/5\.mp4: a worker process has not gone on for \d+ s"):
         list(iterate(Fatal(signal.SIGSTOP), CPU, 2))
     assert not [p for p in psutil.Process().children() if p.status() == psutil.STATUS_STOPPED]
+
+
+SIGNALLED = """
+import os, signal, time, torch
+from cmpl_zoo.data import iterate
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 40
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        return torch.tensor(index)
+
+if __name__ == "__main__":
+    came = []
+    signals = {10: signal.SIGINT, 20: signal.SIGTERM}
+    for number in signals.values():
+        signal.signal(number, lambda number, _: came.append(number))
+    seen = []
+    for item in iterate(Numbers(), torch.device("cpu"), 2):
+        seen.append(item.item())
+        if len(seen) in signals:
+            os.killpg(0, signals[len(seen)])
+    assert seen == list(range(40)) and came == list(signals.values())
+"""
+
+
+def test_signals_to_the_process_group_leave_the_workers_alone(tmp_path):
+    """Ctrl-C goes to a whole group, and so does what torchrun sends; the main process decides what they mean."""
+    script = tmp_path / "signalled.py"
+    script.write_text(SIGNALLED)
+    done = subprocess.run([sys.executable, str(script)], start_new_session=True, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_errors_of_a_data_set_pass_through():

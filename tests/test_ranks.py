@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def test_a_killed_rank_is_started_again_and_the_run_goes_on(alone, shared_data, 
 
 def test_stopped_by_sigterm_and_resumed_on_another_number_of_processes(alone, shared_data, lists, tmp_path):
     output = tmp_path / "run"
-    args = options(lists, shared_data / "mocap13", output, *FROZEN)
+    args = options(lists, shared_data / "mocap13", output, *FROZEN, "--workers", "2")
     process = start(torchrun("--standalone", "--nproc_per_node", "2", *args))
     wait_for_step(output, 3, process)
     process.send_signal(signal.SIGTERM)
@@ -176,6 +177,23 @@ def test_ranks_that_drift_apart_are_found(tmp_path):
         done = subprocess.run(args, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
         assert (done.returncode != 0) == bool(expected), done.stderr
         assert ("the weights of rank 1 are not those of rank 0" in done.stderr) == bool(expected)
+
+
+def test_ranks_that_do_not_find_the_same_state_are_told(alone, shared_data, lists, tmp_path):
+    """As on two machines whose output folder is not shared."""
+    shutil.copytree(alone, tmp_path / "run0")
+    script = tmp_path / "own_folder.py"
+    script.write_text(
+        "import os, sys\n"
+        "told = [*sys.argv[1:], '--resume', 'true', '--output', sys.argv[-1] + os.environ['RANK']]\n"
+        "os.execv(sys.executable, [sys.executable, *told])\n"
+    )
+    args = options(lists, shared_data / "mocap13", tmp_path / "run", *FROZEN)
+    args = [*args, "--output", str(tmp_path / "run")]
+    torchrun_args = torchrun("--standalone", "--nproc_per_node", "2", str(script), *args)
+    done = subprocess.run(torchrun_args, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "the ranks would go on from different steps, [20, 0]; give all of them one --output folder" in done.stderr
 
 
 @pytest.mark.slow

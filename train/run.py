@@ -14,7 +14,7 @@ import torch
 import torchvision
 from config import Config
 from meters import CollapseWarning, Log, Meters
-from ranks import Ranks
+from ranks import RankError, Ranks
 from state import Interrupt, RunError, States, UnreadableVideos
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -54,7 +54,7 @@ class Run:
     Attributes:
         step: steps made.
         best: highest validation accuracy so far, in percent; -1 before the first.
-        seconds: of all its steps so far, as if without a break.
+        seconds: of all its steps so far, without validating, saving and breaks.
     """
 
     def __init__(
@@ -70,11 +70,16 @@ class Run:
         self.config, self.ranks, self.kept, self.data, self.device = config, ranks, kept, data, device
         self.folder = Path(config.output)
         self.states = States(self.folder, config.keep_states)
-        self.step, self.best, before, metered = 0, -1.0, 0.0, {}
+        self.step, self.best, self.seconds, metered = 0, -1.0, 0.0, {}
         if state := self.states.load():
             for name, thing in kept.items():
                 thing.load_state_dict(state[name])
-            self.step, self.best, before, metered = (state[key] for key in ("step", "best", "seconds", "meters"))
+            self.step, self.best, self.seconds, metered = (state[key] for key in ("step", "best", "seconds", "meters"))
+        steps = ranks.gather(self.step)
+        if len(set(steps)) > 1:
+            raise RankError(
+                f"the ranks would go on from different steps, {steps}; give all of them one --output folder"
+            )
         self.meters = Meters(networks, len(classes), device, ranks, **metered)
         self.log = Log(self.folder, self.step) if ranks.first else None
         self.collapse = CollapseWarning(classes)
@@ -82,16 +87,12 @@ class Run:
         self.unreadable = UnreadableVideos(self.folder, videos, config.max_unreadable)
         self.passed_over: list[tuple[str, str]] = []
         self.interrupt = Interrupt()
-        self.began = time.perf_counter() - before
+        self.began = time.perf_counter() - self.seconds
         self.saved = time.perf_counter()
         self._bad = torch.full((), -1, device=device)  # the first step whose loss is not finite
         self._saving = self._stopping = False
         self._buffers = list(kept["networks"].buffers()) if config.skip_nonfinite else []
         self._good_buffers = [buffer.clone() for buffer in self._buffers]
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.began
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
         """What is left to be learned from, with a progress bar; ends a step when asked for the next batch.
@@ -138,6 +139,7 @@ class Run:
         """
         config = self.config
         self.step += 1
+        self.seconds = time.perf_counter() - self.began
         self.progress.update()
         self.meters.end_step(gradient_norm)
         last = self.step == config.steps
@@ -184,7 +186,9 @@ class Run:
             raise Stopped(
                 f"stopped at step {self.step}; the same command with --resume true goes on from there", number
             )
-        self.meters.began += time.perf_counter() - paused
+        pause = time.perf_counter() - paused
+        self.began += pause
+        self.meters.began += pause
 
     def _check_faults(self) -> None:
         """Stop all ranks where one of them has met what a run cannot go on with."""

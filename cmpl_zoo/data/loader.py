@@ -93,8 +93,8 @@ def _watched(dataset: Dataset[Any], device: torch.device, workers: int, indices:
 
 
 def _begin(board: Board, worker: int) -> None:
-    # Ctrl-C reaches the workers too; only the main process decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and torchrun's signals are for the whole process group; only the main process decides what they mean.
+    os.setpgrp()
     board.join(worker)
 
 
