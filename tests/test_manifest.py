@@ -96,7 +96,7 @@ def test_unknown_label_names_list_line_and_remedy(tmp_path):
 def test_video_both_labeled_and_in_validation(tmp_path):
     train = read_list(write(tmp_path / "a.csv", "path,label\na.mp4,x\nb.mp4,x\n"), root=tmp_path)
     val = read_list(write(tmp_path / "v.csv", "path,label\nc.mp4,x\nsub/../b.mp4,x\n"), root=tmp_path)
-    with pytest.raises(ManifestError, match=r"v\.csv, line 3: .*b\.mp4 is also labeled.*a\.csv, line 3"):
+    with pytest.raises(ManifestError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
         check_disjoint(train, val)
 
 

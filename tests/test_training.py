@@ -20,7 +20,7 @@ from range_server import serving
 from training import CLASSES, REPO, assert_same_weights, command, losses, metrics, read_rows, run, weights, write_rows
 
 import cmpl_zoo
-from cmpl_zoo.data import load_clip, resolve_data_config
+from cmpl_zoo.data import Videos, class_ids, load_clip, read_list, resolve_data_config
 
 
 @pytest.fixture(scope="session")
@@ -262,6 +262,17 @@ def test_thresholds_by_class_follow_what_the_networks_say(small_networks, monkey
     assert networks.threshold[1] < 0.25
 
 
+def test_validating_leaves_frozen_batch_norm_frozen(small_networks, shared_data, lists):
+    from evaluate import evaluate
+
+    networks = small_networks([0, 1, 2], **ONE, batch_norm="frozen")
+    before = {name: module.training for name, module in networks.named_modules()}
+    assert before["primary"] and not before["primary.bn1"]
+    val = read_list(lists / "val.csv", shared_data / "mocap13")
+    evaluate([networks["primary"]], Videos(val.paths, class_ids(val, CLASSES)), torch.device("cpu"), workers=0)
+    assert {name: module.training for name, module in networks.named_modules()} == before
+
+
 def test_a_bf16_step_reaches_every_weight(small_networks):
     """Autocast keeps casted weights: those of the weak pass, which has no gradients, must not stand in for others."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -307,7 +318,8 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
         (["--output", str(trained), "--steps", "7", "--resume", "true"], r"other options \(steps was 6"),
         (["--output", str(lists), "--steps", "1"], r"is not empty and holds no run"),
         (["--labeled", str(bad_list), "--steps", "1"], r"nowhere\.mp4"),
-        (["--val", str(lists / "labeled.csv"), "--steps", "1"], r"is also labeled for training"),
+        (["--val", str(lists / "labeled.csv"), "--steps", "1"], r"is also there for training.*labeled\.csv"),
+        (["--val", str(lists / "unlabeled.csv"), "--steps", "1"], r"is also there for training.*unlabeled\.csv"),
         (["--auxiliary", "null", "--steps", "1"], r"--scheme cross needs --auxiliary"),
         (["--primary", "r3d55", "--steps", "1"], r"'r3d55' is neither.*did you mean r3d50"),
         (["--steps", "1", "--ema_teachers", "true"], r"--ema_teachers needs a decay"),

@@ -181,21 +181,24 @@ def read_lists(config: Config) -> tuple[list[str], Videos, Videos | None, Videos
     """Class names, labeled, unlabeled and validation videos.
 
     Raises:
-        ManifestError: a list is unusable, or a labeled video is also in the validation list.
+        ManifestError: a list is unusable, or a video to train on is also in the validation list.
     """
     labeled = read_list(config.labeled, config.root)
     classes = class_names(config.classes) if config.classes else sorted(set(labeled.labels or ()))
     if len(classes) < 2:
         raise ManifestError(f"{config.labeled}: all videos are of one class, {classes[0]!r}; label at least two")
     unlabeled = val = None
+    lists = [labeled]
     if config.scheme != "none" and config.unlabeled is not None:
         manifest = read_list(config.unlabeled, config.unlabeled_root or config.root, labeled=False)
         ids = {name: i for i, name in enumerate(classes)}
+        lists.append(manifest)
         hidden = manifest.labels or [""] * len(manifest)
         unlabeled = Videos(manifest.paths, np.fromiter((ids.get(x, -1) for x in hidden), np.int32, len(manifest)))
     if config.val is not None:
         manifest = read_list(config.val, config.root)
-        check_disjoint(labeled, manifest)
+        for of_training in lists:
+            check_disjoint(of_training, manifest)
         val = Videos(manifest.paths, class_ids(manifest, classes))
     return classes, Videos(labeled.paths, class_ids(labeled, classes)), unlabeled, val
 
@@ -256,6 +259,13 @@ def main() -> int:
     except (ManifestError, VideoError, StorageError, WorkerError, RunError, RankError) as error:
         who = f" rank {ranks.rank}:" if ranks and ranks.size > 1 else ""
         print(f"cmpl.py:{who} {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # such as a full disk
+        print(
+            f"cmpl.py: {error.filename or config.output}: {error.strerror or error}; once that is mended, --resume "
+            "true goes on from the last saved state",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("cmpl.py: stopped at once; --resume true goes on from the last saved state", file=sys.stderr)

@@ -41,21 +41,19 @@ def evaluate(
     videos: Videos,
     device: torch.device,
     workers: int,
-    progress: bool = True,
     strict: bool = False,
     ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Accuracy in percent, of single views ("clip") and of videos (softmax averaged over the views).
 
     Views are those of `model.clip`. Several models vote by the mean of their softmax, each on views of its own stride.
-    The models are left in the mode they were in.
+    Every layer of the models is left in the mode it was in.
 
     Args:
         models: on the device, of the same classes and with as many views of a video.
         videos: paths and class ids.
         device: where the models are.
         workers: processes that read videos.
-        progress: show a progress bar.
         strict: refuse a list with a video that cannot be read, instead of counting it as wrong.
         ranks: that share the videos, each some of them; all get the same result.
 
@@ -84,15 +82,13 @@ def evaluate(
     }
     confusion = MulticlassConfusionMatrix(classes)
 
-    training = [model.training for model in models]
+    training = {module: module.training for model in models for module in model.modules()}  # some may be frozen
     for model in models:
         model.eval()
     batches = [EvaluationBatches(videos, **views) for views in distinct]
     loaded = zip(*(iterate(views, device, workers) for views in batches), strict=True)
     unreadable: dict[str, str] = {}
-    for items in tqdm(
-        loaded, total=len(batches[0]), desc="evaluate", disable=not (progress and ranks.first), leave=False
-    ):
+    for items in tqdm(loaded, total=len(batches[0]), desc="evaluate", disable=not ranks.first, leave=False):
         _, ids, failed = items[0]
         if strict and failed:
             raise VideoError(failed[0][1])
@@ -114,8 +110,8 @@ def evaluate(
             else:
                 metric.update(whole, ids)
         confusion.update(whole, ids)
-    for model, mode in zip(models, training, strict=True):
-        model.train(mode)
+    for module, mode in training.items():
+        module.training = mode
 
     # torchmetrics adds up what the ranks have counted. Unreadable videos are not in it, and count as wrong.
     table = confusion.compute()

@@ -182,17 +182,17 @@ def class_ids(manifest: Manifest, classes: Sequence[str]) -> np.ndarray:
 
 
 def check_disjoint(train: Manifest, validation: Manifest) -> None:
-    """Refuse a video that is both in the labeled list and in the validation list.
+    """Refuse a video that is both in a list to train on, labeled or not, and in the validation list.
 
     Raises:
         ManifestError: there is one.
     """
-    lines = {path: train.line(i) for i, path in enumerate(train.paths)}
-    for index, path in enumerate(validation.paths):
+    lines = {path: validation.line(i) for i, path in enumerate(validation.paths)}
+    for index, path in enumerate(train.paths):
         if path in lines:
             raise ManifestError(
-                f"{validation.file}, line {validation.line(index)}: {path} is also labeled for training "
-                f"({train.file}, line {lines[path]}); delete one, or the accuracy would be of videos learned by heart"
+                f"{validation.file}, line {lines[path]}: {path} is also there for training "
+                f"({train.file}, line {train.line(index)}); delete one, or the accuracy would be of videos seen before"
             )
 
 
