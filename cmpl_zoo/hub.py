@@ -1,6 +1,7 @@
 """Model directories in timm's format, config.json and model.safetensors, and their way to the Hugging Face Hub."""
 
 import copy
+import errno
 import os
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from timm.models import save_for_hf
 from torch import nn
 
@@ -49,6 +51,7 @@ def save(
 
     Raises:
         ValueError: the number of names is not the number of classes, or one has control characters.
+        OSError: the directory cannot be written, as on a full disk.
     """
     check_label_names(label_names, model.num_classes)  # type: ignore[arg-type]
     text = model_card(model, label_names, summary, origin)
@@ -58,13 +61,16 @@ def save(
     plain: Any = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
     plain.pretrained_cfg = {key: v for key, v in plain.pretrained_cfg.items() if key not in _OF_OTHER_WEIGHTS}
     with tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as written:
-        save_for_hf(
-            plain,
-            written,
-            model_config={"label_names": list(label_names)},
-            model_args={"clip": model.clip} | ({"subtract_mean_frame": True} if model.subtract_mean_frame else {}),
-            safe_serialization=True,
-        )
+        try:
+            save_for_hf(
+                plain,
+                written,
+                model_config={"label_names": list(label_names)},
+                model_args={"clip": model.clip} | ({"subtract_mean_frame": True} if model.subtract_mean_frame else {}),
+                safe_serialization=True,
+            )
+        except SafetensorError as error:  # what comes of a full disk, among others
+            raise OSError(errno.EIO, str(error), str(directory)) from error
         card = Path(written, "README.md")
         card.write_text(text, encoding="utf-8")
         shutil.copymode(card, Path(written, "model.safetensors"))  # safetensors writes for the owner alone

@@ -123,6 +123,32 @@ def test_a_full_disk_costs_a_state_and_not_the_run(unbroken, shared_data, lists,
     assert list((output / "states").iterdir()) == []
 
 
+def test_a_log_line_that_was_cut_off_is_dropped(unbroken, shared_data, lists, tmp_path):
+    output = shutil.copytree(unbroken, tmp_path / "run")
+    with (output / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 9, "lo')
+    (output / "summary.json").unlink()
+    run(command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true"))
+    assert same_numbers(output) == same_numbers(unbroken)
+    assert (output / "summary.json").exists()
+
+
+def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, shared_data, lists, tmp_path):
+    output = tmp_path / "run"
+    args = command(lists, shared_data / "mocap13", output, *STEPS, "--log_every", "1", "--val_every", "0")
+    limit = (unbroken / "config.yaml").stat().st_size + 100
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    done = subprocess.run(args, capture_output=True, text=True, cwd=REPO, preexec_fn=small_files)
+    assert done.returncode == 2, done.stderr
+    assert f"cmpl.py: {output}: File too large; once that is mended, --resume true goes on" in done.stderr
+    assert limit - 1000 < (output / "metrics.jsonl").stat().st_size <= limit
+    run([*args, "--resume", "true"])
+    assert_same_weights(unbroken, output)
+
+
 def test_a_loss_that_is_no_number_stops_with_its_videos_and_leaves_the_states(shared_data, lists, tmp_path):
     output = tmp_path / "run"
     args = command(lists, shared_data / "mocap13", output, "--steps", "40", "--lr", "1e12", "--save_every_steps", "1")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 
+from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.semi import SCHEMES
 
 # Options that change neither the weights nor what they are called: a run may go on with others.
@@ -122,7 +123,8 @@ class Config:
     compile: bool = False
     """Compile the networks (torch.compile)."""
     ema: float = 0.0
-    """Decay of a moving average of the weights, used for validation and saved instead of them; 0: off."""
+    """Decay of a moving average of the weights, less in the first steps (timm's warm-up), used for validation and
+    saved instead of them; 0: off."""
     ema_teachers: bool = False
     """Pseudo-labels by those averages instead of the networks themselves (Mean Teacher; not part of CMPL)."""
 
@@ -246,7 +248,7 @@ def parse_config(args: list[str] | None = None) -> Config:
 
 def write_config(options: dict[str, Any], file: Path, remark: str) -> None:
     """The options as a recipe that repeats the run, below a line of remark."""
-    file.write_text(f"# {remark}\n{yaml.safe_dump(options, sort_keys=False)}", encoding="utf-8")
+    replace_text(file, f"# {remark}\n{yaml.safe_dump(options, sort_keys=False)}")
 
 
 def read_config(file: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.semi import CMPLLoss
 
 
@@ -143,8 +144,10 @@ class Log:
         self.file = folder / "metrics.jsonl"
         kept = []
         if self.file.exists():
-            kept = [line for line in self.file.read_text().splitlines() if json.loads(line)["step"] <= start]
-        self.file.write_text("".join(line + "\n" for line in kept))
+            lines = self.file.read_text().splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]  # a killed run may have cut off the last one
+            kept = [line for line in whole if json.loads(line)["step"] <= start]
+        replace_text(self.file, "".join(kept))
         self.curves = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
     def lines(self) -> list[dict[str, Any]]:
