@@ -19,13 +19,11 @@ class PseudoLabels(NamedTuple):
 
     Attributes:
         target: class ids, (batch,) int64, if hard; else class probabilities, (batch, classes).
-        mask: (batch,) bool; True where the confidence is at least the threshold.
-        confidence: (batch,), the highest probability of the label distribution, in [0, 1].
+        mask: (batch,) bool; True where the confidence, the highest probability, is at least the threshold.
     """
 
     target: Tensor
     mask: Tensor
-    confidence: Tensor
 
 
 class Logits(NamedTuple):
@@ -110,7 +108,7 @@ def threshold_labels(distribution: Tensor, threshold: float | Tensor, hard: bool
     """
     confidence, label = distribution.max(dim=1)
     least = threshold[label] if isinstance(threshold, Tensor) else threshold
-    return PseudoLabels(label if hard else distribution, confidence >= least, confidence)
+    return PseudoLabels(label if hard else distribution, confidence >= least)
 
 
 def pseudo_labels(

@@ -61,7 +61,7 @@ def main() -> None:
     args = parser.parse_args()
 
     videos = args.output / "videos"
-    # The recipe's settings were chosen on the videos and the split of seed 0.
+    # The recipe's settings were chosen on other videos, those of seed 0.
     run(CMPL_ZOO, "demo", videos, "--seed", "1")
     scores = [one_seed(videos, args.output / f"seed{seed}", seed) for seed in range(1, args.seeds + 1)]
     with (REPO / args.output / "seed1" / "lists" / "val.csv").open(newline="") as held_out:
