@@ -1,5 +1,6 @@
 """The real script on several processes, by torchrun."""
 
+import json
 import os
 import re
 import shutil
@@ -129,6 +130,7 @@ def test_stopped_by_sigterm_and_resumed_on_another_number_of_processes(alone, sh
     assert re.search(r"stopped at step \d+; the same command with --resume true goes on", text), text
     run([sys.executable, *args, "--resume", "true"])
     assert losses(output) == pytest.approx(losses(alone), abs=1e-4)
+    assert re.fullmatch("2 x .*, then [^x]+", json.loads((output / "summary.json").read_text())["hardware"])
 
 
 def test_a_rank_that_stands_still_is_named(shared_data, lists, tmp_path):

@@ -24,7 +24,7 @@ from evaluate import evaluate
 from meters import curves
 from networks import Networks, own_statistics, pick_device
 from ranks import RankError, Ranks
-from run import Run, Stopped, commit, hardware, parts, spread, versions
+from run import Run, Stopped, parts, spread, versions
 from state import RunError, open_run
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
@@ -122,7 +122,7 @@ def train(config: Config, ranks: Ranks) -> Path:
     scores: dict[str, Any] = {}
 
     def report() -> dict[str, Any]:
-        return summary(config, run, device, labeled, unlabeled, scores)
+        return summary(config, run, labeled, unlabeled, scores)
 
     # The loop: views, pseudo-labels, loss, step.
     networks.train()
@@ -226,7 +226,6 @@ def save_models(networks: nn.ModuleDict, folder: Path, classes: list[str], resul
 def summary(
     config: Config,
     run: Run,
-    device: torch.device,
     labeled: Videos,
     unlabeled: Videos | None,
     scores: dict[str, Any],
@@ -234,8 +233,7 @@ def summary(
     """What summary.json and the model cards report."""
     return {
         "version": __version__,
-        "commit": commit(),
-        "hardware": hardware(config, device, run.ranks),
+        **{key: ", then ".join(values) for key, values in run.made_with.items()},
         "step": run.step,
         "seconds": run.seconds,
         "clips_per_s": run.step * (config.labeled_batch + (config.unlabeled_batch if unlabeled else 0)) / run.seconds,

@@ -55,6 +55,7 @@ class Run:
         step: steps made.
         best: highest validation accuracy so far, in percent; -1 before the first.
         seconds: of all its steps so far, without validating, saving and breaks.
+        made_with: `commit` and `hardware`, each all that the run has been on, in their order.
     """
 
     def __init__(
@@ -70,11 +71,14 @@ class Run:
         self.config, self.ranks, self.kept, self.data, self.device = config, ranks, kept, data, device
         self.folder = Path(config.output)
         self.states = States(self.folder, config.keep_states)
-        self.step, self.best, self.seconds, metered = 0, -1.0, 0.0, {}
+        self.step, self.best, self.seconds, metered, before = 0, -1.0, 0.0, {}, {}
         if state := self.states.load():
             for name, thing in kept.items():
                 thing.load_state_dict(state[name])
-            self.step, self.best, self.seconds, metered = (state[key] for key in ("step", "best", "seconds", "meters"))
+            self.step, self.best, self.seconds = (state[key] for key in ("step", "best", "seconds"))
+            metered, before = state["meters"], state["made_with"]
+        now = {"commit": str(commit()), "hardware": hardware(config, device, ranks)}
+        self.made_with = {key: list(dict.fromkeys([*before.get(key, []), value])) for key, value in now.items()}
         steps = ranks.gather(self.step)
         if len(set(steps)) > 1:
             raise RankError(
@@ -177,7 +181,8 @@ class Run:
                 self.states.save(
                     self.step,
                     {name: thing.state_dict() for name, thing in self.kept.items()}
-                    | {"step": self.step, "best": self.best, "seconds": self.seconds, "meters": metered},
+                    | {"step": self.step, "best": self.best, "seconds": self.seconds, "meters": metered}
+                    | {"made_with": self.made_with},
                 )
             self.saved = time.perf_counter()
         if self._stopping:
