@@ -98,9 +98,9 @@ def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path):
     run(call)
     results = {result["row"]: result for file in (tmp_path / "results").glob("*.json")
                if (result := json.loads(file.read_text()))}  # fmt: skip
-    assert len(results) == 9
+    assert len(results) == 10
     assert {row: result["recipe"]["ema"] for row, result in results.items() if result["recipe"]["ema"]} == {
-        "averaged weights": 0.99, "averaged weights teach": 0.99}  # fmt: skip
+        "averaged weights": 0.99, "averaged weights vote": 0.99, "averaged weights teach": 0.99}  # fmt: skip
     trained = tmp_path / "runs" / "schemes-cpu-cross-seed1"
     together = [str(trained / network) for network in ("primary", "auxiliary")]
     scores = json.loads((trained / "validation-primary-auxiliary.json").read_text())
