@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,18 +173,16 @@ PAPER = {
 }  # fmt: skip
 
 
-# The row that the others of an experiment are set against, seed by seed.
-BASE = {"schemes": "labels-alone", "sampling": "uniform", "auxiliary": "eighth", "batch-norm": "labels-alone",
-        "beyond": "cross", "plus": "cross"}  # fmt: skip
+# The row that the others are set against, seed by seed; one for each part where rows are called "first, last".
+BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{first}, labels-alone", "auxiliary": "eighth",
+        "labels": "labels-alone, {last}", "batch-norm": "labels-alone", "beyond": "cross", "plus": "cross",
+        "knobs": "as the recipe"}  # fmt: skip
 
 
 def base_of(experiment: str, row: str) -> str:
-    """The row that one is set against; `transfer` and `labels` have one for each part of the table."""
-    if experiment == "transfer":
-        return f"{row.partition(', ')[0]}, labels-alone"
-    if experiment == "labels":
-        return f"labels-alone, {row.partition(', ')[2]}"
-    return BASE[experiment]
+    """The row that one is set against."""
+    first, _, last = row.partition(", ")
+    return BASE[experiment].format(first=first, last=last)
 
 
 def place_in_table(experiment: str, row_and_runs: tuple[str, dict[int, dict[str, Any]]]) -> tuple[int, str, float]:
@@ -205,9 +203,9 @@ def compared(experiment: str, setting: str, measured_on: str) -> str:
     for result in results:
         by_row.setdefault(result["row"], {})[result["seed"]] = result
     paper = PAPER.get(experiment)
-    columns = ["", "seeds", "top-1, %", "over its base, seed by seed", "mean over classes, %"]
-    if experiment in BASE:
-        columns[3] = f"over {BASE[experiment]}, seed by seed"
+    bases = {base_of(experiment, row) for row in by_row}
+    over_what = bases.pop() if len(bases) == 1 else "its base"
+    columns = ["", "seeds", "top-1, %", f"over {over_what}, seed by seed", "mean over classes, %"]
     columns += ["the paper's top-1, Kinetics-400 1%"] if paper else []
     cells = []
     for row, runs in sorted(by_row.items(), key=partial(place_in_table, experiment)):
@@ -229,14 +227,14 @@ def mean_and_spread(values: Iterable[float]) -> str:
 
 
 def named_table(name: str) -> str:
-    special = {
+    special: dict[str, Callable[[], str]] = {
         "decode": reading_table,
         "decode-views": views_table,
         "decode-loader": loader_table,
         "ratios": ratios_table,
         **{
             f"{experiment}-{setting}-{measured_on}": partial(compared, experiment, setting, measured_on)
-            for experiment in (*BASE, "transfer", "labels")
+            for experiment in BASE
             for setting in ("cpu", "gpu")
             for measured_on in ("validation", "test")
         },

@@ -109,6 +109,15 @@ def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path):
     assert not (tmp_path / "runs" / "beyond-cpu-both-networks-vote-seed1").exists()
 
 
+def test_the_recipe_of_what_helped_is_the_row_that_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(REPO / "train")
+    from experiments import MOCAP13_PLUS
+
+    plain, plus = (yaml.safe_load((REPO / "train" / "recipes" / f"{name}.yaml").read_text())
+                   for name in ("mocap13_cpu", "mocap13_plus"))  # fmt: skip
+    assert plus == plain | MOCAP13_PLUS.options
+
+
 def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
     done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2", size=16), expect=1)
     for row in ("uniform", "category-wise"):
