@@ -73,6 +73,15 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
     assert (reports / "sampling-cpu-validation.svg").read_text().count("category-wise") >= 1
     trained = {folder.name for folder in (tmp_path / "runs").glob("*-seed1")}
     assert trained == {"schemes-cpu-cross-seed1", "sampling-cpu-category-wise-seed1"}, "Table 1 has uniform, too"
+    elsewhere = experiments(data, tmp_path, "--seeds", "1", "--work", str(tmp_path / "other runs"))
+    elsewhere[elsewhere.index("sampling")] = "plus"
+    run(elsewhere)
+    of_uniform, of_cross = (json.loads((tmp_path / "results" / f"{name}-seed1.json").read_text())
+                            for name in ("sampling-cpu-uniform", "plus-cpu-cross"))  # fmt: skip
+    assert of_cross == of_uniform | {"experiment": "plus", "row": "cross"}
+    trained = {folder.name for folder in (tmp_path / "other runs").glob("*-seed1")}
+    assert trained == {"beyond-cpu-averaged-weights-seed1"}, "what was measured for another experiment is not repeated"
+
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}
     run(experiments(data, tmp_path, "--seeds", "1"))
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}

@@ -5,10 +5,10 @@ python train/experiments.py schemes DIR --setting gpu --jobs 3 --minutes 8
 
 DIR holds mocap13 (and fights, for `transfer`). A run is train/cmpl.py with the recipe of the setting and the options of
 a row; what a row is not about is the same in all rows of an experiment, the labels too, seed by seed. Videos are
-decoded once. A finished run is one file in benchmarks/results/ and is not repeated; one that was stopped goes on. What
-is compared is the primary network after its last step, or both where a row says that they vote. By default they are
-measured on recordings cut off from train.csv, to choose settings by; `--test true` measures the same networks on
-test.csv, for final tables alone.
+decoded once. A finished run is one file in benchmarks/results/ and is not repeated, not for another experiment either;
+one that was stopped goes on. What is compared is the primary network after its last step, or both where a row says that
+they vote. By default they are measured on recordings cut off from train.csv, to choose settings by; `--test true`
+measures the same networks on test.csv, for final tables alone.
 
 Exit status: 0 when all runs are there, 1 where some failed, 2 for a mistake in the call, 3 when the time was up, 130
 after Ctrl-C. Whatever it is, the same call goes on; one call at a time in a --work folder.
@@ -178,11 +178,15 @@ class Place:
         """The file that says a run is done."""
         return self.results / f"{run.name}{'-test' * self.test}.json"
 
-    def folder_of(self, run: Run) -> Path:
-        """Where its network is trained. Rows of several experiments that come to the same training share one."""
+    def twins(self, run: Run) -> list[Run]:
+        """The runs of all experiments that come to the same training, itself among them."""
         every = (replace(run, experiment=name, row=row) for name, rows in EXPERIMENTS.items() for row in rows)
         wanted = self.training(run)
-        return self.work / next(one.name for one in every if self.training(one) == wanted)
+        return [one for one in every if self.training(one) == wanted]
+
+    def folder_of(self, run: Run) -> Path:
+        """Where its networks are trained, which twins share."""
+        return self.work / self.twins(run)[0].name
 
     def training(self, run: Run) -> tuple[dict[str, Any], str]:
         """What tells its training from others: every option that the networks depend on, and the lists."""
@@ -200,18 +204,20 @@ class Place:
             options["auxiliary"] = options["primary"]
         return options
 
+    def difference(self, run: Run, found: dict[str, Any], part: str) -> str | None:
+        """The first option that the options of a result, or a summary, are not today's in; None where they agree."""
+        wanted = self.training(run)[0] | {"seed": run.seed, "center": self.center}
+        made = DEFAULTS | {"center": found.get("center", self.center)} | found[part]
+        other = next((key for key, value in wanted.items() if made[key] != value), None)
+        return f"{other} {made[other]}, which is {wanted[other]} now" if other else None
+
     def check(self, run: Run) -> None:
         """Refuse a result, or a finished run, of other options."""
-        wanted = self.training(run)[0] | {"seed": run.seed, "center": self.center}
         for file, part in ((self.result_of(run), "recipe"), (self.folder_of(run) / "summary.json", "config")):
-            if not file.exists():
-                continue
-            found = json.loads(file.read_text())
-            made = DEFAULTS | {"center": found.get("center", self.center)} | found[part]
-            if other := next((key for key, value in wanted.items() if made[key] != value), None):
+            if file.exists() and (difference := self.difference(run, json.loads(file.read_text()), part)):
                 raise ExperimentError(
-                    f"{file}: was made with {other} {made[other]}, which is {wanted[other]} now; delete "
-                    f"{file.parent if part == 'config' else 'it'}, or give another --work and --results"
+                    f"{file}: was made with {difference}; delete {file.parent if part == 'config' else 'it'}, "
+                    "or give another --work and --results"
                 )
 
     def scores_of(self, run: Run) -> Path | None:
@@ -251,6 +257,17 @@ class Place:
         for name, value in options.items():
             words += [f"--{name}", str(value) if isinstance(value, str | Path) else json.dumps(value)]
         return [sys.executable, str(REPO / "train" / "cmpl.py"), *words]
+
+    def result_of_a_twin(self, run: Run) -> dict[str, Any] | None:
+        """What another experiment has measured of the same networks; None where none has."""
+        judged = EXPERIMENTS[run.experiment][run.row].judged
+        for twin in self.twins(run):
+            if EXPERIMENTS[twin.experiment][twin.row].judged != judged or not self.result_of(twin).exists():
+                continue
+            found = json.loads(self.result_of(twin).read_text())
+            if self.difference(twin, found, "recipe") is None:
+                return found | {"experiment": run.experiment, "row": run.row}
+        return None
 
     def record(self, run: Run) -> dict[str, Any]:
         """What is kept of a finished run."""
@@ -292,12 +309,13 @@ def run_all(runs: list[Run], place: Place, jobs: int, deadline: float) -> list[s
         while running or (waiting and not stopping):
             while len(running) < jobs and not stopping and (run := next_of(waiting, running.values(), place)):
                 waiting.remove(run)
-                if words := place.next_command(run, jobs):
+                result = place.result_of_a_twin(run)
+                if result is None and (words := place.next_command(run, jobs)):
                     with place.log_of(run).open("ab") as log:
                         process = subprocess.Popen(words, stdout=log, stderr=log, cwd=REPO, env=environment)
                     running[process] = run
                     continue
-                result = place.record(run)
+                result = result or place.record(run)
                 replace_text(place.result_of(run), json.dumps(result, indent=1) + "\n")
                 made = sum(place.result_of(one).exists() for one in runs)
                 print(f"{made}/{len(runs)}  {run.row}, seed {run.seed}: top-1 {result['top1']:.1f} %", flush=True)
