@@ -45,6 +45,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         ("path,label\na.mp4,x\n,y\n", r"line 3: the path is empty"),
         ("path,label\na.mp4,x\nb.mp4,\n", r"line 3: b\.mp4 has no label"),
         ("path,label\na.mp4\n", r"line 2: a\.mp4 has no label"),
+        ("path,label\nwalk, slowly.mp4,walk\n", r"line 2: 3 cells under a header of 2; put quotes around"),
         ("path,label\na.mp4,x\nb.mp4,x\n./a.mp4,y\n", r"line 4: a\.mp4 is on line 2 already"),
         ("path,label\na.mp4,x\n\n\n\na.mp4,y\n", r"line 6: a\.mp4 is on line 2 already"),
     ],

@@ -113,6 +113,7 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(shared_data, tmp_pat
             r"line 3: .*none\.mp4 cannot be packed \(No such",
         ),
         ("path,label\nfight,fight\n", [], r"line 2: .*fight is a folder of frames; `cmpl-zoo prepare`"),
+        ("path,label\nfi001.npy,fight\n", [], r"fi001\.npy is a file of decoded frames; `cmpl-zoo prepare`"),
         ("path,label,size\nfight/fi001.mp4,fight,3\n", [], r"the column 'size' would hide the index's own"),
         ("path,label\nfight/fi001.mp4,fight\n", ["--shard-size", "0"], r"give a larger --shard-size"),
         ("path,label\n", [], r"holds no video"),

@@ -35,6 +35,12 @@ def test_all_frames_share_one_draw(still, kind):
         assert (seen == seen[0]).all()
 
 
+@pytest.mark.parametrize("short_side", [(30, 46), (46, 36)])
+def test_sizes_that_do_not_fit_are_refused(short_side):
+    with pytest.raises(ValueError, match="give two rising numbers, the first at least 32"):
+        WeakView(32, short_side)
+
+
 def test_weak_view_resizes_crops_and_flips(still):
     still[..., :40] = 0  # dark left, bright right: a flip shows
     still[..., 40:] = 255

@@ -133,6 +133,7 @@ def test_folder_of_frames_in_natural_order(clips, tmp_path):
     assert probe(folder).frames == len(names)
     for number in (10, 9, 1):
         Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"f{number}.png")
+        (tmp_path / f"._f{number}.png").write_bytes(b"what a Mac's archive holds beside it")
     assert read_frames(tmp_path, [0, 1, 2])[:, 0, 0, 0].tolist() == [1, 9, 10]
 
 

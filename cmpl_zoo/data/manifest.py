@@ -115,6 +115,11 @@ def _paths(
         if len(row) < len(columns):
             row += [""] * (len(columns) - len(row))
         lines.append(reader.line_num)
+        if any(cell.strip() for cell in row[len(columns) :]):
+            raise ManifestError(
+                f"{file}, line {lines[-1]}: {len(row)} cells under a header of {len(columns)}; put quotes around what "
+                "has a comma in it"
+            )
         if not (path := row[path_column].strip()):
             raise ManifestError(f"{file}, line {lines[-1]}: the path is empty; fill it in or delete the line")
         if label_column is not None:

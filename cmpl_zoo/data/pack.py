@@ -88,10 +88,11 @@ def _plan(manifest: Manifest, shard_bytes: int) -> Iterator[_Member]:
     number, offset = 0, 0
     for index, row in enumerate(manifest.rows):
         path = manifest.paths[index]
-        if os.path.isdir(path):
+        if os.path.isdir(path) or path.endswith(".npy"):
+            kind = "a file of decoded frames" if path.endswith(".npy") else "a folder of frames"
             raise ManifestError(
-                f"{manifest.file}, line {manifest.line(index)}: {path} is a folder of frames; `cmpl-zoo prepare` makes "
-                "videos of those, which can be packed"
+                f"{manifest.file}, line {manifest.line(index)}: {path} is {kind}; `cmpl-zoo prepare` makes videos of "
+                "those, which can be packed"
             )
         try:
             size = os.path.getsize(path)

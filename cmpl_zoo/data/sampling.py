@@ -1,7 +1,8 @@
 """Which frames make a clip: `frames` indices, `stride` apart, in the presentation order of a video.
 
 The paper gives 8 frames; the stride and the test views are open there, so 8 and 10 clips x 3 crops are our
-choice, as they are the field's habit. A video shorter than a clip loops.
+choice, as they are the field's habit. A video shorter than a clip loops, at the same stride: one of as many frames as
+the stride is long shows one picture over and over.
 """
 
 from collections.abc import Sequence

@@ -30,12 +30,17 @@ class WeakView(nn.Module):
         size: height and width of the crop, in pixels.
         short_side: least and greatest short side that frames are resized to, in pixels, both included (our choice:
             8/7 and 10/7 of the size, as 256 and 320 are to 224).
+
+    Raises:
+        ValueError: `short_side` is less than the crop, or falls.
     """
 
     def __init__(self, size: int, short_side: Sequence[int]) -> None:
         super().__init__()
         self.size = size
         self.least, self.greatest = short_side
+        if not size <= self.least <= self.greatest:
+            raise ValueError(f"short_side is {tuple(short_side)}; give two rising numbers, the first at least {size}")
 
     def forward(self, frames: Tensor) -> Tensor:
         height, width = frames.shape[-2:]

@@ -116,7 +116,8 @@ class Video:
         self._reformatter = VideoReformatter()
         if os.path.isdir(self.path):
             files = (file for file in Path(self.path).iterdir() if file.suffix.lower() in PICTURES)
-            self._pictures = sorted(files, key=_natural_order)
+            # Archives made on a Mac hold a hidden ._NAME beside each picture, which is none.
+            self._pictures = sorted((file for file in files if file.name[0] != "."), key=_natural_order)
             if not self._pictures:
                 raise VideoError(f"{self.path}: a folder without JPEG or PNG frames; give a video or such a folder")
         elif self.path.endswith(".npy"):
