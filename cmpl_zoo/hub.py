@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from timm.models import save_for_hf
+from timm.utils import unwrap_model
 from torch import nn
 
 from cmpl_zoo._version import __version__
@@ -19,6 +20,7 @@ from cmpl_zoo.card import PLACE, model_card
 from cmpl_zoo.models import create_model
 from cmpl_zoo.models.config_json import check_label_names
 from cmpl_zoo.models.hub_errors import explained
+from cmpl_zoo.models.r3d import R3D
 from cmpl_zoo.predict import label_names
 
 FILES = ("model.safetensors", "README.md", "config.json")
@@ -40,7 +42,7 @@ def save(
     one, so that no reader meets a half-written one.
 
     Args:
-        model: a model of this zoo.
+        model: a model of this zoo, also within `torch.compile` or `DistributedDataParallel`.
         directory: created where missing; a model in it is replaced.
         label_names: class names by class id.
         summary: how the model was trained, as train/cmpl.py reports it; told in the model card.
@@ -50,9 +52,12 @@ def save(
         The directory.
 
     Raises:
-        ValueError: the number of names is not the number of classes, or one has control characters.
+        ValueError: the number of names is not the number of classes, or one has control characters; the model is not a
+            whole one of this zoo, as one is not whose batch norm is folded.
         OSError: the directory cannot be written, as on a full disk.
     """
+    model = unwrap_model(model)
+    _check_whole(model)
     check_label_names(label_names, model.num_classes)  # type: ignore[arg-type]
     text = model_card(model, label_names, summary, origin)
     directory = Path(directory)
@@ -79,6 +84,24 @@ def save(
     return directory
 
 
+def _check_whole(model: nn.Module) -> None:
+    """Raise ValueError unless a fresh model of the same architecture would load the weights."""
+    if not isinstance(model, R3D):
+        raise ValueError(f"{type(model).__name__} is not a model that create_model makes; save such a one")
+    with torch.device("meta"):
+        fresh = create_model(
+            model.pretrained_cfg["architecture"],
+            num_classes=model.num_classes,
+            in_chans=model.in_chans,
+            global_pool=model.global_pool.pool_type,
+        )
+    if fresh.state_dict().keys() != model.state_dict().keys():
+        raise ValueError(
+            f"the weights are no longer those of {model.pretrained_cfg['architecture']}, as after reparameterize() or "
+            "prune_intermediate_layers(); save the model before"
+        )
+
+
 def push(directory: str | os.PathLike[str], repository: str, *, private: bool = False, dry_run: bool = False) -> str:
     """Publish a model directory on the Hugging Face Hub, in one commit, where every way in loads it.
 
@@ -99,6 +122,7 @@ def push(directory: str | os.PathLike[str], repository: str, *, private: bool = 
             is published then.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils import validate_repo_id
 
     model = create_model(f"local-dir:{os.fspath(directory)}", pretrained=True)
@@ -124,7 +148,7 @@ def push(directory: str | os.PathLike[str], repository: str, *, private: bool = 
         except Exception as error:
             if made:  # by this very call, and empty
                 api.delete_repo(repository, missing_ok=True)
-            if isinstance(error, ValueError):  # metadata that the Hub refuses
+            if isinstance(error, ValueError) and not isinstance(error, HfHubHTTPError):  # metadata that the Hub refuses
                 reason = " ".join(str(error).split())
                 raise RuntimeError(f"{repository}: {reason} (README.md); nothing was published") from error
             raise

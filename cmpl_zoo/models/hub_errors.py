@@ -73,6 +73,8 @@ def reason(error: Exception) -> str:
         return f"the connection to the Hub failed ({_sentence(error)}); check the network and HF_ENDPOINT, try again"
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE keeps the Hub out of reach; unset it"
+    if isinstance(error, FileNotFoundError) and not str(error):  # as timm raises it
+        return "there is no such file of weights; check its path"
     if "Consistency check failed" in str(error):
         return "the download has another size than the Hub announced; try again"
     return _sentence(error)

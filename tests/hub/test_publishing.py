@@ -66,6 +66,7 @@ def test_command_pushes(server: Hub, model: nn.Module, tmp_path: Path) -> None:
         ("foreign/model", "", 0, "the access token does not allow this"),
         ("someone/failing", "/commit/", 501, "nothing was published"),
         ("someone/failing2", "preupload", 501, "nothing was published"),
+        ("someone/failing3", "/commit/", 400, "the Hub answered with status 400"),
         ("nonsense", "", 0, "give it as ORG/NAME"),
         ("someone/with space", "", 0, "give it as ORG/NAME"),
     ],
