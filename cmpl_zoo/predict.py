@@ -23,10 +23,10 @@ def predict(model: nn.Module, path: str | os.PathLike[str], topk: int = 5) -> li
     """The most probable classes of a video.
 
     Views as the model asks for them (`model.clip`), on the model's device; probabilities are the mean of the
-    softmax over views. The model is used as it is: call `model.eval()` first.
+    softmax over views.
 
     Args:
-        model: a classifier of this zoo.
+        model: a classifier of this zoo in evaluation mode (`model.eval()`), in any floating-point type.
         path: video file, GIF, or folder of JPEG or PNG frames.
         topk: number of classes, or all where there are fewer.
 
@@ -35,10 +35,13 @@ def predict(model: nn.Module, path: str | os.PathLike[str], topk: int = 5) -> li
 
     Raises:
         VideoError: nothing of the file can be decoded.
+        RuntimeError: the model is in training mode.
     """
+    if model.training:
+        raise RuntimeError("the model is in training mode, in which the video would change it; call model.eval() first")
     clips = load_clip(path, **resolve_data_config(model))
-    device = next(model.parameters()).device
-    probabilities = model(clips.to(device)).float().softmax(dim=1).mean(dim=0)
+    weight = next(model.parameters())
+    probabilities = model(clips.to(weight.device, weight.dtype)).float().softmax(dim=1).mean(dim=0)
     names = label_names(model)
     best = probabilities.topk(min(topk, len(names)))
     return [(names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]

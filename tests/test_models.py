@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from timm.models import group_parameters, save_for_hf
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.feature_extraction import create_feature_extractor
 
 import cmpl_zoo
 from cmpl_zoo import hub
@@ -282,7 +283,9 @@ def test_default_cfg(tagged: str) -> None:
     model = make(tagged)
     cfg = model.pretrained_cfg
     assert f"{cfg['architecture']}.{cfg['tag']}" == tagged
-    assert cfg["num_classes"] == model.num_classes == len(cfg.get("label_names") or range(model.num_classes))
+    assert cfg["num_classes"] == model.num_classes
+    assert len(default_cfgs[SMALL].cfgs["cmpl_demo"].label_names) == 8
+    assert cfg.get("label_names") is None, "untrained, it tells no classes apart"
     assert cfg["num_classes"] == {"in1k": 1000, "cmpl_demo": 8}.get(cfg["tag"], 101 if "ucf101_" in tagged else 400)
     assert (tuple(cfg["input_size"]), cfg["crop_pct"]) == (
         ((3, 48, 48), 0.9) if cfg["tag"] == "cmpl_demo" else ((3, 224, 224), 0.875)
@@ -414,6 +417,21 @@ def test_bad_arguments(kwargs: dict[str, Any], message: str) -> None:
         timm.create_model(SMALL, **kwargs)
 
 
+@pytest.mark.parametrize(
+    ("name", "kwargs", "error", "message"),
+    [
+        (SMALL, {"checkpoint_path": "nowhere.safetensors"}, FileNotFoundError, "nowhere.safetensors: there is no"),
+        (SMALL, {"pretrained": True, "pretrained_cfg_overlay": {"file": "nowhere.safetensors"}}, RuntimeError,
+         r"nowhere\.safetensors: there is no such file of weights"),
+        (f"{SMALL}.untrained", {}, ValueError, r"'r3d50_eighth\.untrained' is neither"),
+        (SMALL, {"clip": {"crops": 2}}, ValueError, r"crops is 2; give 1 \(the centre\) or 3"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named(name: str, kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        cmpl_zoo.create_model(name, **kwargs)
+
+
 def test_bad_width() -> None:
     with pytest.raises(ValueError, match="width_divisor is 3"):
         R3D(Bottleneck, (1, 1, 1, 1), width_divisor=3)
@@ -422,8 +440,14 @@ def test_bad_width() -> None:
 def test_an_image_is_not_a_clip(name: str) -> None:
     model = make(name)
     for call in (model, model.forward_features, model.forward_intermediates):
-        with pytest.raises(ValueError, match=r"4 dimensions, shape \(2, 3, 32, 32\); give .*\(batch, channels, frames"):
+        with pytest.raises(AssertionError, match=r"give a batch of clips of shape \(batch, channels, frames"):
             call(clips(2, 3, 32, 32))
+
+
+def test_torch_fx_traces_it(name: str) -> None:
+    model = make(name)
+    layer3 = create_feature_extractor(model, ["layer3"])
+    close(layer3(clips())["layer3"], model.forward_intermediates(clips(), indices=[3])[1][0])
 
 
 def test_video_features_have_one_format() -> None:

@@ -15,7 +15,7 @@ import cmpl_zoo
 from cmpl_zoo import hub
 from cmpl_zoo.data import load_clip, normalize, read_frames, resolve_data_config, uniform_clips
 from cmpl_zoo.data.transforms import crop_views
-from cmpl_zoo.predict import predict
+from cmpl_zoo.predict import label_names, predict
 
 NAMES = ["archery", "bowling", "cricket", "diving", "fencing", "golf"]
 
@@ -63,6 +63,29 @@ def test_label_names_must_fit(saved, tmp_path):
     with pytest.raises(ValueError, match="2 label names for a model of 6 classes"):
         hub.save(cmpl_zoo.create_model(saved), tmp_path / "new", NAMES[:2])
     assert not (tmp_path / "new").exists()
+
+
+def test_only_what_loads_again_is_saved(saved, tmp_path):
+    compiled = torch.compile(cmpl_zoo.create_model(saved), backend="eager")
+    again = cmpl_zoo.create_model(hub.save(compiled, tmp_path, NAMES))
+    assert again.state_dict().keys() == cmpl_zoo.create_model(saved).state_dict().keys()
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    folded = timm.utils.reparameterize_model(again.eval())
+    pruned = cmpl_zoo.create_model(saved)
+    pruned.prune_intermediate_layers([2], prune_head=False)
+    features = cmpl_zoo.create_model(saved, features_only=True)
+    for model, message in ((folded, "after reparameterize"), (pruned, "after reparameterize"), (features, "Feature")):
+        with pytest.raises(ValueError, match=message):
+            hub.save(model, tmp_path, NAMES)
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_class_names_are_of_the_classifier_that_learned_them(saved):
+    model = cmpl_zoo.create_model(saved)
+    assert label_names(model) == NAMES
+    model.reset_classifier(6)
+    assert label_names(model) == ["0", "1", "2", "3", "4", "5"]
+    assert label_names(cmpl_zoo.create_model("r3d50_eighth"))[0] == "0"
 
 
 def test_another_number_of_classes_keeps_all_but_the_classifier(saved):
@@ -120,6 +143,14 @@ def test_load_clip_is_frames_cropped_and_normalized(saved, video):
 def test_an_image_model_has_no_clip_settings():
     with pytest.raises(ValueError, match="no clip settings"):
         resolve_data_config(timm.create_model("resnet18"))
+    with pytest.raises(ValueError, match="clips of 3 channels, and the model takes 1"):
+        resolve_data_config(cmpl_zoo.create_model("r3d50_eighth", in_chans=1))
+
+
+@pytest.mark.parametrize("wrong", [{"stride": 0}, {"frames": 0}, {"clips": 0}, {"crop_pct": 2}, {"crop_pct": 0}])
+def test_clips_that_there_are_not(video, wrong):
+    with pytest.raises(ValueError, match="must be at least 1 and crop_pct above 0, up to 1"):
+        load_clip(video, **wrong)
 
 
 def test_predict_averages_the_softmax_of_the_views(saved, video):
@@ -130,6 +161,9 @@ def test_predict_averages_the_softmax_of_the_views(saved, video):
     with torch.inference_mode():
         views = model(load_clip(video, **resolve_data_config(model))).softmax(1).mean(0)
     assert dict(predict(model, video, topk=99)) == pytest.approx(dict(zip(NAMES, views.tolist(), strict=True)))
+    assert dict(predict(model.bfloat16(), video)) == pytest.approx(dict(ranked), abs=0.02)
+    with pytest.raises(RuntimeError, match=r"call model\.eval\(\) first"):
+        predict(model.train(), video)
 
 
 def test_predict_command_answers_the_good_and_names_the_bad(saved, video, shared_data, tmp_path):

@@ -20,12 +20,16 @@ def resolve_data_config(model: nn.Module) -> dict[str, Any]:
         `std` from `model.pretrained_cfg`. They come with a trained model.
 
     Raises:
-        ValueError: the model carries no clip settings, as an image model does not.
+        ValueError: the model carries no clip settings, as an image model does not, or wants other clips than of RGB.
     """
     if not isinstance(clip := getattr(model, "clip", None), dict):
         raise ValueError(
             f"{type(model).__name__} has no clip settings (model.clip): make the model with cmpl_zoo.create_model, "
             "without features_only, or pass frames, stride and size to load_clip yourself"
+        )
+    if model.in_chans != 3:
+        raise ValueError(
+            f"load_clip makes clips of 3 channels, and the model takes {model.in_chans}; make them yourself"
         )
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     return {
@@ -51,6 +55,11 @@ def load_views(
     Returns:
         uint8 (clips * crops, 3, frames, height, width), the crops of a clip together.
     """
+    if min(frames, stride, clips) < 1 or not 0 < crop_pct <= 1:
+        raise ValueError(
+            f"frames, stride and clips must be at least 1 and crop_pct above 0, up to 1, not {frames}, {stride}, "
+            f"{clips} and {crop_pct}"
+        )
     with Video(path) as video:
         indices = uniform_clips(video.num_frames, frames, stride, clips)
         pictures = video.read([i for clip in indices for i in clip]).permute(0, 3, 1, 2)
@@ -92,7 +101,7 @@ def load_clip(
 
     Raises:
         VideoError: nothing of the file can be decoded.
-        ValueError: `crops` is neither 1 nor 3.
+        ValueError: `crops` is neither 1 nor 3, or another number is out of its range.
     """
     views = load_views(path, frames, stride, size, crop_pct, clips, crops)
     return normalize(views.to(torch.float32), mean, std)

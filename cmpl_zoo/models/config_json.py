@@ -91,6 +91,8 @@ def clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
     for key, value in clip.items():
         if type(value) is not int or value < 1:
             raise ValueError(f"clip setting {key} is {value!r}; give a whole number from 1")
+    if clip.get("crops", 1) not in (1, 3):
+        raise ValueError(f"clip setting crops is {clip['crops']}; give 1 (the centre) or 3 (the centre and both ends)")
     return DEFAULT_CLIP | clip
 
 

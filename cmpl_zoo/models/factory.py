@@ -23,20 +23,25 @@ _MODULE = r3d.__name__.rsplit(".", 1)[-1]
 _ALIASES = {"r3d50_cmpl_k400": "r3d50.cmpl_k400_10pct"}
 
 
-def list_models(pattern: str = "", pretrained: bool = False) -> list[str]:
+def list_models(pattern: str = "", pretrained: bool = False, exclude_filters: str | Sequence[str] = "") -> list[str]:
     """Names of the zoo's models, sorted.
 
     Args:
         pattern: shell-style wildcard such as `"*quarter*"`; everything by default.
         pretrained: only names that have weights, with their tags.
+        exclude_filters: wildcards of names to leave out.
     """
-    return timm.list_models(pattern, module=_MODULE, pretrained=pretrained)
+    return timm.list_models(pattern, module=_MODULE, pretrained=pretrained, exclude_filters=exclude_filters)
 
 
 def list_tags() -> list[str]:
     """Names of weights, `ARCHITECTURE.TAG`, sorted; also of those that are not published yet."""
-    names = [f"{name}.{tag}" for name, cfg in r3d.default_cfgs.items() for tag in cfg.tags if tag != "untrained"]
-    return sorted(names)
+    return sorted(name for name in _tagged() if not name.endswith(".untrained"))
+
+
+def _tagged() -> list[str]:
+    """Every `ARCHITECTURE.TAG` that timm knows of, `untrained` too, where there are no weights."""
+    return [f"{name}.{tag}" for name, cfg in r3d.default_cfgs.items() for tag in cfg.tags]
 
 
 def hubconf_names() -> dict[str, str]:
@@ -65,7 +70,8 @@ def create_model(
             its weights; or `hf-hub:ORG/NAME`, `hf-hub:ORG/NAME@REVISION` and `local-dir:PATH`, as timm has them. A
             registered name wins over a directory of that name.
         pretrained: load the weights that belong to the name; without a tag those that are best for a start.
-        num_classes: size of the classifier; 0 for none. With weights of another size it starts afresh.
+        num_classes: size of the classifier; 0 for none, by default that of the best weights of the name, loaded or
+            not. With weights of another size it starts afresh.
         in_chans: input channels; a pretrained stem is adapted.
         drop_rate: dropout before the classifier, 0 by default (the paper trains with 0.5).
         global_pool: `avg`, `max`, or `""` for none.
@@ -79,7 +85,7 @@ def create_model(
 
     Raises:
         ValueError: there is no such model.
-        FileNotFoundError: the directory lacks config.json or model.safetensors.
+        FileNotFoundError: the directory lacks config.json or model.safetensors, or there is no `checkpoint_path`.
         RuntimeError: the weights cannot be had, are damaged, or do not fit the model; a config.json is not one of
             this zoo's; the message says which and what to do.
     """
@@ -100,7 +106,9 @@ def create_model(
         return _from_config(source, place, pretrained, options)
     name = hubconf_names().get(name, name)
     names = list_models()
-    if name.removesuffix(".untrained") in names + list_tags():
+    if name in names or name in _tagged():
+        if checkpoint_path and not Path(checkpoint_path).is_file():
+            raise FileNotFoundError(f"{checkpoint_path}: there is no such file of weights; check checkpoint_path")
         return timm.create_model(name, pretrained=pretrained, **options)
     if name and Path(name).is_dir():
         return _from_config("local-dir", name, True, options)

@@ -9,6 +9,7 @@ Modules carry the names of timm's ResNet, so that an image checkpoint maps onto 
 import inspect
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +274,7 @@ class R3D(nn.Module):
         return "fc" if name_only else self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Put a new classifier in place, on the device and in the dtype of the model.
+        """Put a new classifier in place, on the device and in the dtype of the model; it has no class names.
 
         Args:
             num_classes: size of the classifier, 0 for none.
@@ -286,6 +287,8 @@ class R3D(nn.Module):
         if num_classes > 0 and not pool.pool_type:
             raise ValueError(f"{num_classes} classes need pooling: set global_pool to 'avg', or num_classes to 0")
         self.num_classes = num_classes
+        if hasattr(self, "pretrained_cfg"):
+            self.pretrained_cfg = {**self.pretrained_cfg, "label_names": None}  # they were the old classifier's
         self.global_pool = pool.train(self.training)
         fc = nn.Linear(self.num_features, num_classes, **get_device_dtype(self)) if num_classes > 0 else nn.Identity()
         self.fc = fc.train(self.training)
@@ -313,7 +316,8 @@ class R3D(nn.Module):
             The final features and the list of feature maps, or the list alone.
 
         Raises:
-            ValueError: the input is not five-dimensional, or the format is another.
+            AssertionError: the input is not five-dimensional.
+            ValueError: the format is another.
         """
         if output_fmt != "NCTHW":
             raise ValueError(f"output_fmt is {output_fmt!r}, but video features come as 'NCTHW' only; leave it out")
@@ -356,7 +360,7 @@ class R3D(nn.Module):
         """(N, C, T, H, W) to res5's feature map, (N, num_features, T, H/32, W/32) with sizes rounded up.
 
         Raises:
-            ValueError: the input is not five-dimensional.
+            AssertionError: the input is not five-dimensional.
         """
         x = self.maxpool(self._stem(x))
         for layer in self._stages():
@@ -373,11 +377,8 @@ class R3D(nn.Module):
         return self.forward_head(self.forward_features(x))
 
     def _stem(self, x: Tensor) -> Tensor:
-        if x.ndim != 5:
-            raise ValueError(
-                f"input has {x.ndim} dimensions, shape {tuple(x.shape)}; give a batch of clips of shape "
-                "(batch, channels, frames, height, width)"
-            )
+        # As timm checks: torch.fx can trace it. A convolution would take a clip without its batch.
+        torch._assert(x.ndim == 5, "give a batch of clips of shape (batch, channels, frames, height, width)")
         x = x.contiguous(memory_format=torch.channels_last_3d)  # in which every convolution here is fastest
         return self.act1(self.bn1(self.conv1(self.background(x))))
 
@@ -467,8 +468,8 @@ def _create_r3d(
         checked(cfg.hf_hub_id, found, pretrained_model_args, MODEL_ARGS)
         cfg = resolve_pretrained_cfg(variant, found | {"tag": cfg.tag}, pretrained_cfg_overlay)
         kwargs = pretrained_model_args | kwargs
-    if pretrained:
-        cfg = with_source(variant, cfg)
+    # Names are of the classes that the weights tell apart, and a network without these tells none.
+    cfg = with_source(variant, cfg) if pretrained else replace(cfg, label_names=None)
     of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
     kwargs["clip"] = of_weights | (kwargs.get("clip") or {})
     with explained(cfg.hf_hub_id or cfg.file or variant, advice):
