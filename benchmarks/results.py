@@ -217,7 +217,16 @@ def compared(experiment: str, setting: str, measured_on: str) -> str:
         line += ["" if not over or base is runs else mean_and_spread(over), mean_and_spread(by_class)]
         line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
         cells.append(line)
-    return markdown(columns, cells)
+    return markdown(columns, cells) + where_processors_differ(results)
+
+
+def where_processors_differ(results: list[dict[str, Any]]) -> str:
+    """Which rows were made on what, where a table has rows of several processors; these round sums differently."""
+    rows: dict[str, dict[str, None]] = {}
+    for result in results:
+        rows.setdefault(result["hardware"], {})[result["row"]] = None
+    lines = (f"{hardware}: {'; '.join(of_it)}." for hardware, of_it in rows.items())
+    return "\n\nNot all on one processor. " + " ".join(lines) if len(rows) > 1 else ""
 
 
 def mean_and_spread(values: Iterable[float]) -> str:

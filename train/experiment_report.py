@@ -79,8 +79,8 @@ def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
     spread = {}
     for kind, values in measured.items():
-        spread[f"{kind}_mean"] = round(statistics.mean(values), 4)
-        spread[f"{kind}_std"] = round(statistics.stdev(values), 4) if len(values) > 1 else ""
+        spread[f"{kind}_mean"] = round(statistics.mean(values), 6)
+        spread[f"{kind}_std"] = round(statistics.stdev(values), 6) if len(values) > 1 else ""
     return {
         "row": row,
         **spread,
