@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import av
-from av.error import FFmpegError
 
 from cmpl_zoo.data.video import Video, VideoError
 
@@ -43,25 +42,6 @@ class EveryFrame:
             yield av.VideoFrame.from_ndarray(picture, "rgb24")
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        begun = False
-        packets = self.video._demux()
-        while True:
-            try:
-                packet = next(packets, None)
-            except FFmpegError as error:  # the file ends early
-                self.error = _cause(error)
-                return
-            if packet is None:
-                return
-            try:
-                for frame in packet.decode():
-                    begun = True
-                    yield frame
-            except FFmpegError as error:
-                if begun:
-                    self.error = _cause(error)
-                    return
-
-
-def _cause(error: FFmpegError) -> str:
-    return (error.strerror or str(error)).splitlines()[0]
+        yield from self.video._frames()
+        if error := self.video._ended_by:
+            self.error = (error.strerror or str(error)).splitlines()[0]

@@ -113,6 +113,7 @@ class Video:
         self._pictures: list[Path] = []
         self._array: np.ndarray | None = None
         self._content: bytes | None = None  # of a video within a shard
+        self._ended_by: FFmpegError | None = None
         self._reformatter = VideoReformatter()
         if os.path.isdir(self.path):
             files = (file for file in Path(self.path).iterdir() if file.suffix.lower() in PICTURES)
@@ -295,17 +296,18 @@ class Video:
         return self._decoded(self._demux())
 
     def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame]:
-        """Frames in presentation order, up to the first error after a frame."""
-        begun, packet = False, None
+        """Frames in presentation order, up to the first error after a frame; `_ended_by` is what ended them early."""
+        begun, packet, self._ended_by = False, None, None
         while True:
             try:
                 packet = next(packets, None)
                 if packet is None:
                     return
                 for frame in packet.decode():
-                    begun = True
+                    begun, self._ended_by = True, None
                     yield frame
-            except FFmpegError:
+            except FFmpegError as error:
+                self._ended_by = error
                 if begun or packet is None:
                     return
 
