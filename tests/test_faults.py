@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from training import REPO, assert_same_weights, command, losses, metrics, run, weights
+from training import REPO, assert_same_weights, command, losses, metrics, read_rows, run, weights
 
 STEPS = ["--steps", "8", "--val_every", "4", "--save_every_steps", "1", "--log_every", "3"]
 STEPS += ["--drop_rate", "0.3", "--ema", "0.9", "--ema_teachers", "true", "--distribution_alignment", "true"]
@@ -103,6 +103,31 @@ def test_a_damaged_state_gives_way_to_the_one_before(unbroken, shared_data, list
     assert re.search(r"states: all 2 states are damaged; begin again by --overwrite true", error)
     run([*args[:-2], "--overwrite", "true"])
     assert_same_weights(unbroken, output)
+
+
+def test_a_failed_validation_costs_nothing(unbroken, shared_data, lists, tmp_path):
+    """Nor does it to go on from another folder: what is drawn depends on places in the lists."""
+    root, output, validation = tmp_path / "videos", tmp_path / "run", read_rows(lists / "val.csv")
+    for row in [*read_rows(lists / "labeled.csv"), *read_rows(lists / "unlabeled.csv"), *validation]:
+        (root / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (root / row["path"]).symlink_to(shared_data / "mocap13" / row["path"])
+    args = command(lists, root, output, *STEPS, "--save_every_steps", "100")
+    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO)
+    assert wait_for((output / "metrics.jsonl").exists, process)
+    for row in validation:
+        (root / row["path"]).unlink()
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 2, error
+    assert re.search(r"val\.csv: none of the 9 videos can be read; .*; the state is saved: .*--resume true", error)
+    assert [file.name for file in states(output)] == ["step-000000004.pt"]
+    error = run([*args, "--resume", "true"], expect=2).stderr
+    assert re.search(
+        r"val\.csv: .*; none of the 9 videos tried of this list can be read; check --val and --root", error
+    )
+    run(command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true"))
+    assert_same_weights(unbroken, output)
+    assert_same_weights(unbroken / "best", output / "best")
+    assert same_numbers(output) == same_numbers(unbroken)
 
 
 def test_a_full_disk_costs_a_state_and_not_the_run(unbroken, shared_data, lists, tmp_path):

@@ -317,7 +317,8 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
         (["--output", str(trained), "--steps", "6"], r"holds a run already; go on with it by --resume true"),
         (["--output", str(trained), "--steps", "7", "--resume", "true"], r"other options \(steps was 6"),
         (["--output", str(lists), "--steps", "1"], r"is not empty and holds no run"),
-        (["--labeled", str(bad_list), "--steps", "1"], r"nowhere\.mp4"),
+        (["--labeled", str(bad_list), "--steps", "1"], r"nowhere\.mp4.*check --labeled and --root"),
+        (["--val", str(bad_list), "--steps", "1"], r"bad\.csv: .*nowhere\.mp4.*check --val and --root"),
         (["--val", str(lists / "labeled.csv"), "--steps", "1"], r"is also there for training.*labeled\.csv"),
         (["--val", str(lists / "unlabeled.csv"), "--steps", "1"], r"is also there for training.*unlabeled\.csv"),
         (["--auxiliary", "null", "--steps", "1"], r"--scheme cross needs --auxiliary"),
@@ -406,5 +407,10 @@ def test_bad_videos_are_named_once_counted_and_too_many_end_the_run(shared_data,
     assert scores["video_top5"] == pytest.approx(100 * 8 / 9)  # three classes: top-5 is right wherever there is a video
     evaluate = [sys.executable, "train/evaluate.py", "--model", str(tmp_path / "run" / "primary"), "--data",
                 str(lists / "val.csv"), "--root", str(root), "--workers", "0"]  # fmt: skip
+    elsewhere = command(lists, shared_data / "mocap13", tmp_path / "run", "--steps", "12", "--resume", "true")
+    run(elsewhere)  # --max_unreadable 0.01 holds: what could not be read was of the other folder
+    assert not (tmp_path / "run" / "unreadable.csv").exists()
+    scores = json.loads((tmp_path / "run" / "summary.json").read_text())["validation"]["primary"]
+    assert scores["unreadable"] == 0
     assert "9 videos, 1 unreadable (wrong)" in run(evaluate).stdout
     assert re.search(r"^evaluate\.py: .*there is no such file$", run([*evaluate, "--strict"], expect=2).stderr, re.M)

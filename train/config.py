@@ -10,10 +10,11 @@ import yaml
 from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.semi import SCHEMES
 
-# Options that change neither the weights nor what they are called: a run may go on with others.
+# Options that change neither the weights nor what they are called: a run may go on with others. What is drawn depends
+# on places in the lists to train on, not on folders.
 FREE_ON_RESUME = {
-    "resume", "overwrite", "dataset", "license", "workers", "log_every", "val_every", "save_every_steps",
-    "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
+    "val", "root", "unlabeled_root", "resume", "overwrite", "dataset", "license", "workers", "log_every", "val_every",
+    "save_every_steps", "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
 }  # fmt: skip
 
 

@@ -51,6 +51,8 @@ def open_run(config: Config, resume: bool, remark: str) -> Path:
         if changed:
             was = ", ".join(f"{key} was {before.get(key)}" for key in changed)
             raise RunError(f"{folder} holds a run with other options ({was}); give them, or another --output")
+        if any(before.get(key) != options[key] for key in ("root", "unlabeled_root")):
+            (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
     elif not file.exists() and folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no run; give another --output")
     folder.mkdir(parents=True, exist_ok=True)
