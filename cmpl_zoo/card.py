@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from torch import nn
 
 # Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
-PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "classes", "output"}
+PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "val_root", "classes", "output"}
 # Stands in a card for the place that the model is loaded from, until it is published.
 PLACE = "PATH_OF_THIS_FOLDER"
 

@@ -122,7 +122,7 @@ def test_a_failed_validation_costs_nothing(unbroken, shared_data, lists, tmp_pat
     assert [file.name for file in states(output)] == ["step-000000004.pt"]
     error = run([*args, "--resume", "true"], expect=2).stderr
     assert re.search(
-        r"val\.csv: .*; none of the 9 videos tried of this list can be read; check --val and --root", error
+        r"val\.csv: .*; none of the 9 videos tried of this list can be read; check --val and --val_root", error
     )
     run(command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true"))
     assert_same_weights(unbroken, output)

@@ -318,7 +318,7 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
         (["--output", str(trained), "--steps", "7", "--resume", "true"], r"other options \(steps was 6"),
         (["--output", str(lists), "--steps", "1"], r"is not empty and holds no run"),
         (["--labeled", str(bad_list), "--steps", "1"], r"nowhere\.mp4.*check --labeled and --root"),
-        (["--val", str(bad_list), "--steps", "1"], r"bad\.csv: .*nowhere\.mp4.*check --val and --root"),
+        (["--val", str(bad_list), "--steps", "1"], r"bad\.csv: .*nowhere\.mp4.*check --val and --val_root, .*--root"),
         (["--val", str(lists / "labeled.csv"), "--steps", "1"], r"is also there for training.*labeled\.csv"),
         (["--val", str(lists / "unlabeled.csv"), "--steps", "1"], r"is also there for training.*unlabeled\.csv"),
         (["--auxiliary", "null", "--steps", "1"], r"--scheme cross needs --auxiliary"),
@@ -408,6 +408,8 @@ def test_bad_videos_are_named_once_counted_and_too_many_end_the_run(shared_data,
     evaluate = [sys.executable, "train/evaluate.py", "--model", str(tmp_path / "run" / "primary"), "--data",
                 str(lists / "val.csv"), "--root", str(root), "--workers", "0"]  # fmt: skip
     elsewhere = command(lists, shared_data / "mocap13", tmp_path / "run", "--steps", "12", "--resume", "true")
+    counted = run([*elsewhere, "--val_root", str(root)]).stderr
+    assert f"counted as wrong: {root / lost}: there is no such file" in counted and "left out" not in counted
     run(elsewhere)  # --max_unreadable 0.01 holds: what could not be read was of the other folder
     assert not (tmp_path / "run" / "unreadable.csv").exists()
     scores = json.loads((tmp_path / "run" / "summary.json").read_text())["validation"]["primary"]

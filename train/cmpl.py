@@ -208,7 +208,7 @@ def read_lists(config: Config) -> tuple[list[str], Videos, Videos | None, Videos
         hidden = manifest.labels or [""] * len(manifest)
         unlabeled = Videos(manifest.paths, np.fromiter((ids.get(x, -1) for x in hidden), np.int32, len(manifest)))
     if config.val is not None:
-        manifest = read_list(config.val, config.root)
+        manifest = read_list(config.val, config.val_root or config.root)
         for of_training in lists:
             check_disjoint(of_training, manifest)
         val = Videos(manifest.paths, class_ids(manifest, classes))
@@ -225,7 +225,7 @@ def check_readable(config: Config, labeled: Videos, unlabeled: Videos | None, va
     for videos, file, options in (
         (labeled, config.labeled, "--labeled and --root"),
         (unlabeled, config.unlabeled, "--unlabeled and --unlabeled_root, which is by default as --root"),
-        (val, config.val, "--val and --root"),
+        (val, config.val, "--val and --val_root, which is by default as --root"),
     ):
         if videos is None:
             continue
@@ -261,8 +261,8 @@ def validate(
         }
     except VideoError as error:
         raise VideoError(
-            f"{config.val}: {error}; the state is saved: mend or change --val and --root, and the same command with "
-            "--resume true validates and goes on"
+            f"{config.val}: {error}; the state is saved: mend or change --val and --val_root (by default as --root), "
+            "and the same command with --resume true validates and goes on"
         ) from error
 
 

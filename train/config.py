@@ -13,8 +13,8 @@ from cmpl_zoo.semi import SCHEMES
 # Options that change neither the weights nor what they are called: a run may go on with others. What is drawn depends
 # on places in the lists to train on, not on folders.
 FREE_ON_RESUME = {
-    "val", "root", "unlabeled_root", "resume", "overwrite", "dataset", "license", "workers", "log_every", "val_every",
-    "save_every_steps", "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
+    "val", "root", "unlabeled_root", "val_root", "resume", "overwrite", "dataset", "license", "workers", "log_every",
+    "val_every", "save_every_steps", "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
 }  # fmt: skip
 
 
@@ -34,6 +34,8 @@ class Config:
     """Folder that the paths in the lists are relative to."""
     unlabeled_root: str | None = None
     """The same for the unlabeled list; by default as root."""
+    val_root: str | None = None
+    """The same for the validation list; by default as root."""
     classes: str | None = None
     """kinetics400, ucf101, or a text file of class names, one a line, by class id; by default the labels, sorted."""
 
