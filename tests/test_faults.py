@@ -153,9 +153,15 @@ def test_a_log_line_that_was_cut_off_is_dropped(unbroken, shared_data, lists, tm
     with (output / "metrics.jsonl").open("a") as file:
         file.write('{"step": 9, "lo')
     (output / "summary.json").unlink()
-    run(command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true"))
+    args = command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true")
+    run(args)
     assert same_numbers(output) == same_numbers(unbroken)
     assert (output / "summary.json").exists()
+    (output / "config.yaml").write_text("steps: [")
+    error = run(args, expect=2).stderr
+    assert re.search(r"config\.yaml cannot be read \(it is not YAML\), .*; put it back, or begin again", error)
+    (output / "config.yaml").unlink()
+    assert "config.yaml cannot be read (No such file or directory)" in run(args, expect=2).stderr
 
 
 def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, shared_data, lists, tmp_path):

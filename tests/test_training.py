@@ -90,6 +90,38 @@ def test_evaluate_agrees_with_the_run(trained, shared_data, lists, tmp_path):
     for key in ("videos", "clips", "crops", "video_top1", "clip_top1", "per_class"):
         assert scores[key] == reported[key]
     assert "2 clips x 1 crops" in done.stdout and "top-5" not in done.stdout
+    for mistake, message in (
+        (["--workers", "-1"], "--workers must not be negative, and is -1"),
+        (
+            ["--json", str(tmp_path / "scores.json" / "y.json")],
+            "cannot be written (Not a directory); give another file",
+        ),
+        (["--json", str(tmp_path)], "cannot be written (it is a folder); give another file"),
+    ):
+        error = run([*done.args, *mistake], expect=2).stderr
+        assert message in error and "Traceback" not in error
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_ctrl_c_ends_an_evaluation_in_one_line(shared_data, tmp_path):
+    args = [sys.executable, "train/evaluate.py", "--model", str(REPO / "model_cards" / "r3d50_quarter.cmpl_mocap13"),
+            "--data", str(shared_data / "mocap13" / "test.csv"), "--root", str(shared_data / "mocap13"), "--device",
+            "cpu", "--clips", "10"]  # fmt: skip
+    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO, start_new_session=True)
+    seen = ""
+    while not re.search(r"evaluate: .*\| [1-9]\d*/", seen):  # the progress bar, after the first videos
+        character = process.stderr.read(1)
+        assert character, seen
+        seen += character
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert error.endswith("evaluate.py: stopped; nothing is written\n") and "Traceback" not in error
+
+
+def test_the_demo_refuses_no_seeds():
+    error = run([sys.executable, "train/demo.py", "--seeds", "0"], expect=2).stderr
+    assert "--seeds must be at least 1, and is 0" in error
 
 
 def test_networks_vote_by_their_mean_probabilities(trained, shared_data, lists, tmp_path):
@@ -182,7 +214,9 @@ def test_fixmatch_and_labels_alone_have_one_network(shared_data, lists, tmp_path
     ],
 )
 def test_options_combine(shared_data, lists, tmp_path, options):
-    run(command(lists, shared_data / "mocap13", tmp_path / "run", "--steps", "2", *options))
+    done = run(command(lists, shared_data / "mocap13", tmp_path / "run", "--steps", "2", *options))
+    warning = "--unlabeled_warmup 4 steps, and the run has 2: it ends at 0.5 instead of 1; lower --unlabeled_warmup"
+    assert (warning in done.stderr) is ("--unlabeled_warmup" in options)
     losses = [line["loss"] for line in metrics(tmp_path / "run") if "loss" in line]
     assert len(losses) == 2
 
@@ -232,6 +266,7 @@ def small_networks(monkeypatch):
     return make
 
 
+DEMO = REPO / "train" / "recipes" / "demo.yaml"
 ONE = {"scheme": "self", "primary": "r3d50_eighth", "auxiliary": None}
 
 
@@ -327,6 +362,9 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
         (["--steps", "1", "--class_thresholds", "true", "--distribution_alignment", "true"], r"make up for.*give one"),
         (["--steps", "1", "--mix_clips", "true", "--unlabeled_batch", "1"], r"--mix_clips needs two unlabeled clips"),
         (["--steps", "1", "--epochs", "1"], r"give either --steps or --epochs"),
+        (["--config", str(DEMO), "--epochs", "3"], r"the recipe gives --steps, which --steps null unsets"),
+        (["--output", str(lists / "val.csv"), "--steps", "1"], r"--output .*val\.csv is a file; give a folder"),
+        (["--output", str(lists / "val.csv" / "run"), "--steps", "1"], r"cannot be written to \(Not a directory\)"),
         (["--steps", "1", "--threshold", "1.5"], r"--threshold is a probability"),
         (["--steps", "1", "--short_side", "[20,30]"], r"--short_side \[20,30\]"),
         (["--steps", "1", "--scheme", "crosss"], r"scheme"),

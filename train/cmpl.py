@@ -84,6 +84,13 @@ def train(config: Config, ranks: Ranks) -> Path:
     classes, labeled, unlabeled, val = read_lists(config)
     ranks.first_alone(lambda: check_readable(config, labeled, unlabeled, val))
     config = replace(config, steps=count_steps(config, labeled, unlabeled), epochs=None)
+    if ranks.first and unlabeled and config.lambda_u and config.unlabeled_warmup > config.steps:
+        print(
+            f"warning: lambda rises over --unlabeled_warmup {config.unlabeled_warmup} steps, and the run has "
+            f"{config.steps}: it ends at {config.lambda_u * config.steps / config.unlabeled_warmup:.2g} instead of "
+            f"{config.lambda_u:g}; lower --unlabeled_warmup",
+            file=sys.stderr,
+        )
     ranks.first_alone(lambda: open_run(config, config.resume or ranks.restarted, versions()))
 
     # Networks, optimizer, schedule, average of the weights.

@@ -242,7 +242,11 @@ def parse_config(args: list[str] | None = None) -> Config:
     parser.add_argument("--config", action="config", help="YAML file of options, such as train/recipes/demo.yaml.")
     parser.add_class_arguments(Config)
     options = parser.parse_args(args).as_dict()
-    options.pop("config")
+    recipes = options.pop("config") or []
+    if options["steps"] is not None and options["epochs"] is not None:
+        for name in ("steps", "epochs"):
+            if any(read_config(Path(recipe)).get(name) is not None for recipe in recipes):
+                parser.error(f"give either --steps or --epochs; the recipe gives --{name}, which --{name} null unsets")
     try:
         return Config(**options)
     except ValueError as error:

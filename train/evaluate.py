@@ -5,6 +5,7 @@ python train/evaluate.py --model RUN/primary RUN/auxiliary --data test.csv --roo
 """
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from cmpl_zoo.data import (
     read_list,
     resolve_data_config,
 )
-from cmpl_zoo.data.files import replace_text
+from cmpl_zoo.data.files import half_of, replace_text
 from cmpl_zoo.predict import label_names
 
 
@@ -166,6 +167,19 @@ def as_table(scores: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def check_target(file: Path) -> None:
+    """Raise ValueError where a file cannot be written, before the evaluation has cost anything."""
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not file.parent.exists():
+            file.parent.mkdir(parents=True)
+        half_of(file).touch()
+        half_of(file).unlink()
+    except OSError as error:
+        raise ValueError(f"--json {file} cannot be written ({error.strerror}); give another file") from error
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -182,7 +196,11 @@ def main() -> int:
     args = parser.parse_args()
     if args.clips is not None and args.clips < 1:
         parser.error(f"--clips must be at least 1, not {args.clips}")
+    if args.workers < 0:
+        parser.error(f"--workers must not be negative, and is {args.workers}")
     try:
+        if args.json:
+            check_target(args.json)
         device = pick_device(args.device)
         models = [cmpl_zoo.create_model(name, pretrained=True).to(device) for name in args.model]
         for model in models:
@@ -197,6 +215,9 @@ def main() -> int:
     except (ManifestError, VideoError, ValueError, RuntimeError, OSError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("evaluate.py: stopped; nothing is written", file=sys.stderr)
+        return 130
     return 0
 
 
