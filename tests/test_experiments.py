@@ -162,3 +162,12 @@ def test_mistakes_are_named(data, tmp_path, words, message):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["cost", "load"])
+def test_a_benchmark_that_is_asked_for_help_measures_nothing(name):
+    result = REPO / "benchmarks" / "results" / f"{name}.json"
+    before = result.stat().st_mtime_ns
+    assert f"usage: {name}.py" in run([sys.executable, f"benchmarks/{name}.py", "--help"]).stdout
+    run([sys.executable, f"benchmarks/{name}.py", "--nonsense"], expect=2)
+    assert result.stat().st_mtime_ns == before
