@@ -8,6 +8,7 @@ backward pass as two forward ones. Disk and decoding are those of copies of ten 
 (step-cuda.json) times the steps, where it has been measured; on eight GPUs they are taken to be an eighth.
 """
 
+import argparse
 import json
 import math
 import statistics
@@ -73,6 +74,7 @@ def cost(name: str, decode: dict[str, Any], step: dict[str, Any] | None) -> list
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="cost.py", description=__doc__.splitlines()[0]).parse_args()
     decode = json.loads((RESULTS / "decode.json").read_text())
     measured = RESULTS / "step-cuda.json"
     step = json.loads(measured.read_text()) if measured.exists() else None

@@ -5,6 +5,7 @@ python benchmarks/load.py    # writes benchmarks/results/load.json, about a minu
 The Hub is a stand-in on loopback, asked as huggingface_hub asks before it takes a file from its cache.
 """
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -68,7 +69,9 @@ def seconds(call: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    if "--measure" not in sys.argv:
+    parser = argparse.ArgumentParser(prog="load.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)  # the process that the server is for
+    if not parser.parse_args().measure:
         with tempfile.TemporaryDirectory() as folder:
             publish(Path(folder))
         return

@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from torch import nn
 
 # Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
-PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "classes", "output"}
+PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "val_root", "classes", "output"}
 # Stands in a card for the place that the model is loaded from, until it is published.
 PLACE = "PATH_OF_THIS_FOLDER"
 
@@ -83,7 +83,7 @@ def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
                 metric_name=f"top-{k} in %, {scores['clips']} clips x {scores['crops']} crops",
                 metric_value=round(scores[f"video_top{k}"], 2),
             )
-            for k in (1, 5)
+            for k in _tops(scores)
         ]
     return ModelCardData(
         library_name="timm",
@@ -95,6 +95,11 @@ def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
         model_name=title,
         eval_results=results,
     )
+
+
+def _tops(scores: dict[str, Any]) -> list[int]:
+    """Which top-k accuracies were measured: up to five classes are all among the first five."""
+    return [k for k in (1, 5) if f"video_top{k}" in scores]
 
 
 def _licence(summary: dict[str, Any] | None) -> str:
@@ -114,12 +119,15 @@ def _training(summary: dict[str, Any]) -> list[str]:
         "",
         f"cmpl_zoo {summary['version']}, commit {summary['commit'] or 'unknown'}, {summary['hardware']}.",
     ]
-    if summary["validation"]:
-        lines += ["", "| network | top-1, % | top-5, % | videos | views |", "|---|---|---|---|---|"]
-    for name, scores in summary["validation"].items():
+    for number, (name, scores) in enumerate(summary["validation"].items()):
+        tops = _tops(scores)
+        if number == 0:
+            head = ["network", *(f"top-{k}, %" for k in tops), "videos", "views"]
+            lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+        accuracies = " | ".join(f"{scores[f'video_top{k}']:.2f}" for k in tops)
         lines.append(
-            f"| {name}{' (this one)' if name == role else ''} | {scores['video_top1']:.2f} | "
-            f"{scores['video_top5']:.2f} | {scores['videos']} of {Path(scores['list']).name} | "
+            f"| {name}{' (this one)' if name == role else ''} | {accuracies} | "
+            f"{scores['videos']} of {Path(scores['list']).name} | "
             f"{scores['clips']} clips x {scores['crops']} crops, softmax averaged |"
         )
     options = {key: value for key, value in config.items() if value is not None and key not in PRIVATE_OPTIONS}

@@ -128,7 +128,10 @@ def test_the_recipe_of_what_helped_is_the_row_that_was_measured(monkeypatch):
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
-    done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2", size=16), expect=1)
+    call = experiments(data, tmp_path, "--seeds", "1", "--jobs", "2")
+    without_primary = {key: value for key, value in RECIPE.items() if key != "primary"}  # cmpl.py has a default
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(without_primary | {"size": 16}))
+    done = run(call, expect=1)
     for row in ("uniform", "category-wise"):
         assert f"{row}, seed 1: ended with status 2, last saying " in done.stderr
     assert "--size must be at least 32 pixels, and is 16" in done.stderr
@@ -139,15 +142,32 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
     "words, message",
     [
         (["knobs", "DATA"], "knobs is made of 14 rows of long runs: it needs --setting gpu"),
-        (["schemes", "nowhere"], "nowhere/mocap13/train.csv: there is no such list; give the folder of mocap13"),
+        (
+            ["schemes", "nowhere"],
+            "nowhere/mocap13/train.csv: there is no such list; give the folder that holds mocap13",
+        ),
         (["schemes", "DATA", "--jobs", "0"], "--seeds and --jobs must be at least 1"),
         (["schemes", "DATA", "--recipe", "none.yaml"], "none.yaml: there is no such recipe"),
+        (["schemes", "DATA", "--recipe", "LIST"], "list.yaml: holds no options; give a recipe"),
+        (["schemes", "DATA", "--recipe", "BROKEN"], "broken.yaml: is not YAML; give a recipe"),
         (["tables", "DATA"], "schemes"),
     ],
 )
 def test_mistakes_are_named(data, tmp_path, words, message):
-    words = [str(data) if word == "DATA" else word for word in words]
+    (tmp_path / "list.yaml").write_text("- steps")
+    (tmp_path / "broken.yaml").write_text("steps: [")
+    paths = {"DATA": data, "LIST": tmp_path / "list.yaml", "BROKEN": tmp_path / "broken.yaml"}
+    words = [str(paths.get(word, word)) for word in words]
     command = [sys.executable, str(REPO / "train" / "experiments.py"), *words, "--work", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert message in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["cost", "load"])
+def test_a_benchmark_that_is_asked_for_help_measures_nothing(name):
+    result = REPO / "benchmarks" / "results" / f"{name}.json"
+    before = result.stat().st_mtime_ns
+    assert f"usage: {name}.py" in run([sys.executable, f"benchmarks/{name}.py", "--help"]).stdout
+    run([sys.executable, f"benchmarks/{name}.py", "--nonsense"], expect=2)
+    assert result.stat().st_mtime_ns == before

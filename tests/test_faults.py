@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from training import REPO, assert_same_weights, command, losses, metrics, run, weights
+from training import REPO, assert_same_weights, command, losses, metrics, read_rows, run, weights
 
 STEPS = ["--steps", "8", "--val_every", "4", "--save_every_steps", "1", "--log_every", "3"]
 STEPS += ["--drop_rate", "0.3", "--ema", "0.9", "--ema_teachers", "true", "--distribution_alignment", "true"]
@@ -105,6 +105,31 @@ def test_a_damaged_state_gives_way_to_the_one_before(unbroken, shared_data, list
     assert_same_weights(unbroken, output)
 
 
+def test_a_failed_validation_costs_nothing(unbroken, shared_data, lists, tmp_path):
+    """Nor does it to go on from another folder: what is drawn depends on places in the lists."""
+    root, output, validation = tmp_path / "videos", tmp_path / "run", read_rows(lists / "val.csv")
+    for row in [*read_rows(lists / "labeled.csv"), *read_rows(lists / "unlabeled.csv"), *validation]:
+        (root / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (root / row["path"]).symlink_to(shared_data / "mocap13" / row["path"])
+    args = command(lists, root, output, *STEPS, "--save_every_steps", "100")
+    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO)
+    assert wait_for((output / "metrics.jsonl").exists, process)
+    for row in validation:
+        (root / row["path"]).unlink()
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 2, error
+    assert re.search(r"val\.csv: none of the 9 videos can be read; .*; the state is saved: .*--resume true", error)
+    assert [file.name for file in states(output)] == ["step-000000004.pt"]
+    error = run([*args, "--resume", "true"], expect=2).stderr
+    assert re.search(
+        r"val\.csv: .*; none of the 9 videos tried of this list can be read; check --val and --val_root", error
+    )
+    run(command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true"))
+    assert_same_weights(unbroken, output)
+    assert_same_weights(unbroken / "best", output / "best")
+    assert same_numbers(output) == same_numbers(unbroken)
+
+
 def test_a_full_disk_costs_a_state_and_not_the_run(unbroken, shared_data, lists, tmp_path):
     output = tmp_path / "run"
     args = command(lists, shared_data / "mocap13", output, *STEPS)
@@ -128,9 +153,15 @@ def test_a_log_line_that_was_cut_off_is_dropped(unbroken, shared_data, lists, tm
     with (output / "metrics.jsonl").open("a") as file:
         file.write('{"step": 9, "lo')
     (output / "summary.json").unlink()
-    run(command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true"))
+    args = command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true")
+    run(args)
     assert same_numbers(output) == same_numbers(unbroken)
     assert (output / "summary.json").exists()
+    (output / "config.yaml").write_text("steps: [")
+    error = run(args, expect=2).stderr
+    assert re.search(r"config\.yaml cannot be read \(it is not YAML\), .*; put it back, or begin again", error)
+    (output / "config.yaml").unlink()
+    assert "config.yaml cannot be read (No such file or directory)" in run(args, expect=2).stderr
 
 
 def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, shared_data, lists, tmp_path):

@@ -43,11 +43,13 @@ from cmpl_zoo.data import (
     class_ids,
     class_names,
     mix_clips,
+    probe,
     read_list,
 )
 from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.semi import CMPLLoss, Logits, cmpl_loss
 
+ATTEMPTS = 10  # videos of a list, one of which must be readable at the start; our choice
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -80,7 +82,15 @@ def train(config: Config, ranks: Ranks) -> Path:
     """One run, from lists of videos to model directories; returns its folder."""
     # Lists, classes, steps.
     classes, labeled, unlabeled, val = read_lists(config)
+    ranks.first_alone(lambda: check_readable(config, labeled, unlabeled, val))
     config = replace(config, steps=count_steps(config, labeled, unlabeled), epochs=None)
+    if ranks.first and unlabeled and config.lambda_u and config.unlabeled_warmup > config.steps:
+        print(
+            f"warning: lambda rises over --unlabeled_warmup {config.unlabeled_warmup} steps, and the run has "
+            f"{config.steps}: it ends at {config.lambda_u * config.steps / config.unlabeled_warmup:.2g} instead of "
+            f"{config.lambda_u:g}; lower --unlabeled_warmup",
+            file=sys.stderr,
+        )
     ranks.first_alone(lambda: open_run(config, config.resume or ranks.restarted, versions()))
 
     # Networks, optimizer, schedule, average of the weights.
@@ -124,8 +134,19 @@ def train(config: Config, ranks: Ranks) -> Path:
     def report() -> dict[str, Any]:
         return summary(config, run, labeled, unlabeled, scores)
 
+    def validation() -> None:
+        ranks.share_buffers(final)
+        scores.update(validate(final, val, device, config, ranks))
+        if ranks.first and scores["primary"]["video_top1"] > run.best:
+            save_models(final, run.folder / "best", classes, report())
+        run.validated(scores)  # comes last: a run that is killed before it validates again
+
     # The loop: views, pseudo-labels, loss, step.
     networks.train()
+    began = time.perf_counter()
+    if run.unvalidated:
+        validation()
+    run.pause(began)
     for batch in run.batches():
         schedule.step_update(run.step)
         lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
@@ -151,18 +172,16 @@ def train(config: Config, ranks: Ranks) -> Path:
 
         validating = run.end_step(gradient_norm, {"lr": optimizer.param_groups[0]["lr"], "lambda_u": lambda_u})
         ended = time.perf_counter()
-        if validating and val:
-            ranks.share_buffers(final)
-            scores = validate(final, val, device, config, ranks)
-            if run.validated(scores) and ranks.first:
-                save_models(final, run.folder / "best", classes, report())
-        run.save(ended)
+        run.save()
+        if validating:
+            validation()
+        run.pause(ended)  # neither is training
 
     # Save: the last step's networks are the result.
     ranks.share_buffers(final)
     ranks.check_equal(final)
-    if val and not scores:  # a run that was stopped after its last step
-        scores = validate(final, val, device, config, ranks)
+    if val and not scores:  # a run that was stopped after its last validation
+        scores.update(validate(final, val, device, config, ranks))
     if ranks.first:
         save_models(final, run.folder, classes, report())
         details = {"curves": curves(run.log.lines())}
@@ -196,11 +215,40 @@ def read_lists(config: Config) -> tuple[list[str], Videos, Videos | None, Videos
         hidden = manifest.labels or [""] * len(manifest)
         unlabeled = Videos(manifest.paths, np.fromiter((ids.get(x, -1) for x in hidden), np.int32, len(manifest)))
     if config.val is not None:
-        manifest = read_list(config.val, config.root)
+        manifest = read_list(config.val, config.val_root or config.root)
         for of_training in lists:
             check_disjoint(of_training, manifest)
         val = Videos(manifest.paths, class_ids(manifest, classes))
     return classes, Videos(labeled.paths, class_ids(labeled, classes)), unlabeled, val
+
+
+def check_readable(config: Config, labeled: Videos, unlabeled: Videos | None, val: Videos | None) -> None:
+    """Refuse a list of which no video can be read, before the run has cost anything: a few videos are tried of each.
+
+    Raises:
+        VideoError: a list or its folder is wrong.
+        StorageError: the shards that the videos are in cannot be read.
+    """
+    for videos, file, options in (
+        (labeled, config.labeled, "--labeled and --root"),
+        (unlabeled, config.unlabeled, "--unlabeled and --unlabeled_root, which is by default as --root"),
+        (val, config.val, "--val and --val_root, which is by default as --root"),
+    ):
+        if videos is None:
+            continue
+        # From all over the list: one that is sorted may begin with a class that is not there.
+        tried = np.unique(np.linspace(0, len(videos) - 1, ATTEMPTS).astype(int)).tolist()
+        errors: list[str] = []
+        for index in tried:
+            try:
+                probe(videos.paths[index])
+                break
+            except VideoError as error:
+                errors.append(str(error))
+        else:
+            raise VideoError(
+                f"{file}: {errors[0]}; none of the {len(tried)} videos tried of this list can be read; check {options}"
+            )
 
 
 def count_steps(config: Config, labeled: Videos, unlabeled: Videos | None) -> int:
@@ -214,7 +262,15 @@ def count_steps(config: Config, labeled: Videos, unlabeled: Videos | None) -> in
 def validate(
     networks: nn.ModuleDict, val: Videos, device: torch.device, config: Config, ranks: Ranks
 ) -> dict[str, Any]:
-    return {name: evaluate([network], val, device, config.workers, ranks=ranks) for name, network in networks.items()}
+    try:
+        return {
+            name: evaluate([network], val, device, config.workers, ranks=ranks) for name, network in networks.items()
+        }
+    except VideoError as error:
+        raise VideoError(
+            f"{config.val}: {error}; the state is saved: mend or change --val and --val_root (by default as --root), "
+            "and the same command with --resume true validates and goes on"
+        ) from error
 
 
 def save_models(networks: nn.ModuleDict, folder: Path, classes: list[str], result: dict[str, Any]) -> None:

@@ -10,10 +10,11 @@ import yaml
 from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.semi import SCHEMES
 
-# Options that change neither the weights nor what they are called: a run may go on with others.
+# Options that change neither the weights nor what they are called: a run may go on with others. What is drawn depends
+# on places in the lists to train on, not on folders.
 FREE_ON_RESUME = {
-    "resume", "overwrite", "dataset", "license", "workers", "log_every", "val_every", "save_every_steps",
-    "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
+    "val", "root", "unlabeled_root", "val_root", "resume", "overwrite", "dataset", "license", "workers", "log_every",
+    "val_every", "save_every_steps", "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
 }  # fmt: skip
 
 
@@ -33,6 +34,8 @@ class Config:
     """Folder that the paths in the lists are relative to."""
     unlabeled_root: str | None = None
     """The same for the unlabeled list; by default as root."""
+    val_root: str | None = None
+    """The same for the validation list; by default as root."""
     classes: str | None = None
     """kinetics400, ucf101, or a text file of class names, one a line, by class id; by default the labels, sorted."""
 
@@ -239,7 +242,11 @@ def parse_config(args: list[str] | None = None) -> Config:
     parser.add_argument("--config", action="config", help="YAML file of options, such as train/recipes/demo.yaml.")
     parser.add_class_arguments(Config)
     options = parser.parse_args(args).as_dict()
-    options.pop("config")
+    recipes = options.pop("config") or []
+    if options["steps"] is not None and options["epochs"] is not None:
+        for name in ("steps", "epochs"):
+            if any(read_config(Path(recipe)).get(name) is not None for recipe in recipes):
+                parser.error(f"give either --steps or --epochs; the recipe gives --{name}, which --{name} null unsets")
     try:
         return Config(**options)
     except ValueError as error:

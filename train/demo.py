@@ -54,19 +54,33 @@ def one_seed(videos: Path, folder: Path, seed: int) -> dict[str, dict]:
     return scores
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="demo.py", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1, help="repeat with seeds 1, 2, ... and report the spread")
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
     args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error(f"--seeds must be at least 1, and is {args.seeds}")
+    try:
+        demo(args.output, args.seeds)
+    except subprocess.CalledProcessError as error:
+        print(f"demo.py: the last command ended with status {error.returncode}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("demo.py: stopped; the same command begins again", file=sys.stderr)
+        return 130
+    return 0
 
-    videos = args.output / "videos"
+
+def demo(output: Path, seeds: int) -> None:
+    """Render videos, train on them with each seed, and print a table."""
+    videos = output / "videos"
     # The recipe's settings were chosen on other videos, those of seed 0.
     run(CMPL_ZOO, "demo", videos, "--seed", "1")
-    scores = [one_seed(videos, args.output / f"seed{seed}", seed) for seed in range(1, args.seeds + 1)]
-    with (REPO / args.output / "seed1" / "lists" / "val.csv").open(newline="") as held_out:
+    scores = [one_seed(videos, output / f"seed{seed}", seed) for seed in range(1, seeds + 1)]
+    with (REPO / output / "seed1" / "lists" / "val.csv").open(newline="") as held_out:
         video = videos / next(csv.DictReader(held_out))["path"]
-    run(CMPL_ZOO, "predict", args.output / "seed1" / "cmpl" / "primary", video)
+    run(CMPL_ZOO, "predict", output / "seed1" / "cmpl" / "primary", video)
 
     first = scores[0]["CMPL"]
     print(f"\nTop-1 in % on {first['videos']} held-out videos, {first['clips']} clips x {first['crops']} crops, "
@@ -79,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

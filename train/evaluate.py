@@ -5,6 +5,7 @@ python train/evaluate.py --model RUN/primary RUN/auxiliary --data test.csv --roo
 """
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from cmpl_zoo.data import (
     read_list,
     resolve_data_config,
 )
-from cmpl_zoo.data.files import replace_text
+from cmpl_zoo.data.files import half_of, replace_text
 from cmpl_zoo.predict import label_names
 
 
@@ -58,9 +59,9 @@ def evaluate(
         ranks: that share the videos, each some of them; all get the same result.
 
     Returns:
-        `videos`, how many of them are `unreadable`, `clips`, `crops`, `clip_top1`, `clip_top5`, `video_top1`,
-        `video_top5`, `per_class`, the video top-1 of each class that occurs, and `confusion`, how many readable
-        videos of each class (row) were taken for each (column). Top-5 is top-K where there are fewer classes.
+        `videos`, how many of them are `unreadable`, `clips`, `crops`, `clip_top1`, `video_top1`, `clip_top5` and
+        `video_top5` where there are more than five classes, `per_class`, the video top-1 of each class that occurs,
+        and `confusion`, how many readable videos of each class (row) were taken for each (column).
 
     Raises:
         VideoError: a video cannot be read, and `strict`; or none can.
@@ -73,12 +74,12 @@ def evaluate(
     colors = [(of_model.pop("mean"), of_model.pop("std")) for of_model in settings]
     distinct = [of_model for number, of_model in enumerate(settings) if of_model not in settings[:number]]
     slots = [distinct.index(of_model) for of_model in settings]  # views that models have in common are read once
-    classes, top5 = models[0].num_classes, min(5, models[0].num_classes)
+    classes = models[0].num_classes
     metrics = {
-        "clip_top1": MulticlassAccuracy(classes, average="micro"),
-        "clip_top5": MulticlassAccuracy(classes, top_k=top5, average="micro"),
-        "video_top1": MulticlassAccuracy(classes, average="micro"),
-        "video_top5": MulticlassAccuracy(classes, top_k=top5, average="micro"),
+        f"{of}_top{k}": MulticlassAccuracy(classes, top_k=k, average="micro")
+        for of in ("clip", "video")
+        for k in (1, 5)
+        if k == 1 or classes > 5
     }
     confusion = MulticlassConfusionMatrix(classes)
 
@@ -153,16 +154,30 @@ def check_alike(names: Sequence[str], models: Sequence[nn.Module]) -> None:
 def as_table(scores: dict[str, Any]) -> str:
     """The scores for a reader, with the protocol they were measured by."""
     views = f"{scores['clips']} clips x {scores['crops']} crops"
+    tops = [k for k in (1, 5) if f"video_top{k}" in scores]
     rows = [
-        (f"video, {views}", f"{scores['video_top1']:8.2f}{scores['video_top5']:8.2f}"),
-        ("video, single view", f"{scores['clip_top1']:8.2f}{scores['clip_top5']:8.2f}"),
+        (f"video, {views}", "".join(f"{scores[f'video_top{k}']:8.2f}" for k in tops)),
+        ("video, single view", "".join(f"{scores[f'clip_top{k}']:8.2f}" for k in tops)),
         *((f"  {name}", f"{accuracy:8.2f}") for name, accuracy in scores["per_class"].items()),
     ]
     unreadable = f", {scores['unreadable']} unreadable (wrong)" if scores["unreadable"] else ""
     width = max(len(name) for name, _ in rows)
-    header = f"{scores['videos']} videos{unreadable}".ljust(width) + f"{'top-1':>8}{'top-5':>8}"
+    header = f"{scores['videos']} videos{unreadable}".ljust(width) + "".join(f"{f'top-{k}':>8}" for k in tops)
     lines = [header, *(name.ljust(width) + numbers for name, numbers in rows)]
     return "\n".join(lines)
+
+
+def check_target(file: Path) -> None:
+    """Raise ValueError where a file cannot be written, before the evaluation has cost anything."""
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not file.parent.exists():
+            file.parent.mkdir(parents=True)
+        half_of(file).touch()
+        half_of(file).unlink()
+    except OSError as error:
+        raise ValueError(f"--json {file} cannot be written ({error.strerror}); give another file") from error
 
 
 def main() -> int:
@@ -181,7 +196,11 @@ def main() -> int:
     args = parser.parse_args()
     if args.clips is not None and args.clips < 1:
         parser.error(f"--clips must be at least 1, not {args.clips}")
+    if args.workers < 0:
+        parser.error(f"--workers must not be negative, and is {args.workers}")
     try:
+        if args.json:
+            check_target(args.json)
         device = pick_device(args.device)
         models = [cmpl_zoo.create_model(name, pretrained=True).to(device) for name in args.model]
         for model in models:
@@ -196,6 +215,9 @@ def main() -> int:
     except (ManifestError, VideoError, ValueError, RuntimeError, OSError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("evaluate.py: stopped; nothing is written", file=sys.stderr)
+        return 130
     return 0
 
 

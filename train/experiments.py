@@ -201,7 +201,7 @@ class Place:
         """What the run's recipe and its row say, the row before the recipe."""
         options = self.recipe | EXPERIMENTS[run.experiment][run.row].options
         if options.get("auxiliary") == "the primary's":
-            options["auxiliary"] = options["primary"]
+            options["auxiliary"] = options.get("primary", Config.primary)
         return options
 
     def difference(self, run: Run, found: dict[str, Any], part: str) -> str | None:
@@ -375,7 +375,9 @@ def run_experiment(
     lists = ["mocap13/train.csv", "mocap13/test.csv", *(["fights/videos.csv"] if name == "transfer" else [])]
     for needed in lists:
         if not Path(data, needed).is_file():
-            raise ExperimentError(f"{Path(data, needed)}: there is no such list; give the folder of mocap13")
+            raise ExperimentError(
+                f"{Path(data, needed)}: there is no such list; give the folder that holds {Path(needed).parent}"
+            )
     if importlib.util.find_spec("matplotlib") is None:
         raise ExperimentError("the plot of the results needs matplotlib: pip install -e '.[dev]'")
     if seeds < 1 or jobs < 1 or minutes < 0:
@@ -383,7 +385,12 @@ def run_experiment(
     base = Path(recipe) if recipe else REPO / "train" / "recipes" / RECIPES[setting]
     if not base.is_file():
         raise ExperimentError(f"{base}: there is no such recipe")
-    options = yaml.safe_load(base.read_text())
+    try:
+        options = yaml.safe_load(base.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ExperimentError(f"{base}: is not YAML; give a recipe of the form of train/recipes") from error
+    if not isinstance(options, dict):
+        raise ExperimentError(f"{base}: holds no options; give a recipe of the form of train/recipes")
     if options.get("steps") is None:
         raise ExperimentError(f"{base}: gives no steps; all rows of an experiment have the same number")
     folder, center = Path(work).absolute(), CENTER[setting]

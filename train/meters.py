@@ -153,6 +153,10 @@ class Log:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.file.read_text().splitlines()]
 
+    def validated(self) -> dict[int, float]:
+        """The primary network's validation accuracy, by step."""
+        return {line["step"]: line[key] for line in self.lines() if (key := "primary/val_top1") in line}
+
     def write(self, step: int, line: dict[str, Any]) -> None:
         with self.file.open("a") as file:
             file.write(json.dumps({"step": step, **line}) + "\n")

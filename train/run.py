@@ -53,7 +53,8 @@ class Run:
 
     Attributes:
         step: steps made.
-        best: highest validation accuracy so far, in percent; -1 before the first.
+        best: highest validation accuracy so far, in percent, by the log; -1 before the first.
+        unvalidated: whether the step it goes on from was saved before a validation that did not end.
         seconds: of all its steps so far, without validating, saving and breaks.
         made_with: `commit` and `hardware`, each all that the run has been on, in their order.
     """
@@ -71,11 +72,11 @@ class Run:
         self.config, self.ranks, self.kept, self.data, self.device = config, ranks, kept, data, device
         self.folder = Path(config.output)
         self.states = States(self.folder, config.keep_states)
-        self.step, self.best, self.seconds, metered, before = 0, -1.0, 0.0, {}, {}
+        self.step, self.seconds, metered, before = 0, 0.0, {}, {}
         if state := self.states.load():
             for name, thing in kept.items():
                 thing.load_state_dict(state[name])
-            self.step, self.best, self.seconds = (state[key] for key in ("step", "best", "seconds"))
+            self.step, self.seconds = state["step"], state["seconds"]
             metered, before = state["meters"], state["made_with"]
         now = {"commit": str(commit()), "hardware": hardware(config, device, ranks)}
         self.made_with = {key: list(dict.fromkeys([*before.get(key, []), value])) for key, value in now.items()}
@@ -86,6 +87,9 @@ class Run:
             )
         self.meters = Meters(networks, len(classes), device, ranks, **metered)
         self.log = Log(self.folder, self.step) if ranks.first else None
+        validated = ranks.gather(self.log.validated() if self.log else {})[0]
+        self.best = max(validated.values(), default=-1.0)
+        self.unvalidated = self._validates() and self.step not in validated
         self.collapse = CollapseWarning(classes)
         videos = len(data.labeled) + len(data.unlabeled or ())
         self.unreadable = UnreadableVideos(self.folder, videos, config.max_unreadable)
@@ -135,7 +139,7 @@ class Run:
             buffer.copy_(good)
 
     def end_step(self, gradient_norm: Tensor, facts: dict[str, Any]) -> bool:
-        """Count a step and log it; True where it is time to validate.
+        """Count a step and log it; True where it is time to validate, once the state is saved.
 
         Args:
             gradient_norm: before clipping.
@@ -147,7 +151,8 @@ class Run:
         self.progress.update()
         self.meters.end_step(gradient_norm)
         last = self.step == config.steps
-        self._saving |= self._stopping or last or self.step % config.save_every_steps == 0
+        validating = self._validates()
+        self._saving |= self._stopping or last or validating or self.step % config.save_every_steps == 0
         if (logging := last or self.step % config.log_every == 0) or self._saving:
             self._check_faults()
         if logging:
@@ -156,21 +161,22 @@ class Run:
                 self.log.write(self.step, line)
                 self.collapse.check(self.step, line)
                 self.progress.set_postfix(shown(line, self.meters.networks))
-        return last or (config.val_every > 0 and self.step % config.val_every == 0)
+        return validating
 
-    def validated(self, scores: dict[str, Any]) -> bool:
-        """Log the accuracies of networks; True where the primary's is the best so far."""
+    def _validates(self) -> bool:
+        """Whether a validation belongs to this step."""
+        config = self.config
+        due = self.step == config.steps or (config.val_every > 0 and self.step % config.val_every == 0)
+        return config.val is not None and self.step > 0 and due
+
+    def validated(self, scores: dict[str, Any]) -> None:
+        """Log the accuracies of networks; the log tells a resumed run the best, and what is validated."""
+        self.best = max(self.best, scores["primary"]["video_top1"])
         if self.log:
             self.log.write(self.step, {f"{name}/val_top1": score["video_top1"] for name, score in scores.items()})
-        top1 = scores["primary"]["video_top1"]
-        better, self.best = top1 > self.best, max(top1, self.best)
-        return better
 
-    def save(self, paused: float) -> None:
-        """Save a state where it is time to, after the validation of this step, so that a resumed run knows the best.
-
-        Args:
-            paused: when the step ended, by `time.perf_counter`: validating and saving are no training.
+    def save(self) -> None:
+        """Save a state where it is time to, before the validation of this step, which may fail.
 
         Raises:
             Stopped: the run was asked to.
@@ -181,7 +187,7 @@ class Run:
                 self.states.save(
                     self.step,
                     {name: thing.state_dict() for name, thing in self.kept.items()}
-                    | {"step": self.step, "best": self.best, "seconds": self.seconds, "meters": metered}
+                    | {"step": self.step, "seconds": self.seconds, "meters": metered}
                     | {"made_with": self.made_with},
                 )
             self.saved = time.perf_counter()
@@ -191,7 +197,10 @@ class Run:
             raise Stopped(
                 f"stopped at step {self.step}; the same command with --resume true goes on from there", number
             )
-        pause = time.perf_counter() - paused
+
+    def pause(self, began: float) -> None:
+        """Leave out of the time of training what has passed since, by `time.perf_counter`."""
+        pause = time.perf_counter() - began
         self.began += pause
         self.meters.began += pause
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from config import FREE_ON_RESUME, Config, read_config, write_config
 from tqdm import tqdm
 
@@ -33,6 +34,8 @@ def open_run(config: Config, resume: bool, remark: str) -> Path:
         RunError: it holds another run, or the same run with other options.
     """
     folder = Path(config.output)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"--output {folder} is a file; give a folder")
     file = folder / "config.yaml"
     options = asdict(config) | {"short_side": list(config.short_side)}
     metrics = folder / "metrics.jsonl"
@@ -46,16 +49,43 @@ def open_run(config: Config, resume: bool, remark: str) -> Path:
                 f"{folder} holds a run already; go on with it by --resume true, give another --output, or delete it by "
                 "--overwrite true"
             )
-        before = read_config(file)
+        before = former_options(file)
         changed = [k for k, v in options.items() if k not in FREE_ON_RESUME and before.get(k) != v]
         if changed:
             was = ", ".join(f"{key} was {before.get(key)}" for key in changed)
             raise RunError(f"{folder} holds a run with other options ({was}); give them, or another --output")
+        if any(before.get(key) != options[key] for key in ("root", "unlabeled_root")):
+            (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
     elif not file.exists() and folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no run; give another --output")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_config(options | {"resume": False, "overwrite": False}, file, remark)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(options | {"resume": False, "overwrite": False}, file, remark)
+    except OSError as error:
+        raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
     return folder
+
+
+def former_options(file: Path) -> dict[str, Any]:
+    """What config.yaml says of a run that is to go on.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        options = read_config(file)
+    except OSError as error:
+        cause = error.strerror
+    except (UnicodeDecodeError, yaml.YAMLError):
+        cause = "it is not YAML"
+    else:
+        if isinstance(options, dict):
+            return options
+        cause = "it holds no options"
+    raise RunError(
+        f"{file} cannot be read ({cause}), and a run goes on with its own options alone; put it back, or begin again "
+        "by --overwrite true instead of --resume"
+    )
 
 
 class States:
