@@ -46,7 +46,7 @@ def one_seed(videos: Path, folder: Path, seed: int) -> dict[str, dict]:
         began = time.perf_counter()
         run(sys.executable, "train/cmpl.py", "--config", "train/recipes/demo.yaml", "--labeled", lists / "labeled.csv",
             "--unlabeled", lists / "unlabeled.csv", "--root", videos, "--seed", str(seed), "--output", output,
-            *options)  # fmt: skip
+            "--dataset", "cmpl_zoo_demo", "--license", "apache-2.0", *options)  # fmt: skip
         seconds = time.perf_counter() - began
         run(sys.executable, "train/evaluate.py", "--model", output / "primary", "--data", lists / "val.csv",
             "--root", videos, "--json", output / "test.json")  # fmt: skip
