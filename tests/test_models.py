@@ -20,6 +20,7 @@ from cmpl_zoo import hub
 from cmpl_zoo.models.config_json import DEFAULT_CLIP
 from cmpl_zoo.models.convolutions import PointConv3d, TemporalConv3d
 from cmpl_zoo.models.r3d import R3D, BasicBlock, Bottleneck, checkpoint_filter_fn, default_cfgs
+from cmpl_zoo.predict import label_names
 
 FAMILY = {"r3d18", "r3d50", "r3d50_half", "r3d50_quarter", "r3d50_eighth", "r3d101"}
 DEPTHS = {"r3d101": (3, 4, 23, 3), "r3d18": (2, 2, 2, 2)}
@@ -286,6 +287,8 @@ def test_default_cfg(tagged: str) -> None:
     assert cfg["num_classes"] == model.num_classes
     assert len(default_cfgs[SMALL].cfgs["cmpl_demo"].label_names) == 8
     assert cfg.get("label_names") is None, "untrained, it tells no classes apart"
+    own = make(tagged, num_classes=2, pretrained_cfg_overlay={"label_names": ["a", "b"]})
+    assert label_names(own) == ["a", "b"], "who trains it names them"
     assert cfg["num_classes"] == {"in1k": 1000, "cmpl_demo": 8}.get(cfg["tag"], 101 if "ucf101_" in tagged else 400)
     assert (tuple(cfg["input_size"]), cfg["crop_pct"]) == (
         ((3, 48, 48), 0.9) if cfg["tag"] == "cmpl_demo" else ((3, 224, 224), 0.875)

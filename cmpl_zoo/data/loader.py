@@ -114,7 +114,10 @@ def _looking_after(processes: list[BaseProcess], board: Board) -> Iterator[None]
     except WorkerError:
         raise
     except Exception:  # the data set's own, or what comes of fetching a tensor from a worker that has just died
-        wait([process.sentinel for process in processes], timeout=1)
+        dead = wait([process.sentinel for process in processes], timeout=1)
+        for process in processes:
+            if process.sentinel in dead:
+                process.join()  # its files are closed a moment before it has an exit status
         look(time.monotonic() - began)
         raise
     finally:

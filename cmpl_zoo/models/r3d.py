@@ -468,8 +468,10 @@ def _create_r3d(
         checked(cfg.hf_hub_id, found, pretrained_model_args, MODEL_ARGS)
         cfg = resolve_pretrained_cfg(variant, found | {"tag": cfg.tag}, pretrained_cfg_overlay)
         kwargs = pretrained_model_args | kwargs
-    # Names are of the classes that the weights tell apart, and a network without these tells none.
-    cfg = with_source(variant, cfg) if pretrained else replace(cfg, label_names=None)
+    if pretrained:
+        cfg = with_source(variant, cfg)
+    else:  # names that come with weights are of what these tell apart; who is about to train gives his own
+        cfg = replace(cfg, label_names=(pretrained_cfg_overlay or {}).get("label_names"))
     of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
     kwargs["clip"] = of_weights | (kwargs.get("clip") or {})
     with explained(cfg.hf_hub_id or cfg.file or variant, advice):
