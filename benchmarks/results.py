@@ -6,10 +6,13 @@ python benchmarks/results.py tables                     # writes them into the t
 """
 
 import argparse
+import itertools
 import json
 import re
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,10 @@ from harness import RESULTS
 
 from cmpl_zoo.card import PRIVATE_OPTIONS
 from cmpl_zoo.data.files import replace_text
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
+
+from experiment_report import accuracies, markdown, mean_and_spread
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -82,11 +89,6 @@ def table(experiment: str) -> str:
 def plain_table(result: dict[str, Any]) -> str:
     """The rows that a benchmark left, under its own caption."""
     return f"{result['caption']}\n\n{markdown(result['columns'], result['rows'])}"
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)]).replace("|  |", "| |")
 
 
 def table_of_copies(result: dict[str, Any]) -> str:
@@ -166,73 +168,92 @@ def ratios_table() -> str:
 
 
 # The paper's own figures: Kinetics-400, 1% of the labels, short ablation setting, top-1 in %.
-PAPER = {
-    "schemes": {"fixmatch": 6.78, "self-first": 10.80, "opposite-first": 11.13, "maximum": 11.85, "average": 12.16,
-                "cross": 12.90},  # Table 1
-    "sampling": {"uniform": 12.90, "category-wise": 12.68},  # Table 4
-}  # fmt: skip
+TABLE_1 = {"fixmatch": 6.78, "self-first": 10.80, "opposite-first": 11.13, "maximum": 11.85, "average": 12.16,
+           "cross": 12.90}  # fmt: skip
+TABLE_4 = {"uniform": 12.90, "category-wise": 12.68}
+PAPER = {"schemes": TABLE_1, "schemes-5": TABLE_1, "sampling": TABLE_4}
 
 
-# The row that the others are set against, seed by seed; one for each part where rows are called "first, last".
-BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{first}, labels-alone", "auxiliary": "eighth",
-        "labels": "labels-alone, {last}", "batch-norm": "labels-alone", "beyond": "cross", "plus": "cross",
-        "knobs": "as the recipe"}  # fmt: skip
+# The row that the others are set against, seed by seed; one for each part where rows are called "part, row".
+BASE = {"schemes": "labels-alone", "schemes-5": "labels-alone", "sampling": "uniform",
+        "transfer": "{part}, labels-alone", "auxiliary": "eighth", "batch-norm": "labels-alone", "beyond": "cross",
+        "plus": "cross", "knobs": "as the recipe"}  # fmt: skip
 
 
 def base_of(experiment: str, row: str) -> str:
     """The row that one is set against."""
-    first, _, last = row.partition(", ")
-    return BASE[experiment].format(first=first, last=last)
+    return BASE[experiment].format(part=row.partition(", ")[0])
 
 
-def place_in_table(experiment: str, row_and_runs: tuple[str, dict[int, dict[str, Any]]]) -> tuple[int, str, float]:
-    """Rows of one base together (1, 2, 5 labels before 10 and 20), the worst first."""
-    base = base_of(experiment, row_and_runs[0])
-    return len(base), base, statistics.mean(run["top1"] for run in row_and_runs[1].values())
+def runs_of(experiment: str, setting: str, measured_on: str) -> list[dict[str, Any]]:
+    """What train/experiments.py has recorded of an experiment."""
+    results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{experiment}-{setting}-*.json"))]
+    results = [result for result in results if result["measured_on"] == measured_on]
+    if len(steps := {result["step"] for result in results}) > 1:
+        raise SystemExit(f"results.py: the runs of {experiment} have {sorted(steps)} steps, which cannot be compared")
+    return results
+
+
+def by_row_and_seed(results: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
+    rows: dict[str, dict[int, dict[str, Any]]] = {}
+    for result in results:
+        rows.setdefault(result["row"], {})[result["seed"]] = result
+    return rows
+
+
+def over(runs: dict[int, dict[str, Any]], base: dict[int, dict[str, Any]]) -> str:
+    """How far a row's top-1 is above another's, seed by seed."""
+    differences = [run["top1"] - base[seed]["top1"] for seed, run in runs.items() if seed in base]
+    return mean_and_spread(differences) if differences else ""
 
 
 def compared(experiment: str, setting: str, measured_on: str) -> str:
-    """The rows of an experiment on mocap13, over one of them, and beside the paper's."""
-    results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{experiment}-{setting}-*.json"))]
-    results = [result for result in results if result["measured_on"] == measured_on]
-    if not results:
+    """The rows of an experiment on mocap13, those of one base together, over it, and beside the paper's."""
+    if not (results := runs_of(experiment, setting, measured_on)):
         return "Not yet run."
-    if len(steps := {result["step"] for result in results}) > 1:
-        raise SystemExit(f"results.py: the runs of {experiment} have {sorted(steps)} steps, which cannot be compared")
-    by_row: dict[str, dict[int, dict[str, Any]]] = {}
-    for result in results:
-        by_row.setdefault(result["row"], {})[result["seed"]] = result
+    rows = by_row_and_seed(results)
+    measured = {row: accuracies(list(runs.values())) for row, runs in rows.items()}
+    bases = {row: base_of(experiment, row) for row in rows}
+    over_what = bases[next(iter(rows))] if len(set(bases.values())) == 1 else "its base"
     paper = PAPER.get(experiment)
-    bases = {base_of(experiment, row) for row in by_row}
-    over_what = bases.pop() if len(bases) == 1 else "its base"
     columns = ["", "seeds", "top-1, %", f"over {over_what}, seed by seed", "mean over classes, %"]
     columns += ["the paper's top-1, Kinetics-400 1%"] if paper else []
     cells = []
-    for row, runs in sorted(by_row.items(), key=partial(place_in_table, experiment)):
-        top1 = {seed: run["top1"] for seed, run in runs.items()}
-        base = by_row.get(base_of(experiment, row), {})
-        over = [value - base[seed]["top1"] for seed, value in top1.items() if seed in base]
-        by_class = [statistics.mean(run["per_class"].values()) for run in runs.values()]
-        line = [row, len(runs), mean_and_spread(top1.values())]
-        line += ["" if not over or base is runs else mean_and_spread(over), mean_and_spread(by_class)]
+    for row in sorted(rows, key=lambda row: (bases[row], statistics.mean(measured[row]["top1"]))):
+        line = [row, len(rows[row]), mean_and_spread(measured[row]["top1"])]
+        line += ["" if row == bases[row] else over(rows[row], rows.get(bases[row], {}))]
+        line += [mean_and_spread(measured[row]["of_classes"])]
         line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
         cells.append(line)
     return markdown(columns, cells) + where_processors_differ(results)
 
 
+def labels_table(setting: str, measured_on: str) -> str:
+    """A row for each number of labels a class, a column for each method."""
+    if not (results := runs_of("labels", setting, measured_on)):
+        return "Not yet run."
+    rows = by_row_and_seed(results)
+    methods = ("labels-alone", "fixmatch", "cross")
+    first, *others = methods
+    columns = ["labels a class", "seeds", f"top-1, %: {first}", *others, "cross over fixmatch, seed by seed",
+               f"mean over classes, %: {first}", *others]  # fmt: skip
+    cells = []
+    for count in sorted({int(row.rpartition(", ")[2]) for row in rows}):
+        of_count = [rows[name] for method in methods if (name := f"{method}, {count}") in rows]
+        if len(of_count) < len(methods):
+            continue  # not all run yet
+        measured = [accuracies(list(runs.values())) for runs in of_count]
+        line = [count, len(of_count[0]), *(mean_and_spread(of["top1"]) for of in measured)]
+        cells.append([*line, over(of_count[2], of_count[1]), *(mean_and_spread(of["of_classes"]) for of in measured)])
+    return markdown(columns, cells) + where_processors_differ(results)
+
+
 def where_processors_differ(results: list[dict[str, Any]]) -> str:
-    """Which rows were made on what, where a table has rows of several processors; these round sums differently."""
-    rows: dict[str, dict[str, None]] = {}
-    for result in results:
-        rows.setdefault(result["hardware"], {})[result["row"]] = None
-    lines = (f"{hardware}: {'; '.join(of_it)}." for hardware, of_it in rows.items())
-    return "\n\nNot all on one processor. " + " ".join(lines) if len(rows) > 1 else ""
-
-
-def mean_and_spread(values: Iterable[float]) -> str:
-    values = list(values)
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
+    """Which rows were not made on the processor of most; processors round sums differently."""
+    most, *others = (hardware for hardware, _ in Counter(result["hardware"] for result in results).most_common())
+    rows = {of: sorted({f"`{run['row']}`" for run in results if run["hardware"] == of}) for of in others}
+    exceptions = "; ".join(f"{', '.join(named)}: {hardware}" for hardware, named in rows.items())
+    return f"\n\n{most}, but for {exceptions}." if others else ""
 
 
 def named_table(name: str) -> str:
@@ -241,13 +262,11 @@ def named_table(name: str) -> str:
         "decode-views": views_table,
         "decode-loader": loader_table,
         "ratios": ratios_table,
-        **{
-            f"{experiment}-{setting}-{measured_on}": partial(compared, experiment, setting, measured_on)
-            for experiment in BASE
-            for setting in ("cpu", "gpu")
-            for measured_on in ("validation", "test")
-        },
     }
+    for setting, measured_on in itertools.product(("cpu", "gpu"), ("validation", "test")):
+        special[f"labels-{setting}-{measured_on}"] = partial(labels_table, setting, measured_on)
+        for experiment in BASE:
+            special[f"{experiment}-{setting}-{measured_on}"] = partial(compared, experiment, setting, measured_on)
     return special[name]() if name in special else table(name)
 
 

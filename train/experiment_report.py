@@ -1,6 +1,7 @@
 """What has come of an experiment so far: a table, as Markdown and CSV, and a plot."""
 
 import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
     test = " --test true" if measured_on == "test" else ""
     columns = ["", "top-1, %", "mean over classes, %", "seeds", "videos", "labeled", "unlabeled", "steps",
                "training, s", *pseudo.values()]  # fmt: skip
-    lines = [
+    caption = (
         f"`python train/experiments.py {experiment} DIR --setting {setting}{test}`: "
         f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
         f"({recipe['primary']}, F; of both where they vote) after its last step and its mean over classes, "
@@ -54,31 +55,22 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
         f"{first['clips']} clips x {first['crops']} crops of the {measured_on} videos. Pseudo-labels are of the last "
         "quarter of the steps, over all seeds: the share of the unlabeled clips that a network is taught, how many of "
         "those are right, and the same where the other network is taught nothing. "
-        f"{hardware}; commit {commits}.",
-        "",
-        "| " + " | ".join(columns) + " |",
-        "|---" * len(columns) + "|",
-    ]
-    for row in rows:
-        shown = [
-            f"{row[f'{kind}_mean']:.1f}" + (f" ± {row[f'{kind}_std']:.1f}" if row["seeds"] > 1 else "")
-            for kind in ("top1", "of_classes")
-        ]
+        f"{hardware}; commit {commits}."
+    )
+    cells = []
+    for row, runs in zip(rows, by_row.values(), strict=True):
         rest = [row[column] for column in ("seeds", "videos", "labeled", "unlabeled", "steps", "seconds", *pseudo)]
-        lines.append("| " + " | ".join(map(str, [row["row"], *shown, *rest])) + " |")
+        cells.append([row["row"], *(mean_and_spread(values) for values in accuracies(runs).values()), *rest])
+    table = markdown(columns, cells)
     plot(experiment, {row: [run["top1"] for run in runs] for row, runs in by_row.items()}, file.with_suffix(".svg"))
-    replace_text(file, "\n".join([*lines, "", f"![{experiment}]({file.with_suffix('.svg').name})", ""]))
+    replace_text(file, f"{caption}\n\n{table}\n\n![{experiment}]({file.with_suffix('.svg').name})\n")
     return file
 
 
 def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """A line of the table: the runs of a row over their seeds."""
-    measured = {
-        "top1": [run["top1"] for run in runs],
-        "of_classes": [statistics.mean(run["per_class"].values()) for run in runs],
-    }
     spread = {}
-    for kind, values in measured.items():
+    for kind, values in accuracies(runs).items():
         spread[f"{kind}_mean"] = round(statistics.mean(values), 6)
         spread[f"{kind}_std"] = round(statistics.stdev(values), 6) if len(values) > 1 else ""
     return {
@@ -92,6 +84,27 @@ def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": round(statistics.median(run["seconds"] for run in runs)),
         **{column: of_last_quarter(column, runs) for column in PSEUDO},
     }
+
+
+def accuracies(runs: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Top-1 and the mean over classes of each run, in percent."""
+    return {
+        "top1": [run["top1"] for run in runs],
+        "of_classes": [statistics.mean(run["per_class"].values()) for run in runs],
+    }
+
+
+def mean_and_spread(values: Iterable[float]) -> str:
+    """Mean ± standard deviation, which one value has not."""
+    values = list(values)
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of Markdown, without a line's end."""
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)]).replace("|  |", "| |")
 
 
 def of_last_quarter(column: str, runs: list[dict[str, Any]]) -> float | str:
