@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import wave
+import weakref
 import zipfile
 from pathlib import Path
 
@@ -146,6 +147,31 @@ def test_decoded_frames_in_a_file(clips, tmp_path):
     assert (got == frames[delivered]).all()
     info = probe(tmp_path / "frames.npy")
     assert (info.frames, info.fps, info.height, info.width) == (12, None, *frames.shape[1:3])
+
+
+@pytest.mark.parametrize("kind", ["video", "from keyframes", "folder", "decoded"])
+def test_frames_are_made_smaller_one_by_one(clips, tmp_path, kind):
+    """What `each` makes is all that is kept: one full frame is alive at a time, and none is made twice."""
+    path = {
+        "video": clips / "v_ApplyEyeMakeup_g01_c01.avi",
+        "from keyframes": clips / "arm_wrestling.mp4",
+        "folder": clips / "frames" / "jumping" / "0001",
+        "decoded": tmp_path / "frames.npy",
+    }[kind]
+    if kind == "decoded":
+        np.save(path, read_frames(clips / "rotation_90.mov", range(10)).numpy())
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def corner(frame: torch.Tensor) -> torch.Tensor:
+        assert not any(reference() is not None for reference in alive)
+        alive.append(weakref.ref(frame))
+        return frame[:4, :4].clone()
+
+    indices = [7, 0, 5, 7, 10**6]
+    with Video(path) as video:
+        small = video.read(indices, corner)
+        assert torch.equal(small, video.read(indices)[:, :4, :4])
+    assert len(alive) == 4
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import resize
 
 from cmpl_zoo.data.sampling import uniform_clips
 from cmpl_zoo.data.transforms import IMAGENET_MEAN, IMAGENET_STD, crop_views, normalize
@@ -60,10 +61,15 @@ def load_views(
             f"frames, stride and clips must be at least 1 and crop_pct above 0, up to 1, not {frames}, {stride}, "
             f"{clips} and {crop_pct}"
         )
+    short_side = round(max(size) / crop_pct)
+
+    def small(frame: Tensor) -> Tensor:  # one by one as they come: 80 frames of a phone's 4K are 2 GB
+        return resize(frame.permute(2, 0, 1), [short_side], antialias=True)
+
     with Video(path) as video:
         indices = uniform_clips(video.num_frames, frames, stride, clips)
-        pictures = video.read([i for clip in indices for i in clip]).permute(0, 3, 1, 2)
-    views = crop_views(pictures, size, round(max(size) / crop_pct), crops)  # (crops, clips * frames, C, H, W)
+        pictures = video.read([i for clip in indices for i in clip], small)
+    views = crop_views(pictures, size, short_side, crops)  # (crops, clips * frames, C, H, W)
     views = views.unflatten(1, (clips, frames)).transpose(0, 1).flatten(0, 1)
     return views.transpose(1, 2).contiguous()
 

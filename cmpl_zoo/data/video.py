@@ -11,7 +11,7 @@ import operator
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +35,8 @@ from cmpl_zoo.data.shards import read_member
 PICTURES = {".jpg", ".jpeg", ".png"}
 TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
 WORTH_A_TIMELINE = 8  # frames not to decode; going through the packets of ten seconds costs about as much as six
+
+Each = Callable[[Tensor], Tensor]
 
 # FFmpeg's remarks on single packets name no file and would bury the error that does.
 av.logging.set_level(av.logging.PANIC)
@@ -165,47 +167,52 @@ class Video:
         rate = None if decoded else self._stream.average_rate or self._stream.guessed_rate
         return VideoInfo(self.num_frames, float(rate) if rate else None, height, width)
 
-    def read(self, indices: Sequence[int] | Tensor) -> Tensor:
-        """The frames of these indices; see `read_frames`."""
-        return self.read_delivered(indices)[0]
+    def read(self, indices: Sequence[int] | Tensor, each: Each | None = None) -> Tensor:
+        """The frames of these indices; see `read_frames`.
 
-    def read_delivered(self, indices: Sequence[int] | Tensor) -> tuple[Tensor, list[int]]:
-        """The frames of these indices, and the indices that were delivered; see `read_frames`."""
+        Args:
+            indices: as in `read_frames`.
+            each: what to make of a frame, uint8 (height, width, 3), once it is decoded: where all of them together
+                would take much memory and less of each is wanted. It must make tensors of one shape.
+        """
+        return self.read_delivered(indices, each)[0]
+
+    def read_delivered(self, indices: Sequence[int] | Tensor, each: Each | None = None) -> tuple[Tensor, list[int]]:
+        """The frames of these indices, and the indices that were delivered; see `read` and `read_frames`."""
         wanted = [operator.index(i) for i in (indices.tolist() if isinstance(indices, Tensor) else indices)]
         if not wanted or min(wanted) < 0:
             raise ValueError(f"indices must be one or more whole numbers from 0, not {wanted}")
         distinct = sorted(set(wanted))
-        if self._pictures:
-            frames, last = self._read_pictures(distinct)
-        elif self._array is not None:
-            last = len(self._array) - 1
-            frames = {index: self._array[index] for index in {min(index, last) for index in distinct}}
+        each = each or _as_it_is
+        if self._pictures or self._array is not None:
+            last = self.num_frames - 1
+            read = self._read_picture if self._pictures else self._read_array
+            frames = {index: each(read(index)) for index in {min(index, last) for index in distinct}}
         else:
             try:
                 decode = self._decode_some if self._can_pass_over(distinct) else self._decode_all
-                frames, last = decode(distinct)
+                frames, last = decode(distinct, each)
             except _NotAsPlanned:
-                frames, last = self._decode_all(distinct)
+                frames, last = self._decode_all(distinct, each)
         delivered = [min(index, last) for index in wanted]
-        return torch.from_numpy(np.stack([frames[index] for index in delivered])), delivered
+        return torch.stack([frames[index] for index in delivered]), delivered
 
     # Folders of pictures
 
-    def _read_pictures(self, wanted: list[int]) -> tuple[dict[int, np.ndarray], int]:
-        last = len(self._pictures) - 1
-        return {index: self._picture(index) for index in {min(index, last) for index in wanted}}, last
-
-    def _picture(self, index: int) -> np.ndarray:
+    def _read_picture(self, index: int) -> Tensor:
         """A picture as (H, W, 3), in the size of the first."""
         file = self._pictures[index]
         try:
             with Image.open(file) as picture, Image.open(self._pictures[0]) as first:
                 rgb = picture.convert("RGB")
-                return np.array(rgb if rgb.size == first.size else rgb.resize(first.size))
+                return torch.from_numpy(np.array(rgb if rgb.size == first.size else rgb.resize(first.size)))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(f"{file}: not a picture that can be decoded ({error})") from error
 
     # Files of decoded frames
+
+    def _read_array(self, index: int) -> Tensor:
+        return torch.from_numpy(np.array(self._array[index]))  # type: ignore[index]
 
     def _map(self) -> np.ndarray:
         try:
@@ -325,9 +332,9 @@ class Video:
         keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
         return sum(max(0, keys[bisect_right(keys, b) - 1] - a - 1) for a, b in gaps if keys) > worth
 
-    def _decode_all(self, wanted: list[int]) -> tuple[dict[int, np.ndarray], int]:
-        """The pictures of ascending indices, and the index of the last frame, where the file ends before."""
-        pictures: dict[int, np.ndarray] = {}
+    def _decode_all(self, wanted: list[int], each: Each) -> tuple[dict[int, Tensor], int]:
+        """What `each` makes of ascending indices, and the index of the last frame, where the file ends before."""
+        pictures: dict[int, Tensor] = {}
         source, position = self._frames(), 0
         frame = first = next(source, None)
         if frame is None or first is None:
@@ -335,24 +342,24 @@ class Video:
         for index in wanted:
             while position < index and (following := next(source, None)) is not None:
                 frame, position = following, position + 1
-            pictures[position] = self._picture_of(frame, first)
+            pictures[position] = each(self._picture_of(frame, first))
             if position < index:  # the end
                 break
         return pictures, position
 
-    def _decode_some(self, wanted: list[int]) -> tuple[dict[int, np.ndarray], int]:
+    def _decode_some(self, wanted: list[int], each: Each) -> tuple[dict[int, Tensor], int]:
         """The same by the timeline: from the keyframe before a frame, and only what that frame is predicted from."""
         timeline = self._timeline
         if timeline is None or wanted[-1] >= len(timeline.pts):
             raise _NotAsPlanned
-        pictures: dict[int, np.ndarray] = {}
+        pictures: dict[int, Tensor] = {}
         first = None
         for key, indices in groupby(sorted({0, *wanted}), timeline.key_before):
             targets = {timeline.pts[index]: index for index in indices}
             for frame in self._decoded_from(key, targets, timeline):
                 first = first or frame
                 if frame.pts in targets:
-                    pictures[targets[frame.pts]] = self._picture_of(frame, first)
+                    pictures[targets[frame.pts]] = each(self._picture_of(frame, first))
         return pictures, wanted[-1]
 
     def _decoded_from(self, key: int, targets: Collection[int], timeline: _Timeline) -> Iterator[av.VideoFrame]:
@@ -397,13 +404,13 @@ class Video:
         end.stream = self._stream
         yield end  # the decoder hands out what it holds back for reordering
 
-    def _picture_of(self, frame: av.VideoFrame, first: av.VideoFrame) -> np.ndarray:
+    def _picture_of(self, frame: av.VideoFrame, first: av.VideoFrame) -> Tensor:
         """A frame as RGB (H, W, 3), in the size of the first frame and turned and mirrored as that one asks."""
         rgb = self._reformatter.reformat(frame, first.width, first.height, "rgb24", threads=1).to_ndarray()
         transposed, upside_down, mirrored = turn_of(first)
         if transposed:
             rgb = rgb.transpose(1, 0, 2)
-        return np.ascontiguousarray(rgb[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
+        return torch.from_numpy(np.ascontiguousarray(rgb[:: -1 if upside_down else 1, :: -1 if mirrored else 1]))
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -464,6 +471,10 @@ def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     if transposed := abs(b) > abs(a):
         a, d = c, b
     return transposed, d < 0, a < 0
+
+
+def _as_it_is(frame: Tensor) -> Tensor:
+    return frame
 
 
 def _is_spare(packet: av.Packet, prefix: int) -> bool:
