@@ -37,8 +37,8 @@ def model_card(
         "---",
         f"# {title}",
         "",
-        f"{parameters:,} parameters. Input: {clip['frames']} frames, {clip['stride']} frames of the video apart, "
-        f"{size} pixels. Test views: {clip['clips']} clips x {clip['crops']} crops.",
+        f"{parameters:,} parameters. Input: {clip['frames']} frames, stride {clip['stride']}, {size} pixels. "
+        f"Test views: {clip['clips']} clips x {clip['crops']} crops.",
         "",
         "```python",
         "import cmpl_zoo",
@@ -104,7 +104,7 @@ def _tops(scores: dict[str, Any]) -> list[int]:
 
 def _licence(summary: dict[str, Any] | None) -> str:
     if licence := (summary["config"] if summary else {}).get("license"):
-        return f"Licence of these weights: {licence}, as far as the licence of the training videos allows it."
+        return f"Licence of these weights: {licence}. The terms of the training videos apply as well."
     return "No licence is stated; that of the training videos decides what these weights may be used for."
 
 

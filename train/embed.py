@@ -40,7 +40,7 @@ def main() -> None:
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8").replace(PLACE, place)
     if args.crop_pct:
-        seen = f"Training saw a part of each frame: test views see {args.crop_pct:.1%} of its short side."
+        seen = f"Training saw the middle of each frame alone: test views are of {args.crop_pct:.1%} of its short side."
         text = text.replace("## Limits\n", f"{seen}\n\n## Limits\n")
     card.write_text(text, encoding="utf-8")
     print(folder)

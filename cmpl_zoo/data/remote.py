@@ -50,7 +50,9 @@ def read_range(url: str, start: int | None = None, size: int | None = None) -> b
         except FileNotFoundError as error:
             raise StorageError(f"{url}: there is no such file; check the address") from error
         except ImportError as error:
-            raise StorageError(f"{url}: {error}; pip install 'cmpl_zoo[remote]' brings what http(s) needs") from error
+            raise StorageError(
+                f"{url}: {error}; for http(s) install aiohttp, which the extra cmpl_zoo[remote] brings"
+            ) from error
         except ValueError as error:  # an unknown protocol
             raise StorageError(f"{url}: {error}") from error
         except Exception as error:  # a file system raises whatever its library does
