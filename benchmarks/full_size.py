@@ -48,16 +48,18 @@ def first_steps(name: str, mocap13: Path, folder: Path) -> list[str]:
         "--root", str(folder), "--output", str(run), "--size", "32", "--short_side", "[36,40]", "--workers", "2",
         "--log_every", "1", "--device", "cpu", "--precision", "float32",
     ]  # fmt: skip
+    metrics, log, first, steps_made = run / "metrics.jsonl", folder / "log", 0.0, 0
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    metrics, first = run / "metrics.jsonl", 0.0
-    while process.poll() is None and (lines := metrics.read_text().count("\n") if metrics.exists() else 0) < 2:
-        first = first or (time.perf_counter() - began if lines else 0.0)
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate()
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        while process.poll() is None and steps_made < 2:
+            time.sleep(0.05)
+            steps_made = metrics.read_text().count("\n") if metrics.exists() else 0
+            first = first or (time.perf_counter() - began if steps_made else 0.0)
+        process.send_signal(signal.SIGTERM)
+        process.wait()
     if process.returncode != 128 + signal.SIGTERM or not list((run / "states").iterdir()):
-        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}: {errors[-2000:]}")
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}: {log.read_text()[-2000:]}")
     labeled, unlabeled = LISTS[name]
     steps = yaml.safe_load((run / "config.yaml").read_text())["steps"]
     return [f"`{name}`", f"{labeled:,}", f"{unlabeled:,}", f"{steps:,}", f"{first:.0f}"]

@@ -6,25 +6,22 @@ python benchmarks/results.py tables                     # writes them into the t
 """
 
 import argparse
-import itertools
 import json
 import re
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness import RESULTS
 
-from cmpl_zoo.card import PRIVATE_OPTIONS
 from cmpl_zoo.data.files import replace_text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
 
-from experiment_report import accuracies, markdown, mean_and_spread
+from config import FREE_ON_RESUME
+from experiment_results import accuracies, kept, markdown, mean_and_spread
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -33,27 +30,9 @@ def add(experiment: str, row: str, run: Path) -> Path:
     """Keep what a report needs of a finished and evaluated run."""
     summary = json.loads((run / "summary.json").read_text())
     scores = json.loads((run / "test.json").read_text())
-    config = {k: v for k, v in summary["config"].items() if v is not None and k not in PRIVATE_OPTIONS}
-    result = {
-        "experiment": experiment,
-        "row": row,
-        "seed": config["seed"],
-        "top1": scores["video_top1"],
-        "videos": scores["videos"],
-        "clips": scores["clips"],
-        "crops": scores["crops"],
-        "classes": len(scores["per_class"]),
-        "per_class": scores["per_class"],
-        "labeled_videos": summary["labeled_videos"],
-        "unlabeled_videos": summary["unlabeled_videos"],
-        "step": summary["step"],
-        "seconds": summary["seconds"],
-        "hardware": summary["hardware"],
-        "version": summary["version"],
-        "commit": summary["commit"],
-        "config": config,
-    }
-    file = RESULTS / f"{experiment}-{row}-seed{config['seed']}.json"
+    seed = summary["config"]["seed"]
+    result = {"experiment": experiment, "row": row, "seed": seed, **kept(summary, scores)}
+    file = RESULTS / f"{experiment}-{row}-seed{seed}.json"
     replace_text(file, json.dumps(result, indent=1) + "\n")
     return file
 
@@ -74,7 +53,7 @@ def table(experiment: str) -> str:
     first = results[0]
     caption = (
         f"{first['videos']} test videos, views {first['clips']} x {first['crops']} (clips x crops), "
-        f"{first['classes']} classes, on {first['hardware']}; the primary network's last step."
+        f"{len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
     )
     columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []
     for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(r["top1"] for r in item[1])):
@@ -177,7 +156,7 @@ PAPER = {"schemes": TABLE_1, "schemes-5": TABLE_1, "sampling": TABLE_4}
 
 # The row that the others are set against, seed by seed; one for each part where rows are called "part, row".
 BASE = {"schemes": "labels-alone", "schemes-5": "labels-alone", "sampling": "uniform",
-        "transfer": "{part}, labels-alone", "auxiliary": "eighth", "batch-norm": "labels-alone", "beyond": "cross",
+        "transfer": "{part}, labels-alone", "auxiliary": "quarter", "batch-norm": "labels-alone", "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe"}  # fmt: skip
 
 
@@ -186,101 +165,103 @@ def base_of(experiment: str, row: str) -> str:
     return BASE[experiment].format(part=row.partition(", ")[0])
 
 
-def runs_of(experiment: str, setting: str, measured_on: str) -> list[dict[str, Any]]:
-    """What train/experiments.py has recorded of an experiment."""
+Rows = dict[str, dict[int, dict[str, Any]]]  # runs by row and by seed
+
+
+def rows_of(experiment: str, setting: str, measured_on: str) -> Rows:
+    """What train/experiments.py has recorded of an experiment.
+
+    Raises:
+        SystemExit: runs of a row differ in more than their seed, or rows have been trained for unequal steps.
+    """
     results = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{experiment}-{setting}-*.json"))]
-    results = [result for result in results if result["measured_on"] == measured_on]
-    if len(steps := {result["step"] for result in results}) > 1:
-        raise SystemExit(f"results.py: the runs of {experiment} have {sorted(steps)} steps, which cannot be compared")
-    return results
-
-
-def by_row_and_seed(results: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
-    rows: dict[str, dict[int, dict[str, Any]]] = {}
+    rows: Rows = {}
     for result in results:
-        rows.setdefault(result["row"], {})[result["seed"]] = result
+        if result["measured_on"] == measured_on:
+            rows.setdefault(result["row"], {})[result["seed"]] = result
+    for row, runs in rows.items():
+        recipes = [
+            {k: v for k, v in run["recipe"].items() if k not in {"seed", *FREE_ON_RESUME}} for run in runs.values()
+        ]
+        if any(recipe != recipes[0] for recipe in recipes):
+            raise SystemExit(f"results.py: the runs of {experiment}, {row}, have several recipes; delete those of one")
+    if len(steps := {run["step"] for runs in rows.values() for run in runs.values()}) > 1:
+        raise SystemExit(f"results.py: the runs of {experiment} have {sorted(steps)} steps, which cannot be compared")
     return rows
 
 
-def over(runs: dict[int, dict[str, Any]], base: dict[int, dict[str, Any]]) -> str:
+def in_common(rows: Rows) -> Rows:
+    """The runs of those seeds that all of these rows have."""
+    seeds = set.intersection(*(set(runs) for runs in rows.values()))
+    return {row: {seed: runs[seed] for seed in sorted(seeds)} for row, runs in rows.items()}
+
+
+def gain(runs: dict[int, dict[str, Any]], base: dict[int, dict[str, Any]]) -> str:
     """How far a row's top-1 is above another's, seed by seed."""
-    differences = [run["top1"] - base[seed]["top1"] for seed, run in runs.items() if seed in base]
-    return mean_and_spread(differences) if differences else ""
+    return mean_and_spread(runs[seed]["top1"] - base[seed]["top1"] for seed in runs)
 
 
 def compared(experiment: str, setting: str, measured_on: str) -> str:
     """The rows of an experiment on mocap13, those of one base together, over it, and beside the paper's."""
-    if not (results := runs_of(experiment, setting, measured_on)):
+    if not (rows := rows_of(experiment, setting, measured_on)):
         return "Not yet run."
-    rows = by_row_and_seed(results)
-    measured = {row: accuracies(list(runs.values())) for row, runs in rows.items()}
-    bases = {row: base_of(experiment, row) for row in rows}
-    over_what = bases[next(iter(rows))] if len(set(bases.values())) == 1 else "its base"
+    parts: dict[str, Rows] = {}
+    for row, runs in rows.items():
+        parts.setdefault(base_of(experiment, row), {})[row] = runs
     paper = PAPER.get(experiment)
+    over_what = next(iter(parts)) if len(parts) == 1 else "its base"
     columns = ["", "seeds", "top-1, %", f"gain over {over_what}, seed by seed", "mean over classes, %"]
     columns += ["the paper's top-1, Kinetics-400 1%"] if paper else []
     cells = []
-    for row in sorted(rows, key=lambda row: (bases[row], statistics.mean(measured[row]["top1"]))):
-        line = [row, len(rows[row]), mean_and_spread(measured[row]["top1"])]
-        line += ["" if row == bases[row] else over(rows[row], rows.get(bases[row], {}))]
-        line += [mean_and_spread(measured[row]["of_classes"])]
-        line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
-        cells.append(line)
-    return markdown(columns, cells) + where_processors_differ(results)
-
-
-def table_1(setting: str, measured_on: str) -> str:
-    """Table 1 with few and with more labels, in the order of the paper's figures, which stand beside."""
-    parts = {"5 labels a class": "schemes-5", "20 labels a class": "schemes"}
-    columns = {title: by_row_and_seed(runs_of(name, setting, measured_on)) for title, name in parts.items()}
-    cells = []
-    for row in ("labels-alone", *TABLE_1, "all-labels"):
-        top1 = [accuracies(list(rows[row].values()))["top1"] if row in rows else [] for rows in columns.values()]
-        paper = f"{TABLE_1[row]:.2f}" if row in TABLE_1 else ""
-        cells.append([row, *(mean_and_spread(values) if values else "" for values in top1), paper])
-    return markdown(["top-1, %", *columns, "the paper, Kinetics-400 1%"], cells)
+    for base, part in sorted(parts.items()):
+        part = in_common(part)
+        measured = {row: accuracies(list(runs.values())) for row, runs in part.items()}
+        for row in sorted(part, key=lambda row: statistics.mean(measured[row]["top1"])):
+            line = [row, len(part[row]), mean_and_spread(measured[row]["top1"])]
+            line += ["" if row == base else gain(part[row], part[base]), mean_and_spread(measured[row]["of_classes"])]
+            line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
+            cells.append(line)
+    return markdown(columns, cells) + where_processors_differ(rows)
 
 
 def labels_table(setting: str, measured_on: str) -> str:
     """A row for each number of labels a class, a column for each method."""
-    if not (results := runs_of("labels", setting, measured_on)):
+    if not (rows := rows_of("labels", setting, measured_on)):
         return "Not yet run."
-    rows = by_row_and_seed(results)
     methods = ("labels-alone", "fixmatch", "cross")
     first, *others = methods
     columns = ["labels a class", "seeds", f"top-1, %: {first}", *others, "gain of cross over fixmatch, seed by seed",
                f"mean over classes, %: {first}", *others]  # fmt: skip
     cells = []
     for count in sorted({int(row.rpartition(", ")[2]) for row in rows}):
-        of_count = [rows[name] for method in methods if (name := f"{method}, {count}") in rows]
-        if len(of_count) < len(methods):
-            continue  # not all run yet
-        measured = [accuracies(list(runs.values())) for runs in of_count]
-        line = [count, len(of_count[0]), *(mean_and_spread(of["top1"]) for of in measured)]
-        cells.append([*line, over(of_count[2], of_count[1]), *(mean_and_spread(of["of_classes"]) for of in measured)])
-    return markdown(columns, cells) + where_processors_differ(results)
+        part = in_common({method: rows[f"{method}, {count}"] for method in methods})
+        measured = [accuracies(list(runs.values())) for runs in part.values()]
+        line = [count, len(part[first]), *(mean_and_spread(of["top1"]) for of in measured)]
+        line += [gain(part["cross"], part["fixmatch"]), *(mean_and_spread(of["of_classes"]) for of in measured)]
+        cells.append(line)
+    return markdown(columns, cells) + where_processors_differ(rows)
 
 
-def where_processors_differ(results: list[dict[str, Any]]) -> str:
+def where_processors_differ(rows: Rows) -> str:
     """Which rows were not made on the processor of most; processors round sums differently."""
-    most, *others = (hardware for hardware, _ in Counter(result["hardware"] for result in results).most_common())
-    rows = {of: sorted({f"`{run['row']}`" for run in results if run["hardware"] == of}) for of in others}
-    exceptions = "; ".join(f"{', '.join(named)}: {hardware}" for hardware, named in rows.items())
+    runs = [run for runs in rows.values() for run in runs.values()]
+    most, *others = (hardware for hardware, _ in Counter(run["hardware"] for run in runs).most_common())
+    of_others = {of: sorted({f"`{run['row']}`" for run in runs if run["hardware"] == of}) for of in others}
+    exceptions = "; ".join(f"{', '.join(named)}: {hardware}" for hardware, named in of_others.items())
     return f"\n\n{most}, but for {exceptions}." if others else ""
 
 
 def named_table(name: str) -> str:
-    special: dict[str, Callable[[], str]] = {
+    """The table of a name in a page: `EXPERIMENT-SETTING-LIST` for those of train/experiments.py."""
+    experiment, *where = name.rsplit("-", 2)
+    if len(where) == 2 and where[0] in ("cpu", "gpu") and where[1] in ("validation", "test"):
+        return labels_table(*where) if experiment == "labels" else compared(experiment, *where)
+    special = {
         "decode": reading_table,
         "decode-views": views_table,
         "decode-loader": loader_table,
         "ratios": ratios_table,
     }
-    for setting, measured_on in itertools.product(("cpu", "gpu"), ("validation", "test")):
-        special[f"table-1-{setting}-{measured_on}"] = partial(table_1, setting, measured_on)
-        special[f"labels-{setting}-{measured_on}"] = partial(labels_table, setting, measured_on)
-        for experiment in BASE:
-            special[f"{experiment}-{setting}-{measured_on}"] = partial(compared, experiment, setting, measured_on)
     return special[name]() if name in special else table(name)
 
 

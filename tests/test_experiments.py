@@ -97,12 +97,14 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
     assert "was made with threshold 0.8, which is 0.5 now; delete it" in other.stderr
     other = run(experiments(data, tmp_path, "--seeds", "1", subtract_mean_frame=True), expect=2)
     assert "was made with subtract_mean_frame False, which is True now" in other.stderr
+    typo = run(experiments(data, tmp_path, treshold=0.5), expect=2)
+    assert "recipe.yaml: train/cmpl.py has no option treshold; its --help lists them" in typo.stderr
     passes = run(experiments(data, tmp_path, steps=None, epochs=2), expect=2)
     assert "recipe.yaml: gives no steps; all rows of an experiment have the same number" in passes.stderr
 
 
 def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path):
-    call = experiments(data, tmp_path, "--seeds", "1", "--jobs", "2")
+    call = experiments(data, tmp_path, "--seeds", "1", "--jobs", "2", unlabeled_warmup=1)
     call[call.index("sampling")] = "beyond"
     run(call)
     results = {result["row"]: result for file in (tmp_path / "results").glob("*.json")
@@ -125,6 +127,24 @@ def test_the_recipe_of_what_helped_is_the_row_that_was_measured(monkeypatch):
     plain, plus = (yaml.safe_load((REPO / "train" / "recipes" / f"{name}.yaml").read_text())
                    for name in ("mocap13_cpu", "mocap13_plus"))  # fmt: skip
     assert plus == plain | MOCAP13_PLUS.options
+
+
+def test_a_result_is_of_its_lists_and_judges(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(REPO / "train")
+    import experiments
+
+    recipe = yaml.safe_load((REPO / "train" / "recipes" / "mocap13_cpu.yaml").read_text())
+    place = experiments.Place(tmp_path, 0.75, tmp_path, REPO / "benchmarks" / "results", recipe, test=False)
+    run_of_5, run_of_20 = (experiments.Run("labels", "cpu", f"cross, {count}", 1) for count in (5, 20))
+    result = json.loads(place.result_of(run_of_5).read_text())
+    assert place.change(result, run_of_5) is None
+    assert place.change(result, run_of_20) == "lists uniform-5, which is uniform-20 now"
+    vote = experiments.Run("beyond", "cpu", "both networks vote", 1)
+    assert place.change(json.loads(place.result_of(run_of_20).read_text()), vote) == (
+        "judged ['primary'], which is ['primary', 'auxiliary'] now"
+    )
+    rows = {run.row for run in place.runs_of("auxiliary", "cpu", seeds=1)}
+    assert "quarter" in rows and "equal" not in rows, "on a CPU the primary network is r3d50_quarter, too"
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):

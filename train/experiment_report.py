@@ -1,11 +1,11 @@
 """What has come of an experiment so far: a table, as Markdown and CSV, and a plot."""
 
 import statistics
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from experiment_results import accuracies, markdown, mean_and_spread
 from matplotlib.figure import Figure
 
 from cmpl_zoo.data.files import as_csv, replace_text, whole_or_nothing
@@ -50,8 +50,8 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
     caption = (
         f"`python train/experiments.py {experiment} DIR --setting {setting}{test}`: "
         f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
-        f"({recipe['primary']}, F; of both where they vote) after its last step and its mean over classes, "
-        "mean ± standard deviation over seeds, "
+        f"({recipe['primary']}, F; of both where they vote) after its last step (of its averaged weights where such "
+        "exist) and its mean over classes, mean ± standard deviation over seeds, "
         f"{first['clips']} clips x {first['crops']} crops of the {measured_on} videos. Pseudo-labels are of the last "
         "quarter of the steps, over all seeds: the share of the unlabeled clips that a network is taught, how many of "
         "those are right, and the same where the other network is taught nothing. "
@@ -84,27 +84,6 @@ def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": round(statistics.median(run["seconds"] for run in runs)),
         **{column: of_last_quarter(column, runs) for column in PSEUDO},
     }
-
-
-def accuracies(runs: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Top-1 and the mean over classes of each run, in percent."""
-    return {
-        "top1": [run["top1"] for run in runs],
-        "of_classes": [statistics.mean(run["per_class"].values()) for run in runs],
-    }
-
-
-def mean_and_spread(values: Iterable[float]) -> str:
-    """Mean ± standard deviation, which one value has not."""
-    values = list(values)
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of Markdown, without a line's end."""
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)]).replace("|  |", "| |")
 
 
 def of_last_quarter(column: str, runs: list[dict[str, Any]]) -> float | str:

@@ -31,6 +31,7 @@ import jsonargparse
 import yaml
 from config import FREE_ON_RESUME, Config
 from experiment_lists import LABELS, decode_once, make_lists
+from experiment_results import kept
 
 from cmpl_zoo.card import PRIVATE_OPTIONS
 from cmpl_zoo.data import VideoError
@@ -130,7 +131,7 @@ EXPERIMENTS: dict[str, dict[str, Row]] = {
         **{f"threshold {tau}": Row({"threshold": tau}) for tau in (0.3, 0.5, 0.8, 0.95)},
         **{f"lambda {weight}": Row({"lambda_u": weight}) for weight in (0.5, 2.0)},
         "soft labels": Row({"hard": False}),
-        **{f"1 : {ratio}": Row({"unlabeled_batch": 16 * ratio}) for ratio in (1, 8)},
+        **{f"{count} unlabeled clips a step": Row({"unlabeled_batch": count}) for count in (16, 128)},
         "autoaugment": Row({"strong": "autoaugment"}),
         "randaugment without cutout": Row({"cutout": False}),
         "autoaugment without cutout": Row({"strong": "autoaugment", "cutout": False}),
@@ -183,6 +184,13 @@ class Place:
         """The file that says a run is done."""
         return self.results / f"{run.name}{'-test' * self.test}.json"
 
+    def runs_of(self, experiment: str, setting: str, seeds: int) -> list[Run]:
+        """All runs of an experiment; of rows that come to the same in this setting, the first."""
+        rows: dict[str, str] = {}
+        for row in EXPERIMENTS[experiment]:
+            rows.setdefault(json.dumps(self.made_with(Run(experiment, setting, row, seed=1))), row)
+        return [Run(experiment, setting, row, seed) for seed in range(1, seeds + 1) for row in rows.values()]
+
     def twins(self, run: Run) -> list[Run]:
         """The runs of all experiments that come to the same training, itself among them."""
         every = (replace(run, experiment=name, row=row) for name, rows in EXPERIMENTS.items() for row in rows)
@@ -193,10 +201,15 @@ class Place:
         """Where its networks are trained, which twins share."""
         return self.work / self.twins(run)[0].name
 
-    def training(self, run: Run) -> tuple[dict[str, Any], str]:
-        """What tells its training from others: every option that the networks depend on, and the lists."""
+    def training(self, run: Run) -> dict[str, Any]:
+        """What tells its training from others: every option that the networks depend on, the lists and the frames."""
         options = {key: value for key, value in self.options(run).items() if key not in FREE}
-        return DEFAULTS | options, EXPERIMENTS[run.experiment][run.row].lists
+        lists = EXPERIMENTS[run.experiment][run.row].lists
+        return DEFAULTS | options | {"seed": run.seed, "lists": lists, "center": self.center}
+
+    def made_with(self, run: Run) -> dict[str, Any]:
+        """What tells its result from others: the training, and which networks are judged."""
+        return self.training(run) | {"judged": list(EXPERIMENTS[run.experiment][run.row].judged)}
 
     def log_of(self, run: Run) -> Path:
         """What the run's processes print."""
@@ -209,21 +222,20 @@ class Place:
             options["auxiliary"] = options.get("primary", Config.primary)
         return options
 
-    def difference(self, run: Run, found: dict[str, Any], part: str) -> str | None:
-        """The first option that the options of a result, or a summary, are not today's in; None where they agree."""
-        wanted = self.training(run)[0] | {"seed": run.seed, "center": self.center}
-        made = DEFAULTS | {"center": found.get("center", self.center)} | found[part]
-        other = next((key for key, value in wanted.items() if made[key] != value), None)
-        return f"{other} {made[other]}, which is {wanted[other]} now" if other else None
+    def change(self, result: dict[str, Any], run: Run) -> str | None:
+        """The first thing in which a result was made otherwise than a run would be now; None where there is none."""
+        made = result["recipe"] | {key: result.get(key) for key in ("lists", "center", "judged")}
+        return difference(made, self.made_with(run))
 
     def check(self, run: Run) -> None:
         """Refuse a result, or a finished run, of other options."""
-        for file, part in ((self.result_of(run), "recipe"), (self.folder_of(run) / "summary.json", "config")):
-            if file.exists() and (difference := self.difference(run, json.loads(file.read_text()), part)):
-                raise ExperimentError(
-                    f"{file}: was made with {difference}; delete {file.parent if part == 'config' else 'it'}, "
-                    "or give another --work and --results"
-                )
+        if (file := self.result_of(run)).exists() and (change := self.change(json.loads(file.read_text()), run)):
+            raise ExperimentError(f"{file}: was made with {change}; delete it, or give another --results")
+        if (file := self.folder_of(run) / "summary.json").exists():
+            config = json.loads(file.read_text())["config"]
+            lists, _, _ = Path(config["labeled"]).parent.name.rpartition("-seed")
+            if change := difference(config | {"lists": lists, "center": self.center}, self.training(run)):
+                raise ExperimentError(f"{file}: was made with {change}; delete {file.parent}, or give another --work")
 
     def scores_of(self, run: Run) -> Path | None:
         """What train/evaluate.py measures of its networks; None where the training has done it."""
@@ -265,12 +277,8 @@ class Place:
 
     def result_of_a_twin(self, run: Run) -> dict[str, Any] | None:
         """What another experiment has measured of the same networks; None where none has."""
-        judged = EXPERIMENTS[run.experiment][run.row].judged
-        for twin in self.twins(run):
-            if EXPERIMENTS[twin.experiment][twin.row].judged != judged or not self.result_of(twin).exists():
-                continue
-            found = json.loads(self.result_of(twin).read_text())
-            if self.difference(twin, found, "recipe") is None:
+        for file in map(self.result_of, self.twins(run)):
+            if file.exists() and not self.change(found := json.loads(file.read_text()), run):
                 return found | {"experiment": run.experiment, "row": run.row}
         return None
 
@@ -288,14 +296,16 @@ class Place:
             "row": run.row,
             "seed": run.seed,
             "measured_on": "test" if self.test else "validation",
-            "top1": measured["video_top1"],
-            **{key: measured[key] for key in ("videos", "clips", "crops", "per_class")},
-            **{key: summary[key] for key in ("labeled_videos", "unlabeled_videos", "step", "seconds", "hardware",
-                                             "version", "commit")},
-            "center": self.center,
-            "recipe": {key: value for key, value in summary["config"].items() if key not in PRIVATE_OPTIONS},
+            **kept(summary, measured),
+            **{key: self.made_with(run)[key] for key in ("lists", "center", "judged")},
             "curves": curves,
         }  # fmt: skip
+
+
+def difference(made: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+    """The first of the wanted options that is another one in `made`, in words; None where all agree."""
+    other = next((key for key, value in wanted.items() if key not in made or made[key] != value), None)
+    return f"{other} {made.get(other, 'unknown')}, which is {wanted[other]} now" if other else None
 
 
 def next_of(waiting: list[Run], running: Iterable[Run], place: Place) -> Run | None:
@@ -349,9 +359,7 @@ def run_all(runs: list[Run], place: Place, jobs: int, deadline: float) -> list[s
 
 
 def run_experiment(
-    name: Literal[
-        "schemes", "schemes-5", "sampling", "transfer", "auxiliary", "labels", "batch-norm", "beyond", "plus", "knobs"
-    ],
+    name: Literal[*EXPERIMENTS],  # type: ignore[valid-type]
     data: str,
     setting: Literal["cpu", "gpu"] = "cpu",
     seeds: int = 3,
@@ -398,6 +406,8 @@ def run_experiment(
         raise ExperimentError(f"{base}: is not YAML; give a recipe of the form of train/recipes") from error
     if not isinstance(options, dict):
         raise ExperimentError(f"{base}: holds no options; give a recipe of the form of train/recipes")
+    if unknown := sorted(options.keys() - DEFAULTS.keys() - FREE):
+        raise ExperimentError(f"{base}: train/cmpl.py has no option {', '.join(unknown)}; its --help lists them")
     if options.get("steps") is None:
         raise ExperimentError(f"{base}: gives no steps; all rows of an experiment have the same number")
     folder, center = Path(work).absolute(), CENTER[setting]
@@ -406,7 +416,7 @@ def run_experiment(
     place = Place(frames, center, folder, Path(results).absolute(), options, test)
     for made in (place.work, place.results):
         made.mkdir(parents=True, exist_ok=True)
-    runs = [Run(name, setting, row, seed) for seed in range(1, seeds + 1) for row in EXPERIMENTS[name]]
+    runs = place.runs_of(name, setting, seeds)
     for run in runs:
         place.check(run)
     for needed in lists:
