@@ -42,7 +42,7 @@ class Networks(nn.ModuleDict):
             for network in self.values():
                 network.set_grad_checkpointing()
         if config.compile:
-            # Passes differ in gradients, batch norm and mode, and networks of one class share their compiled code: beyond
+            # Passes differ in gradients, batch norm and mode, and networks of a class share their compiled code: beyond
             # 8 variants torch would go on uncompiled.
             torch._dynamo.config.recompile_limit = 32
             for network in self.values():
