@@ -220,7 +220,7 @@ def compared(experiment: str, setting: str, measured_on: str) -> str:
             line += ["" if row == base else gain(part[row], part[base]), mean_and_spread(measured[row]["of_classes"])]
             line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
             cells.append(line)
-    return markdown(columns, cells) + where_processors_differ(rows)
+    return markdown(columns, cells) + where_machines_differ(rows)
 
 
 def labels_table(setting: str, measured_on: str) -> str:
@@ -238,16 +238,17 @@ def labels_table(setting: str, measured_on: str) -> str:
         line = [count, len(part[first]), *(mean_and_spread(of["top1"]) for of in measured)]
         line += [gain(part["cross"], part["fixmatch"]), *(mean_and_spread(of["of_classes"]) for of in measured)]
         cells.append(line)
-    return markdown(columns, cells) + where_processors_differ(rows)
+    return markdown(columns, cells) + where_machines_differ(rows)
 
 
-def where_processors_differ(rows: Rows) -> str:
-    """Which rows were not made on the processor of most; processors round sums differently."""
-    runs = [run for runs in rows.values() for run in runs.values()]
-    most, *others = (hardware for hardware, _ in Counter(run["hardware"] for run in runs).most_common())
-    of_others = {of: sorted({f"`{run['row']}`" for run in runs if run["hardware"] == of}) for of in others}
-    exceptions = "; ".join(f"{', '.join(named)}: {hardware}" for hardware, named in of_others.items())
-    return f"\n\n{most}, but for {exceptions}." if others else ""
+def where_machines_differ(rows: Rows) -> str:
+    """How many runs were made on what, where that is not one thing; processors and versions round sums differently."""
+    counts = Counter(run["hardware"] for runs in rows.values() for run in runs.values())
+    lines = []
+    for hardware, count in counts.most_common():
+        whole = [f"`{row}`" for row, runs in rows.items() if all(run["hardware"] == hardware for run in runs.values())]
+        lines.append(f"{count} on {hardware}" + (f" (all of {', '.join(whole)})" if whole and lines else ""))
+    return f"\n\nRuns: {'; '.join(lines)}." if len(counts) > 1 else ""
 
 
 def named_table(name: str) -> str:
