@@ -1,16 +1,20 @@
 """Model cards: what a model is, how it was trained and what was measured, with metadata that the Hub reads."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
+
+from cmpl_zoo.data.files import replace_text
 
 # Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
 PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "val_root", "classes", "output"}
 # Stands in a card for the place that the model is loaded from, until it is published.
 PLACE = "PATH_OF_THIS_FOLDER"
+_VIEWS = ", softmax averaged |"  # ends a row of the table of accuracies
 
 
 def model_card(
@@ -52,6 +56,7 @@ def model_card(
         "",
         *training,
         "",
+        *(_evaluation(summary) if summary and summary["validation"] else []),
         "## Limits",
         "",
         "It knows the classes below and no others, and names one of them for any video. What it does on videos unlike "
@@ -66,25 +71,50 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
+def add_scores(directory: str | os.PathLike[str], scores: dict[str, Any], list_name: str) -> None:
+    """Tell in the card of a model directory what was measured of the model; a same measurement before is replaced.
+
+    Args:
+        directory: holds README.md, a card of `model_card`.
+        scores: as train/evaluate.py measures them.
+        list_name: of the videos they are of.
+
+    Raises:
+        ValueError: there is no such card.
+    """
+    file = Path(directory, "README.md")
+    if not file.is_file():
+        raise ValueError(f"{directory}: holds no model card (README.md) to tell the scores in; save the model again")
+    card = ModelCard(file.read_text(encoding="utf-8"), ignore_metadata_errors=True)
+    data: Any = card.data  # huggingface_hub's type has no fields
+    results = _results(scores, list_name, (data.datasets or [None])[0])
+    former = [old for old in data.eval_results or [] if not any(old.is_equal_except_value(new) for new in results)]
+    data.metrics, data.eval_results = ["accuracy"], former + results
+
+    row, lines = _row("this one", scores, list_name), card.text.split("\n")
+    rows = [number for number, line in enumerate(lines) if line.endswith(_VIEWS)]
+    same = [
+        number
+        for number in rows
+        if "this one" in lines[number] and lines[number].endswith(_protocol(scores, list_name))
+    ]
+    if same:
+        lines[same[0]] = row
+    elif rows:
+        lines.insert(rows[-1] + 1, row)
+    else:
+        place = lines.index("## Limits") if "## Limits" in lines else len(lines)
+        lines[place:place] = ["## Evaluation", "", *_head(scores), row, ""]
+    card.text = "\n".join(lines)
+    replace_text(file, str(card))
+
+
 def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
     """The card's head; results only where a run measured them."""
     config = summary["config"] if summary else {}
     scores = summary["validation"].get(summary.get("role", "primary")) if summary else None
     dataset = config.get("dataset")
-    results = None
-    if scores:
-        name = dataset or Path(scores["list"]).name
-        results = [
-            EvalResult(
-                task_type="video-classification",
-                dataset_type=name,
-                dataset_name=f"{name}, {scores['videos']} videos",
-                metric_type="accuracy",
-                metric_name=f"top-{k} in %, {scores['clips']} clips x {scores['crops']} crops",
-                metric_value=round(scores[f"video_top{k}"], 2),
-            )
-            for k in _tops(scores)
-        ]
+    results = _results(scores, scores["list"], dataset) if scores else None
     return ModelCardData(
         library_name="timm",
         pipeline_tag="video-classification",
@@ -95,6 +125,22 @@ def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
         model_name=title,
         eval_results=results,
     )
+
+
+def _results(scores: dict[str, Any], list_name: str, dataset: str | None) -> list[EvalResult]:
+    """Accuracies with their protocol, as the Hub shows them."""
+    name = Path(list_name).name
+    return [
+        EvalResult(
+            task_type="video-classification",
+            dataset_type=dataset or name,
+            dataset_name=f"{dataset or name}, {scores['videos']} videos",
+            metric_type="accuracy",
+            metric_name=f"top-{k} in %, {scores['clips']} clips x {scores['crops']} crops",
+            metric_value=round(scores[f"video_top{k}"], 2),
+        )
+        for k in _tops(scores)
+    ]
 
 
 def _tops(scores: dict[str, Any]) -> list[int]:
@@ -119,17 +165,6 @@ def _training(summary: dict[str, Any]) -> list[str]:
         "",
         f"cmpl_zoo {summary['version']}, commit {summary['commit'] or 'unknown'}, {summary['hardware']}.",
     ]
-    for number, (name, scores) in enumerate(summary["validation"].items()):
-        tops = _tops(scores)
-        if number == 0:
-            head = ["network", *(f"top-{k}, %" for k in tops), "videos", "views"]
-            lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        accuracies = " | ".join(f"{scores[f'video_top{k}']:.2f}" for k in tops)
-        lines.append(
-            f"| {name}{' (this one)' if name == role else ''} | {accuracies} | "
-            f"{scores['videos']} of {Path(scores['list']).name} | "
-            f"{scores['clips']} clips x {scores['crops']} crops, softmax averaged |"
-        )
     options = {key: value for key, value in config.items() if value is not None and key not in PRIVATE_OPTIONS}
     lines += [
         "",
@@ -138,6 +173,32 @@ def _training(summary: dict[str, Any]) -> list[str]:
         *(f"| {key} | `{_public(value)}` |" for key, value in options.items()),
     ]
     return lines
+
+
+def _evaluation(summary: dict[str, Any]) -> list[str]:
+    """The section of what the run has measured of its networks."""
+    role, validation = summary.get("role", "primary"), summary["validation"]
+    rows = [
+        _row(f"{name}{' (this one)' if name == role else ''}", scores, scores["list"])
+        for name, scores in validation.items()
+    ]
+    return ["## Evaluation", "", *_head(next(iter(validation.values()))), *rows, ""]
+
+
+def _head(scores: dict[str, Any]) -> list[str]:
+    columns = ["network", *(f"top-{k}, %" for k in _tops(scores)), "videos", "views"]
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+
+
+def _row(network: str, scores: dict[str, Any], list_name: str) -> str:
+    accuracies = " | ".join(f"{scores[f'video_top{k}']:.2f}" for k in _tops(scores))
+    return f"| {network} | {accuracies} {_protocol(scores, list_name)}"
+
+
+def _protocol(scores: dict[str, Any], list_name: str) -> str:
+    """The cells of a row that tell what was measured, and how."""
+    videos = f"{scores['videos']} of {Path(list_name).name}"
+    return f"| {videos} | {scores['clips']} clips x {scores['crops']} crops{_VIEWS}"
 
 
 def _public(value: Any) -> Any:

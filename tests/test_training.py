@@ -20,6 +20,7 @@ from range_server import serving
 from training import CLASSES, REPO, assert_same_weights, command, losses, metrics, read_rows, run, weights, write_rows
 
 import cmpl_zoo
+from cmpl_zoo import hub
 from cmpl_zoo.data import Videos, class_ids, load_clip, read_list, resolve_data_config
 
 
@@ -56,6 +57,32 @@ def test_the_model_card_tells_the_run_and_no_path(trained, shared_data):
     assert [result.metric_value for result in data.eval_results] == [round(scores["primary"]["video_top1"], 2)]
     assert "top-5" not in card  # of three classes
     assert str(trained.parent) not in card and str(shared_data) not in card
+
+
+def test_what_is_measured_afterwards_is_told_in_the_card(trained, lists, shared_data, tmp_path):
+    model = shutil.copytree(trained / "primary", tmp_path / "primary")
+    before = (model / "README.md").read_text()
+    call = [sys.executable, "train/evaluate.py", "--model", str(model), "--data", str(lists / "val.csv"), "--root",
+            str(shared_data / "mocap13"), "--workers", "0", "--card"]  # fmt: skip
+    run(call)
+    assert (model / "README.md").read_text().replace("| this one |", "| primary (this one) |") == before, "as before"
+    for _ in range(2):
+        run([*call, "--clips", "3"])
+    card = ModelCard.load(model / "README.md")
+    rows = [line for line in card.text.splitlines() if line.endswith("softmax averaged |")]
+    assert [row.split("|")[1].strip() for row in rows] == ["this one", "auxiliary", "this one"]
+    assert "9 of val.csv | 3 clips x 1 crops" in rows[2]
+    views = [result.metric_name.partition(", ")[2] for result in card.data.eval_results]
+    assert views == ["2 clips x 1 crops", "3 clips x 1 crops"]
+    assert cmpl_zoo.create_model(model).num_classes == 3
+
+    unmeasured = tmp_path / "unmeasured"
+    hub.save(cmpl_zoo.create_model(model), unmeasured, CLASSES)
+    call[call.index(str(model))] = str(unmeasured)
+    run(call)
+    assert "## Evaluation\n\n| network | top-1, % | videos | views |" in (unmeasured / "README.md").read_text()
+    call[call.index(str(unmeasured))] = "r3d50_eighth.cmpl_demo"
+    assert "--card is for one model directory with a README.md" in run(call, expect=2).stderr
 
 
 def test_a_run_reports_what_happened(trained):

@@ -21,6 +21,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from tqdm import tqdm
 
 import cmpl_zoo
+from cmpl_zoo.card import add_scores
 from cmpl_zoo.data import (
     EvaluationBatches,
     ManifestError,
@@ -193,11 +194,14 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that read videos")
     parser.add_argument("--strict", action="store_true", help="refuse a list with a video that cannot be read")
     parser.add_argument("--json", type=Path, help="write the scores there, too")
+    parser.add_argument("--card", action="store_true", help="tell them in the model's card, README.md of its directory")
     args = parser.parse_args()
     if args.clips is not None and args.clips < 1:
         parser.error(f"--clips must be at least 1, not {args.clips}")
     if args.workers < 0:
         parser.error(f"--workers must not be negative, and is {args.workers}")
+    if args.card and not (len(args.model) == 1 and Path(args.model[0], "README.md").is_file()):
+        parser.error(f"--card is for one model directory with a README.md; {' '.join(args.model)} is none")
     try:
         if args.json:
             check_target(args.json)
@@ -212,6 +216,8 @@ def main() -> int:
         print(as_table(scores))
         if args.json:
             replace_text(args.json, json.dumps({"model": args.model, "data": args.data, **scores}, indent=2) + "\n")
+        if args.card:
+            add_scores(args.model[0], scores, args.data)
     except (ManifestError, VideoError, ValueError, RuntimeError, OSError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2
