@@ -95,6 +95,7 @@ def prepare(args: argparse.Namespace) -> int:
 
 
 def predict(args: argparse.Namespace) -> int:
+    import torch
     from timm.utils import reparameterize_model
 
     from cmpl_zoo.data.video import VideoError
@@ -102,6 +103,7 @@ def predict(args: argparse.Namespace) -> int:
     from cmpl_zoo.predict import predict
 
     model = reparameterize_model(create_model(args.model, pretrained=True).eval(), inplace=True)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     failed = 0
     for path in args.videos:
         try:
@@ -207,7 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("output", metavar="DST", help="folder for the shards; then the --root of lists of these videos")
     verb.add_argument("--shard-size", type=float, default=1000, metavar="MB", help="at most so large (default: 1000)")
 
-    verb = verbs.add_parser("predict", help="the five best classes of videos")
+    verb = verbs.add_parser("predict", help="the five best classes of videos, on a GPU where there is one")
     verb.set_defaults(run=predict)
     verb.add_argument("model", help="model directory, name, or hf-hub:ORG/NAME")
     verb.add_argument("videos", nargs="+", metavar="video", help="video file, GIF, or folder of frames")
