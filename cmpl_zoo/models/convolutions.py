@@ -1,14 +1,28 @@
-"""Convolutions that are 1 wide in space, on channels-last clips, by kernels of fewer dimensions.
+"""Convolutions of channels-last clips that `nn.Conv3d` would do slowly or wrongly on a CPU; weights are as there.
 
-On one CPU thread and below 16 clips PyTorch keeps `nn.Conv3d` of such kernels away from oneDNN and unfolds its input
-instead, which costs several times as much (benchmarks/convolutions.py). Weights are those of `nn.Conv3d`.
+On one CPU thread and below 16 clips PyTorch keeps kernels that are 1 wide in space away from oneDNN and unfolds the
+input instead, which costs several times as much (benchmarks/convolutions.py): here they have fewer dimensions.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["PointConv3d", "TemporalConv3d"]
+__all__ = ["PointConv3d", "StemConv3d", "TemporalConv3d"]
+
+
+class StemConv3d(nn.Conv3d):
+    """Of three channels; in training under the CPU's autocast in float32.
+
+    The bf16 gradient of such a kernel takes in memory that nobody wrote (torch 2.14 on an AMD EPYC, with oneDNN): where
+    that happened to hold no numbers, the loss was NaN after the first step.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.to(self.weight.dtype))
+        return super().forward(x)
 
 
 class TemporalConv3d(nn.Conv3d):

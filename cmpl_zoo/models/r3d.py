@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cmpl_zoo.models.config_json import checked, clip_settings
-from cmpl_zoo.models.convolutions import PointConv3d, TemporalConv3d
+from cmpl_zoo.models.convolutions import PointConv3d, StemConv3d, TemporalConv3d
 from cmpl_zoo.models.hub_errors import explained
 from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id, training, with_source
 
@@ -215,7 +215,7 @@ class R3D(nn.Module):
 
         width = 64 // width_divisor
         self.background = SubtractMeanFrame() if subtract_mean_frame else nn.Identity()
-        self.conv1 = nn.Conv3d(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
+        self.conv1 = StemConv3d(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
         self.act1 = nn.ReLU(inplace=True)
         self.maxpool: nn.Module = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
