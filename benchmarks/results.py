@@ -136,9 +136,10 @@ def ratios_table() -> str:
             if row["network"].startswith("r3d50_quarter"):
                 what = f"{row['mode']}, {row['network']}, batch {row['batch']} of 8x{row['size']}^2, {row['type']}"
                 ratios.setdefault((what, "`nn.Conv3d` in the default layout"), {})[kind] = row["over_plain"]
-    seconds = json.loads((RESULTS / "step-cpu-amx.json").read_text())["seconds"]
+    step = json.loads((RESULTS / "step-cpu-amx.json").read_text())
+    seconds = step["seconds"]
     ratio = statistics.median(slow / own for slow, own in zip(seconds["obvious"], seconds["step"], strict=True))
-    what = "a CMPL step, r3d50_quarter and r3d50_eighth, 4 and 8 clips of 8x64^2, float32"
+    what = f"a CMPL step, {step['caption'].partition(';')[0]}"
     ratios[what, "all views through both networks with gradients"] = {"cpu-amx": ratio}
     cells = [
         [*what, *(f"{found[kind]:.2f}" if kind in found else "" for kind in ("cpu", "cpu-amx"))]
@@ -190,9 +191,9 @@ def rows_of(experiment: str, setting: str, measured_on: str) -> Rows:
 
 
 def in_common(rows: Rows) -> Rows:
-    """The runs of those seeds that all of these rows have."""
+    """The runs of those seeds that all of these rows have; no rows where there is none."""
     seeds = set.intersection(*(set(runs) for runs in rows.values()))
-    return {row: {seed: runs[seed] for seed in sorted(seeds)} for row, runs in rows.items()}
+    return {row: {seed: runs[seed] for seed in sorted(seeds)} for row, runs in rows.items() if seeds}
 
 
 def gain(runs: dict[int, dict[str, Any]], base: dict[int, dict[str, Any]]) -> str:
@@ -217,7 +218,8 @@ def compared(experiment: str, setting: str, measured_on: str) -> str:
         measured = {row: accuracies(list(runs.values())) for row, runs in part.items()}
         for row in sorted(part, key=lambda row: statistics.mean(measured[row]["top1"])):
             line = [row, len(part[row]), mean_and_spread(measured[row]["top1"])]
-            line += ["" if row == base else gain(part[row], part[base]), mean_and_spread(measured[row]["of_classes"])]
+            line += [gain(part[row], part[base]) if row != base and base in part else ""]
+            line += [mean_and_spread(measured[row]["of_classes"])]
             line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
             cells.append(line)
     return markdown(columns, cells) + where_machines_differ(rows)
@@ -233,7 +235,9 @@ def labels_table(setting: str, measured_on: str) -> str:
                f"mean over classes, %: {first}", *others]  # fmt: skip
     cells = []
     for count in sorted({int(row.rpartition(", ")[2]) for row in rows}):
-        part = in_common({method: rows[f"{method}, {count}"] for method in methods})
+        part = in_common({method: rows.get(f"{method}, {count}", {}) for method in methods})
+        if not part:
+            continue  # not all methods have been run
         measured = [accuracies(list(runs.values())) for runs in part.values()]
         line = [count, len(part[first]), *(mean_and_spread(of["top1"]) for of in measured)]
         line += [gain(part["cross"], part["fixmatch"]), *(mean_and_spread(of["of_classes"]) for of in measured)]

@@ -50,6 +50,17 @@ def test_a_seed_that_not_all_rows_have_is_left_out(results: ModuleType, few: Pat
     assert results.named_table("labels-cpu-validation") == whole
 
 
+def test_of_a_half_run_experiment_there_is_what_can_be_compared(results: ModuleType, few: Path) -> None:
+    for file in few.glob("labels-cpu-cross-*"):
+        for row in ("fights, unlabeled mocap13", "half, labels-alone"):
+            name = f"transfer-cpu-{row.partition(',')[0]}-seed{json.loads(file.read_text())['seed']}.json"
+            change(file, few / name, experiment="transfer", row=row)
+        file.unlink()
+    assert results.named_table("labels-cpu-validation").count("\n") == 1, "the head alone"
+    lines = results.named_table("transfer-cpu-validation").splitlines()
+    assert [line.split("|")[4].strip() for line in lines[2:]] == ["", ""], "no base to be set against, or the base"
+
+
 def test_runs_of_several_recipes_or_steps_make_no_table(results: ModuleType, few: Path) -> None:
     file = few / "labels-cpu-cross-5-seed1.json"
     original = file.read_text()
