@@ -80,11 +80,9 @@ def add_scores(directory: str | os.PathLike[str], scores: dict[str, Any], list_n
         list_name: of the videos they are of.
 
     Raises:
-        ValueError: there is no such card.
+        FileNotFoundError: there is no such card.
     """
     file = Path(directory, "README.md")
-    if not file.is_file():
-        raise ValueError(f"{directory}: holds no model card (README.md) to tell the scores in; save the model again")
     card = ModelCard(file.read_text(encoding="utf-8"), ignore_metadata_errors=True)
     data: Any = card.data  # huggingface_hub's type has no fields
     results = _results(scores, list_name, (data.datasets or [None])[0])

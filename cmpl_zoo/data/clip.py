@@ -63,7 +63,8 @@ def load_views(
         )
     short_side = round(max(size) / crop_pct)
 
-    def small(frame: Tensor) -> Tensor:  # one by one as they come: 80 frames of a phone's 4K are 2 GB
+    def small(frame: Tensor) -> Tensor:
+        """What `crop_views` begins with, one by one as frames come: 80 frames of a phone's 4K are 2 GB."""
         return resize(frame.permute(2, 0, 1), [short_side], antialias=True)
 
     with Video(path) as video:

@@ -163,8 +163,7 @@ class Video:
         """Number of frames, frames a second and size; see `probe`."""
         first = self.read([0])
         height, width = first.shape[1:3]
-        decoded = self._pictures or self._array is not None
-        rate = None if decoded else self._stream.average_rate or self._stream.guessed_rate
+        rate = None if self._container is None else self._stream.average_rate or self._stream.guessed_rate
         return VideoInfo(self.num_frames, float(rate) if rate else None, height, width)
 
     def read(self, indices: Sequence[int] | Tensor, each: Each | None = None) -> Tensor:
@@ -184,7 +183,7 @@ class Video:
             raise ValueError(f"indices must be one or more whole numbers from 0, not {wanted}")
         distinct = sorted(set(wanted))
         each = each or _as_it_is
-        if self._pictures or self._array is not None:
+        if self._container is None:  # frames, each on its own
             last = self.num_frames - 1
             read = self._read_picture if self._pictures else self._read_array
             frames = {index: each(read(index)) for index in {min(index, last) for index in distinct}}
