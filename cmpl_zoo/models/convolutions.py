@@ -12,10 +12,10 @@ __all__ = ["PointConv3d", "StemConv3d", "TemporalConv3d"]
 
 
 class StemConv3d(nn.Conv3d):
-    """Of three channels; in training under the CPU's autocast in float32.
+    """Of the few channels of a picture; in training under the CPU's autocast in float32.
 
-    The bf16 gradient of such a kernel takes in memory that nobody wrote (torch 2.14 on an AMD EPYC, with oneDNN): where
-    that happened to hold no numbers, the loss was NaN after the first step.
+    oneDNN's bf16 gradient of a kernel of three or four channels takes in memory that nobody wrote (torch 2.14 on an AMD
+    EPYC): where that happened to hold no numbers, the loss was NaN after the first step. Of eight and more it does not.
     """
 
     def forward(self, x: Tensor) -> Tensor:
