@@ -157,7 +157,8 @@ PAPER = {
 
 # The row that the others are set against, seed by seed; one for each part where rows are called "part, row".
 BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, labels-alone", "auxiliary": "quarter",
-        "batch-norm": "labels-alone", "beyond": "cross", "plus": "cross", "knobs": "as the recipe"}  # fmt: skip
+        "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
+        "plus": "cross", "knobs": "as the recipe"}  # fmt: skip
 
 
 def base_of(experiment: str, row: str) -> str:

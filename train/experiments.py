@@ -63,6 +63,7 @@ class Row:
 
 ALONE = {"scheme": "none", "auxiliary": None}
 FIXMATCH = {"scheme": "self", "auxiliary": None}
+METHODS: dict[str, dict[str, Any]] = {"labels-alone": ALONE, "fixmatch": FIXMATCH, "cross": {}}
 ONE_BATCH = {"strong_bn": "labeled"}
 BOTH = ("primary", "auxiliary")
 MOCAP13_PLUS = Row({"ema": 0.99}, judged=BOTH)  # what helped of `beyond`: train/recipes/mocap13_plus.yaml
@@ -97,7 +98,15 @@ EXPERIMENTS: dict[str, dict[str, Row]] = {
     "labels": {
         f"{method}, {count}": Row(options, lists=f"uniform-{count}")
         for count in (1, 2, 5, 10, 20)
-        for method, options in {"labels-alone": ALONE, "fixmatch": FIXMATCH, "cross": {}}.items()
+        for method, options in METHODS.items()
+    },
+    # The above with ten labels alone, for more seeds than all of it can be run for.
+    "ten-labels": {method: Row(options, lists="uniform-10") for method, options in METHODS.items()},
+    # Surer pseudo-labels.
+    "threshold": {
+        f"{method}, {tau}": Row(METHODS[method] | {"threshold": tau})
+        for method in ("fixmatch", "cross")
+        for tau in (0.7, 0.9)
     },
     # Strong views in batch norm's batch of the labeled clips, as concatenating all clips of a step makes it.
     "batch-norm": {
