@@ -127,6 +127,7 @@ def plot(experiment: str, top1: dict[str, list[float]], file: Path) -> None:
         for row, values in top1.items():
             axes.plot(values, [places[row]] * len(values), ".", color="tab:blue", alpha=0.6)
         axes.set_yticks(list(places.values()), list(places))
+        axes.set_ylim(0.5 - len(top1), 0.5)
         axes.set_xlabel("top-1, %")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -35,6 +35,7 @@ from experiment_results import kept
 
 from cmpl_zoo.card import PRIVATE_OPTIONS
 from cmpl_zoo.data import VideoError
+from cmpl_zoo.data.every_video import available_cores
 from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.data.manifest import ManifestError
 
@@ -322,7 +323,7 @@ def run_all(runs: list[Run], place: Place, jobs: int, deadline: float) -> list[s
     """Make the runs that have no result, so many side by side, until the time is up; returns what went wrong."""
     waiting, failures = [run for run in runs if not place.result_of(run).exists()], []
     running: dict[subprocess.Popen[bytes], Run] = {}
-    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, available_cores() // jobs))}
     stopping = False
     try:
         while running or (waiting and not stopping):
