@@ -114,7 +114,7 @@ def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
     dataset = config.get("dataset")
     results = _results(scores, scores["list"], dataset) if scores else None
     return ModelCardData(
-        library_name="timm",
+        library_name="cmpl_zoo",
         pipeline_tag="video-classification",
         license=config.get("license"),
         datasets=[dataset] if dataset else None,

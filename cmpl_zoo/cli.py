@@ -4,8 +4,22 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
+
+from cmpl_zoo import hub
 from cmpl_zoo._version import __version__
 from cmpl_zoo.cli_import import add_import_parsers
+from cmpl_zoo.convert import slow_r50
+from cmpl_zoo.data.check import check
+from cmpl_zoo.data.every_video import available_cores
+from cmpl_zoo.data.manifest import read_list, split_list, write_split
+from cmpl_zoo.data.pack import write_shards
+from cmpl_zoo.data.prepare import Settings, prepare
+from cmpl_zoo.data.video import VideoError
+from cmpl_zoo.demo.render import render_demo
+from cmpl_zoo.models import create_model
+from cmpl_zoo.models.r3d import R3D
+from cmpl_zoo.predict import predict
 
 CHECK = """\
 Decode every video of a list from end to end, and write to DIR
@@ -45,9 +59,7 @@ A run that was stopped or killed goes on by the same command. Exit status: 0 whe
 have none, 2 where the command cannot run."""
 
 
-def split(args: argparse.Namespace) -> int:
-    from cmpl_zoo.data.manifest import read_list, split_list, write_split
-
+def run_split(args: argparse.Namespace) -> int:
     manifest = read_list(args.list)
     if Path(args.list).resolve().parent == Path(args.output).resolve():
         raise ValueError(
@@ -60,20 +72,15 @@ def split(args: argparse.Namespace) -> int:
     return 0
 
 
-def shard(args: argparse.Namespace) -> int:
-    from cmpl_zoo.data.manifest import read_list
-    from cmpl_zoo.data.pack import write_shards
-
+def run_shard(args: argparse.Namespace) -> int:
     manifest = read_list(args.list, args.root, labeled=False)
+    if not 0 < args.shard_size < float("inf"):
+        raise ValueError(f"--shard-size must be above 0 MB, not {args.shard_size:g}")
     print(write_shards(manifest, args.output, round(args.shard_size * 1e6)))
     return 0
 
 
-def check(args: argparse.Namespace) -> int:
-    from cmpl_zoo.data.check import check
-    from cmpl_zoo.data.every_video import available_cores
-    from cmpl_zoo.data.manifest import read_list
-
+def run_check(args: argparse.Namespace) -> int:
     manifest = read_list(args.list, args.root, labeled=False)
     workers = available_cores() if args.workers is None else args.workers
     all_kept, summary = check(manifest, args.root, args.output, workers=workers, min_frames=args.min_frames)
@@ -81,11 +88,7 @@ def check(args: argparse.Namespace) -> int:
     return 0 if all_kept else 1
 
 
-def prepare(args: argparse.Namespace) -> int:
-    from cmpl_zoo.data.every_video import available_cores
-    from cmpl_zoo.data.manifest import read_list
-    from cmpl_zoo.data.prepare import Settings, prepare
-
+def run_prepare(args: argparse.Namespace) -> int:
     settings = Settings(args.short_side, args.gop, args.crf, args.copy)
     manifest = read_list(args.list, args.root, labeled=False)
     workers = available_cores() if args.workers is None else args.workers
@@ -94,15 +97,10 @@ def prepare(args: argparse.Namespace) -> int:
     return 0 if all_kept else 1
 
 
-def predict(args: argparse.Namespace) -> int:
-    import torch
-    from timm.utils import reparameterize_model
-
-    from cmpl_zoo.data.video import VideoError
-    from cmpl_zoo.models import create_model
-    from cmpl_zoo.predict import predict
-
-    model = reparameterize_model(create_model(args.model, pretrained=True).eval(), inplace=True)
+def run_predict(args: argparse.Namespace) -> int:
+    model = create_model(args.model, pretrained=True).eval()
+    assert isinstance(model, R3D)
+    model.reparameterize()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     failed = 0
     for path in args.videos:
@@ -118,24 +116,18 @@ def predict(args: argparse.Namespace) -> int:
     return failed
 
 
-def push(args: argparse.Namespace) -> int:
-    from cmpl_zoo.hub import push
-
-    address = push(args.directory, args.repository, private=args.private, dry_run=args.dry_run)
+def run_push(args: argparse.Namespace) -> int:
+    address = hub.push(args.directory, args.repository, private=args.private, dry_run=args.dry_run)
     print(f"{args.directory} loads; it would go to {address}" if args.dry_run else address)
     return 0
 
 
-def convert(args: argparse.Namespace) -> int:
-    from cmpl_zoo import convert
-
-    print(convert.slow_r50(args.file, args.output))
+def run_convert(args: argparse.Namespace) -> int:
+    print(slow_r50(args.file, args.output))
     return 0
 
 
-def demo(args: argparse.Namespace) -> int:
-    from cmpl_zoo.demo.render import render_demo
-
+def run_demo(args: argparse.Namespace) -> int:
     print(render_demo(args.directory, videos_per_class=args.videos_per_class, seed=args.seed))
     return 0
 
@@ -162,7 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=CHECK,
     )
-    verb.set_defaults(run=check)
+    verb.set_defaults(run=run_check)
     add_list(verb)
     verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the report and the new list go")
     verb.add_argument("--min-frames", type=int, default=8, metavar="N", help="fewer are too short (default: 8)")
@@ -174,7 +166,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=PREPARE,
     )
-    verb.set_defaults(run=prepare)
+    verb.set_defaults(run=run_prepare)
     add_list(verb)
     verb.add_argument("output", metavar="DST", help="folder for the copies")
     verb.add_argument(
@@ -188,50 +180,57 @@ def build_parser() -> argparse.ArgumentParser:
     add_workers(verb)
 
     verb = verbs.add_parser("split", help="draw which videos of a list keep their label")
-    verb.set_defaults(run=split)
-    verb.add_argument("list", help="CSV with the header path,label")
+    verb.set_defaults(run=run_split)
+    verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")
     verb.add_argument("--labels-per-class", type=int, required=True, metavar="N", help="videos that keep their label")
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (default: 0)")
     verb.add_argument(
         "--sampling",
         choices=["uniform", "category-wise"],
         default="uniform",
         help="the same number from each class, or N x classes in proportion to the classes (default: uniform)",
     )
-    verb.add_argument("--val", type=float, default=0.0, metavar="SHARE", help="share cut off for validation")
+    verb.add_argument(
+        "--val", type=float, default=0.0, metavar="SHARE", help="share cut off for validation (default: 0)"
+    )
     verb.add_argument("--group", metavar="COLUMN", help="column whose values stay on one side of that cut")
     verb.add_argument("--keep-labels", action="store_true", help="keep labels in unlabeled.csv, to measure with")
     verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the lists go")
 
     verb = verbs.add_parser("shard", help="pack the videos of a list into tar shards")
-    verb.set_defaults(run=shard)
+    verb.set_defaults(run=run_shard)
     add_list(verb)
     verb.add_argument("output", metavar="DST", help="folder for the shards; then the --root of lists of these videos")
     verb.add_argument("--shard-size", type=float, default=1000, metavar="MB", help="at most so large (default: 1000)")
 
-    verb = verbs.add_parser("predict", help="the five best classes of videos, on a GPU where there is one")
-    verb.set_defaults(run=predict)
+    verb = verbs.add_parser(
+        "predict",
+        help="the five best classes of videos",
+        description="Print the five best classes of each video and their probabilities, computed on a GPU where there "
+        "is one. Exit status: 0, 1 where a video could not be read, 2 where the command cannot run.",
+    )
+    verb.set_defaults(run=run_predict)
     verb.add_argument("model", help="model directory, name, or hf-hub:ORG/NAME")
     verb.add_argument("videos", nargs="+", metavar="video", help="video file, GIF, or folder of frames")
 
     verb = verbs.add_parser("push", help="publish a model directory on the Hugging Face Hub")
-    verb.set_defaults(run=push)
+    verb.set_defaults(run=run_push)
     verb.add_argument("directory", help="such as runs/NAME/primary")
     verb.add_argument("repository", metavar="ORG/NAME", help="made where it is not there")
     verb.add_argument("--private", action="store_true", help="only those with the right to it see the repository")
     verb.add_argument("--dry-run", action="store_true", help="check the directory and ask the Hub nothing")
 
     verb = verbs.add_parser("convert", help="make a model directory of another project's weights")
-    verb.set_defaults(run=convert)
+    verb.set_defaults(run=run_convert)
     verb.add_argument("kind", choices=["slow_r50"], help="PyTorchVideo's slow_r50 of Kinetics-400, as r3d50")
     verb.add_argument("file", help="the checkpoint, SLOW_8x8_R50.pyth")
     verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the model goes")
 
     verb = verbs.add_parser("demo", help="render the demo's videos")
-    verb.set_defaults(run=demo)
+    verb.set_defaults(run=run_demo)
     verb.add_argument("directory", type=Path, help="where videos and videos.csv go")
-    verb.add_argument("--videos-per-class", type=int, default=50, metavar="N")
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--videos-per-class", type=int, default=50, metavar="N", help="of eight classes (default: 50)")
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="of all draws (default: 0)")
     return parser
 
 
@@ -240,7 +239,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except (ValueError, RuntimeError, OSError) as error:
-        print(f"cmpl-zoo: {error}", file=sys.stderr)
+        message = str(error)
+        if isinstance(error, OSError) and error.filename:  # as the system says it
+            message = f"{error.filename}: {error.strerror}; mend that, or give another path"
+        print(f"cmpl-zoo: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"cmpl-zoo: {stop or 'stopped'}", file=sys.stderr)

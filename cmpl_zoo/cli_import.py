@@ -3,10 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from cmpl_zoo.data.locate import Listing
+from cmpl_zoo.data import class_names, importers
+from cmpl_zoo.data.locate import Listing
 
 IMPORT = """\
 Make lists for training of what you have: CSV files with the header path,label, paths
@@ -103,8 +102,6 @@ def add_import_parsers(verb: argparse.ArgumentParser) -> None:
 
 
 def import_list(args: argparse.Namespace) -> int:
-    from cmpl_zoo.data import class_names, importers
-
     if args.kind == "folders":
         listing = importers.folders(args.root)
     elif Path(args.file).resolve() == Path(args.output).resolve():
@@ -118,8 +115,6 @@ def import_list(args: argparse.Namespace) -> int:
 
 
 def import_split(args: argparse.Namespace) -> int:
-    from cmpl_zoo.data import importers
-
     collect = importers.ucf101 if args.kind == "ucf101" else importers.hmdb51
     classes, listings = collect(args.root, args.splits, args.fold)
     for name, listing in listings.items():
@@ -129,9 +124,7 @@ def import_split(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_list(listing: "Listing", file: Path) -> None:
-    from cmpl_zoo.data import importers
-
+def _write_list(listing: Listing, file: Path) -> None:
     left_out = importers.write_list(listing, file)
     labels = {row["label"] for row in listing.rows if "label" in row}
     print(f"{file}  {len(listing.rows)} videos" + (f" of {len(labels)} classes" if labels else ""))

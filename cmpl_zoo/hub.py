@@ -20,10 +20,11 @@ from cmpl_zoo.card import PLACE, model_card
 from cmpl_zoo.models import create_model
 from cmpl_zoo.models.config_json import check_label_names
 from cmpl_zoo.models.hub_errors import explained
+from cmpl_zoo.models.pretrained import WEIGHTS
 from cmpl_zoo.models.r3d import R3D
 from cmpl_zoo.predict import label_names
 
-FILES = ("model.safetensors", "README.md", "config.json")
+FILES = (WEIGHTS, "README.md", "config.json")
 # What a configuration says of the weights that belong to its name, which these are not.
 _OF_OTHER_WEIGHTS = {"tag", "label_names", "label_descriptions", "license", "description", "origin_url", "notes"}
 _OF_OTHER_WEIGHTS |= {"paper_name", "paper_ids"}
@@ -53,12 +54,13 @@ def save(
 
     Raises:
         ValueError: the number of names is not the number of classes, or one has control characters; the model is not a
-            whole one of this zoo, as one is not whose batch norm is folded.
+            whole one of this zoo, as one is not whose batch norm is folded: what is written is loaded before it counts.
         OSError: the directory cannot be written, as on a full disk.
     """
     model = unwrap_model(model)
-    _check_whole(model)
-    check_label_names(label_names, model.num_classes)  # type: ignore[arg-type]
+    if not isinstance(model, R3D):
+        raise ValueError(f"{type(model).__name__} is not a model that create_model makes; save such a one")
+    check_label_names(label_names, model.num_classes)
     text = model_card(model, label_names, summary, origin)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -71,35 +73,25 @@ def save(
                 plain,
                 written,
                 model_config={"label_names": list(label_names)},
-                model_args={"clip": model.clip} | ({"subtract_mean_frame": True} if model.subtract_mean_frame else {}),
+                model_args={"clip": model.clip},
                 safe_serialization=True,
             )
         except SafetensorError as error:  # what comes of a full disk, among others
             raise OSError(errno.EIO, str(error), str(directory)) from error
+        try:
+            create_model(written)
+        except RuntimeError as error:
+            reason = str(error).removeprefix(f"{written}: ").removeprefix(f"{Path(written, WEIGHTS)}: ")
+            raise ValueError(
+                f"this model would not load from what is saved ({reason}); save it as create_model makes it, before "
+                "reparameterize() and the like"
+            ) from error
         card = Path(written, "README.md")
         card.write_text(text, encoding="utf-8")
-        shutil.copymode(card, Path(written, "model.safetensors"))  # safetensors writes for the owner alone
+        shutil.copymode(card, Path(written, WEIGHTS))  # safetensors writes for the owner alone
         for name in FILES:
             os.replace(Path(written, name), directory / name)
     return directory
-
-
-def _check_whole(model: nn.Module) -> None:
-    """Raise ValueError unless a fresh model of the same architecture would load the weights."""
-    if not isinstance(model, R3D):
-        raise ValueError(f"{type(model).__name__} is not a model that create_model makes; save such a one")
-    with torch.device("meta"):
-        fresh = create_model(
-            model.pretrained_cfg["architecture"],
-            num_classes=model.num_classes,
-            in_chans=model.in_chans,
-            global_pool=model.global_pool.pool_type,
-        )
-    if fresh.state_dict().keys() != model.state_dict().keys():
-        raise ValueError(
-            f"the weights are no longer those of {model.pretrained_cfg['architecture']}, as after reparameterize() or "
-            "prune_intermediate_layers(); save the model before"
-        )
 
 
 def push(directory: str | os.PathLike[str], repository: str, *, private: bool = False, dry_run: bool = False) -> str:

@@ -36,7 +36,10 @@ def predict(model: nn.Module, path: str | os.PathLike[str], topk: int = 5) -> li
     Raises:
         VideoError: nothing of the file can be decoded.
         RuntimeError: the model is in training mode.
+        ValueError: the model has no classifier, or none of the settings that `resolve_data_config` looks for.
     """
+    if not model.num_classes:
+        raise ValueError("the model has no classifier (num_classes is 0), and predict ranks classes; give it one")
     if model.training:
         raise RuntimeError("the model is in training mode, in which the video would change it; call model.eval() first")
     clips = load_clip(path, **resolve_data_config(model))

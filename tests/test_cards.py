@@ -105,7 +105,7 @@ def test_the_mocap13_network_knows_real_motions(shared_data: Path) -> None:
 def test_the_card_in_the_package_is_valid() -> None:
     folder = Path(cmpl_zoo.__file__).parent / "models" / "weights" / "r3d50_eighth.cmpl_demo"
     data = ModelCard.load(folder / "README.md").data.to_dict()
-    assert (data["library_name"], data["pipeline_tag"]) == ("timm", "video-classification")
+    assert (data["library_name"], data["pipeline_tag"]) == ("cmpl_zoo", "video-classification")
     assert data["metrics"] == ["accuracy"]
     measured = data["model-index"][0]["results"][0]["metrics"][0]["value"]
     assert f"{measured:.1f} % top-1" in card("r3d50_eighth.cmpl_demo")

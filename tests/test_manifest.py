@@ -160,6 +160,7 @@ def test_no_group_on_both_sides(tmp_path):
         (["--labels-per-class", "13"], r"class 'b' has 12 videos to draw from, fewer than the 13"),
         (["--labels-per-class", "0"], "--labels-per-class must be at least 1"),
         (["--labels-per-class", "2", "--val", "1"], "--val is a share"),
+        (["--labels-per-class", "2", "--val", "0.01"], "--val 0.01 of the videos of each class is less than half of"),
         (["--labels-per-class", "2", "--val", "0.2", "--group", "actor"], r"no column 'actor'.*path, label, take"),
     ],
 )

@@ -200,7 +200,7 @@ def test_stop_early_runs_no_later_stage() -> None:
     model.forward_intermediates(clips(), indices=[2], stop_early=True)
 
 
-@pytest.mark.parametrize("feature_cls", ["list", "hook"])
+@pytest.mark.parametrize("feature_cls", ["list", "hook", "getter"])
 def test_features_only(name: str, feature_cls: str, tmp_path: Path) -> None:
     model = make(name)
     wrapped = loaded(name, saved(model, tmp_path), features_only=True, out_indices=(0, 2, 4), feature_cls=feature_cls)
@@ -365,9 +365,8 @@ def test_load_leaves_the_checkpoint_as_it_is() -> None:
 
 
 def test_clip_travels_with_a_model_directory(tmp_path: Path) -> None:
-    model = make("r3d50_half", clip={"frames": 16, "stride": 2})
-    assert model.clip == {"frames": 16, "stride": 2, "clips": 10, "crops": 3}
-    save_for_hf(model, tmp_path, model_args={"clip": model.clip}, safe_serialization=True)
+    model = make("r3d50_half", clip={"frames": 16, "stride": 2, "clips": 10, "crops": 1})
+    save_for_hf(model, tmp_path, safe_serialization=True)
     other = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     assert other.clip == model.clip
     assert torch.equal(other(clips()), model(clips()))
@@ -434,6 +433,23 @@ def test_what_is_missing_is_named(name: str, kwargs: dict[str, Any], error: type
         cmpl_zoo.create_model(name, **kwargs)
 
 
+def test_a_file_of_weights_is_loaded_afterwards(tmp_path: Path) -> None:
+    model, file = make(SMALL), tmp_path / "weights.pth"
+    torch.save(model.state_dict(), file)
+    directory = hub.save(make(SMALL), tmp_path / "other", list("abcdefgh"))
+    for name in (SMALL, directory):
+        again = cmpl_zoo.create_model(name, num_classes=8, checkpoint_path=file).eval()
+        assert torch.equal(again(clips()), model(clips()))
+        with pytest.raises(FileNotFoundError, match=r"nowhere\.pth: there is no such file of weights"):
+            cmpl_zoo.create_model(name, checkpoint_path="nowhere.pth")
+    for wrong in ("wrong.pth", "wrong.safetensors"):
+        (tmp_path / wrong).write_bytes(b"neither the one nor the other")
+    torch.save(make("r3d50_quarter").state_dict(), tmp_path / "wider.pth")
+    for wrong in ("wrong.pth", "wrong.safetensors", "wider.pth"):
+        with pytest.raises(RuntimeError, match=rf"{wrong}: no weights of this model .*; give a state dict of it"):
+            cmpl_zoo.create_model(SMALL, checkpoint_path=tmp_path / wrong)
+
+
 def test_bad_width() -> None:
     with pytest.raises(ValueError, match="width_divisor is 3"):
         R3D(Bottleneck, (1, 1, 1, 1), width_divisor=3)
@@ -453,8 +469,8 @@ def test_torch_fx_traces_it(name: str) -> None:
 
 
 def test_video_features_have_one_format() -> None:
-    with pytest.raises(ValueError, match="'NCHW', but video features come as 'NCTHW'"):
-        make(SMALL).forward_intermediates(clips(), output_fmt="NCHW")
+    with pytest.raises(ValueError, match="'NHWC', but video features come as 'NCTHW'"):
+        make(SMALL).forward_intermediates(clips(), output_fmt="NHWC")
 
 
 @pytest.mark.parametrize("in_chans", [1, 2])

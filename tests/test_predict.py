@@ -74,10 +74,26 @@ def test_only_what_loads_again_is_saved(saved, tmp_path):
     pruned = cmpl_zoo.create_model(saved)
     pruned.prune_intermediate_layers([2], prune_head=False)
     features = cmpl_zoo.create_model(saved, features_only=True)
-    for model, message in ((folded, "after reparameterize"), (pruned, "after reparameterize"), (features, "Feature")):
+    widened = timm.create_model("r3d50", width_divisor=8, num_classes=len(NAMES))
+    of_many_views = cmpl_zoo.create_model(saved, clip={"clips": 5000})
+    other_head = cmpl_zoo.create_model(saved)
+    other_head.fc = torch.nn.Linear(other_head.num_features, 5)
+    for model, message in (
+        (folded, r"would not load from what is saved \(the weights do not fit .* missing \(layer1\.0\.bn1"),
+        (pruned, "6 label names for a model of 0 classes"),
+        (features, "Feature"),
+        (widened, r"model_args has unknown fields \(width_divisor\)"),
+        (of_many_views, "10,000 are the most"),
+        (other_head, r"2 of another shape \(fc.weight"),
+    ):
         with pytest.raises(ValueError, match=message):
             hub.save(model, tmp_path, NAMES)
     assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_a_model_without_a_classifier_predicts_nothing(saved):
+    with pytest.raises(ValueError, match="the model has no classifier"):
+        predict(cmpl_zoo.create_model(saved, num_classes=0).eval(), "some.mp4")
 
 
 def test_class_names_are_of_the_classifier_that_learned_them(saved):
@@ -122,6 +138,10 @@ def test_a_registered_name_wins_over_a_folder(tmp_path, monkeypatch):
 def test_what_is_no_model_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"'r3d50_quater' is neither.*did you mean r3d50_quarter"):
         cmpl_zoo.create_model("r3d50_quater")
+    with pytest.raises(ValueError, match=r"neither a model of this zoo nor a model directory; check the path$"):
+        cmpl_zoo.create_model("/runs/mine/primary")
+    with pytest.raises(ValueError, match=r"check the path, or for a repository .* give hf-hub:someone/actions"):
+        cmpl_zoo.create_model("someone/actions")
     with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
         cmpl_zoo.create_model(tmp_path)
     with pytest.raises(RuntimeError, match="r3d101 has no pretrained weights"):
@@ -147,7 +167,7 @@ def test_an_image_model_has_no_clip_settings():
         resolve_data_config(cmpl_zoo.create_model("r3d50_eighth", in_chans=1))
 
 
-@pytest.mark.parametrize("wrong", [{"stride": 0}, {"frames": 0}, {"clips": 0}, {"crop_pct": 2}, {"crop_pct": 0}])
+@pytest.mark.parametrize("wrong", [{"stride": 0}, {"clips": 0}, {"size": (-3, 4)}, {"crop_pct": 2}, {"crop_pct": 0}])
 def test_clips_that_there_are_not(video, wrong):
     with pytest.raises(ValueError, match="must be at least 1 and crop_pct above 0, up to 1"):
         load_clip(video, **wrong)
@@ -197,7 +217,7 @@ def test_model_card_has_the_metadata_of_the_hub(saved):
     from huggingface_hub import ModelCard
 
     card = ModelCard.load(saved / "README.md")
-    assert card.data.library_name == "timm"
+    assert card.data.library_name == "cmpl_zoo"
     assert card.data.pipeline_tag == "video-classification"
     assert "not recorded" in card.text
     assert json.loads((saved / "config.json").read_text())["label_names"] == NAMES

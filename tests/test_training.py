@@ -52,7 +52,7 @@ def test_the_model_card_tells_the_run_and_no_path(trained, shared_data):
         row = f"| {network}{mark} | {scores[network]['video_top1']:.2f} |"
         assert f"{row} 9 of val.csv | 2 clips x 1 crops, softmax averaged |" in card
     data = ModelCard.load(trained / "primary" / "README.md").data
-    assert (data.library_name, data.pipeline_tag) == ("timm", "video-classification")
+    assert (data.library_name, data.pipeline_tag) == ("cmpl_zoo", "video-classification")
     assert (data.license, data.datasets, data.metrics) == ("cc-by-nc-4.0", ["mocap13"], ["accuracy"])
     assert [result.metric_value for result in data.eval_results] == [round(scores["primary"]["video_top1"], 2)]
     assert "top-5" not in card  # of three classes

@@ -9,7 +9,6 @@ from statistics import median
 from typing import Any
 
 from cmpl_zoo.data.decode import EveryFrame
-from cmpl_zoo.data.every_video import PATIENCE
 from cmpl_zoo.data.manifest import Manifest
 from cmpl_zoo.data.report import Report
 from cmpl_zoo.data.video import Video, VideoError, turn_of
@@ -25,7 +24,6 @@ def check(
     *,
     workers: int,
     min_frames: int = 8,
-    patience: float = PATIENCE,
 ) -> tuple[bool, str]:
     """Decode every video of a list; write `report.csv` and the list without those that are left out.
 
@@ -38,7 +36,6 @@ def check(
         output: folder for `report.csv` and the list that is left, under the name of the list.
         workers: processes that decode, one thread each.
         min_frames: a video with fewer is `too short`.
-        patience: seconds without a frame after which a video is given up as `unreadable`.
 
     Returns:
         Whether all videos were kept, and one line that sums up.
@@ -51,7 +48,7 @@ def check(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
     with Report(output, manifest, root, "check", {"min_frames": min_frames}, COLUMNS) as report:
-        report.complete(partial(examine, min_frames=min_frames), manifest.paths, workers, patience)
+        report.complete(partial(examine, min_frames=min_frames), manifest.paths, workers)
         summary = report.conclude(KEPT)
         return all(verdict in KEPT for verdict in report.verdicts), summary
 

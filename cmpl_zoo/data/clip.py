@@ -56,10 +56,10 @@ def load_views(
     Returns:
         uint8 (clips * crops, 3, frames, height, width), the crops of a clip together.
     """
-    if min(frames, stride, clips) < 1 or not 0 < crop_pct <= 1:
+    if min(frames, stride, clips, *size) < 1 or not 0 < crop_pct <= 1:
         raise ValueError(
-            f"frames, stride and clips must be at least 1 and crop_pct above 0, up to 1, not {frames}, {stride}, "
-            f"{clips} and {crop_pct}"
+            f"frames, stride, clips and both of size must be at least 1 and crop_pct above 0, up to 1, not {frames}, "
+            f"{stride}, {clips}, {size} and {crop_pct}"
         )
     short_side = round(max(size) / crop_pct)
 
@@ -90,7 +90,9 @@ def load_clip(
 
     Clips are spread evenly over the video and loop where it is shorter; the short side is resized to
     max(size) / crop_pct; crops lie at the centre, or at the centre and both ends of the longer side. A video's
-    class probabilities are the mean of the softmax over its views (10 x 3 is the field's habit).
+    class probabilities are the mean of the softmax over its views (10 x 3 is the field's habit). Of a damaged video
+    that ends before its header says, the last frame that decodes stands for those that are lost (`cmpl-zoo check`
+    finds such files).
 
     Args:
         path: video file, GIF, or folder of JPEG or PNG frames.

@@ -35,7 +35,7 @@ class Manifest:
         file: the CSV file it was read from.
         paths: path of each video, the root included.
         labels: class name of each video, or None where the list has no label column; "" where a row has none.
-        lines: line number of each row in the file.
+        lines: line number of each row in the file; the header is line 1.
     """
 
     file: Path
@@ -45,10 +45,6 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    def line(self, index: int) -> int:
-        """Line number in the file of a video's row (the header is line 1)."""
-        return self.lines[index]
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
@@ -179,7 +175,7 @@ def class_ids(manifest: Manifest, classes: Sequence[str]) -> np.ndarray:
     for index, label in enumerate(manifest.labels):
         if label not in ids:
             raise ManifestError(
-                f"{manifest.file}, line {manifest.line(index)}: label {label!r} is not among the {len(ids)} classes "
+                f"{manifest.file}, line {manifest.lines[index]}: label {label!r} is not among the {len(ids)} classes "
                 f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it; training "
                 "takes the list of classes by --classes"
             )
@@ -192,12 +188,12 @@ def check_disjoint(train: Manifest, validation: Manifest) -> None:
     Raises:
         ManifestError: there is one.
     """
-    lines = {path: validation.line(i) for i, path in enumerate(validation.paths)}
+    lines = {path: validation.lines[i] for i, path in enumerate(validation.paths)}
     for index, path in enumerate(train.paths):
         if path in lines:
             raise ManifestError(
                 f"{validation.file}, line {lines[path]}: {path} is also there for training "
-                f"({train.file}, line {train.line(index)}); delete one, or the accuracy would be of videos seen before"
+                f"({train.file}, line {train.lines[index]}); delete one, or the accuracy would be of videos seen before"
             )
 
 
@@ -239,6 +235,10 @@ def split_list(
                             f"{', '.join(manifest.rows[0])}")  # fmt: skip
 
     validation = _draw_validation(manifest, seed, val, group)
+    if val and not validation:
+        raise ManifestError(
+            f"{manifest.file}: --val {val} of the videos of each class is less than half of one; raise --val"
+        )
     held_out = set(validation)
     assert manifest.labels is not None
     by_class: dict[str, list[int]] = {label: [] for label in sorted(set(manifest.labels))}

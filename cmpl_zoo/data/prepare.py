@@ -17,7 +17,6 @@ from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from cmpl_zoo.data.decode import EveryFrame
-from cmpl_zoo.data.every_video import PATIENCE
 from cmpl_zoo.data.files import half_of, whole_or_nothing
 from cmpl_zoo.data.manifest import Manifest, ManifestError
 from cmpl_zoo.data.report import Report
@@ -67,7 +66,6 @@ def prepare(
     settings: Settings,
     *,
     workers: int,
-    patience: float = PATIENCE,
 ) -> tuple[bool, str]:
     """Make a copy of every video of a list: an MP4 file under the same relative path in another folder.
 
@@ -80,7 +78,6 @@ def prepare(
         output: folder for the copies, the report and the list of the copies, under the name of the list.
         settings: what the copies are like.
         workers: processes, one thread each.
-        patience: seconds without a frame after which a video is given up as `unreadable`.
 
     Returns:
         Whether all videos have a copy, and one line that sums up.
@@ -101,7 +98,7 @@ def prepare(
     with Report(output, manifest, root, "prepare", asdict(settings), COLUMNS) as report:
         tasks = [(path, os.path.join(output, target)) for path, target in zip(manifest.paths, targets, strict=True)]
         try:
-            report.complete(partial(_prepare_task, settings=settings), tasks, workers, patience)
+            report.complete(partial(_prepare_task, settings=settings), tasks, workers)
         finally:
             for _, target in tasks:  # half a copy, where a worker died or an earlier run was killed
                 half_of(target).unlink(missing_ok=True)
@@ -116,14 +113,14 @@ def _targets(manifest: Manifest, root: str | os.PathLike[str]) -> list[str]:
         relative = os.path.relpath(path, root)
         if relative.split(os.sep)[0] in (os.pardir, os.curdir):
             raise ManifestError(
-                f"{manifest.file}, line {manifest.line(index)}: {path} lies outside {root}, so its copy has no place; "
+                f"{manifest.file}, line {manifest.lines[index]}: {path} lies outside {root}, so its copy has no place; "
                 "give a --root that holds all videos"
             )
         target = (relative if os.path.isdir(path) else os.path.splitext(relative)[0]) + ".mp4"
         if (other := targets.setdefault(target, index)) != index:
             raise ManifestError(
-                f"{manifest.file}, line {manifest.line(index)}: the copy would be {target}, as that of line "
-                f"{manifest.line(other)}; rename one of the two, or delete its line"
+                f"{manifest.file}, line {manifest.lines[index]}: the copy would be {target}, as that of line "
+                f"{manifest.lines[other]}; rename one of the two, or delete its line"
             )
     return list(targets)
 

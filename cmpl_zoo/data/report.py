@@ -143,9 +143,7 @@ class Report:
         self._write([row.get(column, "") for column in self.columns])
         self.verdicts.append(row["verdict"])
 
-    def complete(
-        self, work: Callable[..., dict[str, Any]], tasks: Sequence[Any], workers: int, patience: float
-    ) -> None:
+    def complete(self, work: Callable[..., dict[str, Any]], tasks: Sequence[Any], workers: int) -> None:
         """Append `work(task, alive)` for every video that has no row yet, with a progress bar.
 
         A video that its worker died of gets the verdict `unreadable` with that cause.
@@ -154,14 +152,13 @@ class Report:
             work: see `every_video`; returns a row.
             tasks: one a video of the list.
             workers: number of processes.
-            patience: see `every_video`.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, with a message that the same command goes on.
             Exception: see `every_video`.
         """
         begun = len(self.verdicts)
-        results = every_video(work, tasks[begun:], workers, patience)
+        results = every_video(work, tasks[begun:], workers)
         try:
             with closing(results), tqdm(total=len(tasks), initial=begun, unit="video", disable=None) as bar:
                 for row in results:
@@ -182,9 +179,10 @@ class Report:
         Returns:
             One line: how many videos have which verdict, and where the list is.
         """
+        paths = paths or [row["path"] for row in self.manifest.rows]
         rows = [
-            row if paths is None else {**row, "path": path}
-            for row, path, verdict in zip(self.manifest.rows, paths or self.verdicts, self.verdicts, strict=True)
+            row | {"path": path}
+            for row, path, verdict in zip(self.manifest.rows, paths, self.verdicts, strict=True)
             if verdict in kept
         ]
         replace_text(self.kept_file, as_csv(rows, list(self.manifest.rows[0])))

@@ -13,6 +13,7 @@ from math import cos, pi, radians, sin
 from pathlib import Path
 from typing import NamedTuple
 
+import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -329,7 +330,7 @@ def render_demo(
         The list.
 
     Raises:
-        ValueError: a setting is not positive, or `size` is odd.
+        ValueError: a setting is not positive, the seed is negative, or `size` is odd.
         FileExistsError: the folder holds demo videos of other settings.
     """
     listing, settings_file = directory / "videos.csv", directory / "settings.json"
@@ -343,8 +344,11 @@ def render_demo(
         "actors": ACTORS,
         "actions": rates,
     }
-    if size % 2 or min(videos_per_class, size, frames, fps) < 1:
-        raise ValueError(f"{settings}: H.264 needs an even size, and all but the seed must be positive")
+    if size % 2 or min(videos_per_class, size, frames, fps) < 1 or seed < 0:
+        raise ValueError(
+            f"videos_per_class {videos_per_class}, size {size}, frames {frames} and fps {fps} must be at least 1, the "
+            f"size even for H.264, and the seed {seed} not negative"
+        )
     if settings_file.exists() and json.loads(settings_file.read_text()) != settings:
         raise FileExistsError(f"{directory}: holds demo videos of other settings; delete it or give another folder")
     if listing.exists():
@@ -371,8 +375,6 @@ def _render_row(row: dict[str, str], directory: Path, size: int, frames: int, fp
 
 def write_video(path: Path, frames: Iterator[np.ndarray], size: int, fps: int) -> None:
     """Encode `frames` as H.264 in MP4; `path` appears only once it is whole."""
-    import av
-
     with whole_or_nothing(path) as half, av.open(str(half), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options=OPTIONS)
         stream.width = stream.height = size

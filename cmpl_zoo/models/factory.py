@@ -3,8 +3,10 @@
 import difflib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
@@ -95,30 +97,51 @@ def create_model(
         "in_chans": in_chans,
         "drop_rate": drop_rate,
         "global_pool": global_pool,
-        "checkpoint_path": checkpoint_path and os.fspath(checkpoint_path),
         "features_only": features_only,
         "out_indices": out_indices,
         **kwargs,
     }
     options = {key: value for key, value in options.items() if value is not None}
+    if checkpoint_path and not Path(checkpoint_path).is_file():
+        raise FileNotFoundError(f"{checkpoint_path}: there is no such file of weights; check checkpoint_path")
+    model = _from_name(name, pretrained, options)
+    if checkpoint_path:
+        _load(model, os.fspath(checkpoint_path))
+    return model
+
+
+def _from_name(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    """The model of a name, of a directory, or of a repository of the Hub."""
     source, _, place = name.partition(":")
     if source in ("hf-hub", "local-dir"):
         return _from_config(source, place, pretrained, options)
     name = hubconf_names().get(name, name)
     names = list_models()
     if name in names or name in _tagged():
-        if checkpoint_path and not Path(checkpoint_path).is_file():
-            raise FileNotFoundError(f"{checkpoint_path}: there is no such file of weights; check checkpoint_path")
         return timm.create_model(name, pretrained=pretrained, **options)
     if name and Path(name).is_dir():
         return _from_config("local-dir", name, True, options)
-    if "/" in name:
-        hint = f"for a repository of the Hugging Face Hub give hf-hub:{name}"
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+        hint = f"check the path, or for a repository of the Hugging Face Hub give hf-hub:{name}"
+    elif "/" in name:
+        hint = "check the path"
     elif close := difflib.get_close_matches(name, names + list_tags(), n=3, cutoff=0.4):
         hint = f"did you mean {' or '.join(close)}?"
     else:
         hint = "cmpl_zoo.list_models() lists them"
     raise ValueError(f"{name!r} is neither a model of this zoo nor a model directory; {hint}")
+
+
+def _load(model: nn.Module, file: str) -> None:
+    """Load a file of weights, by timm: safetensors, or a pickle of which torch takes nothing but tensors."""
+    try:
+        with explained(file):
+            timm.models.load_checkpoint(model, file)
+    except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).removeprefix(f"{file}: ").split())
+        raise RuntimeError(
+            f"{file}: no weights of this model ({reason[:300]}); give a state dict of it, of safetensors or torch.save"
+        ) from error
 
 
 def _from_config(source: str, place: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:

@@ -27,6 +27,7 @@ from timm.models import (
     resolve_pretrained_cfg,
 )
 from timm.models._features import feature_take_indices
+from timm.models._input import update_model_args
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -288,7 +289,8 @@ class R3D(nn.Module):
             raise ValueError(f"{num_classes} classes need pooling: set global_pool to 'avg', or num_classes to 0")
         self.num_classes = num_classes
         if hasattr(self, "pretrained_cfg"):
-            self.pretrained_cfg = {**self.pretrained_cfg, "label_names": None}  # they were the old classifier's
+            # They were the old classifier's. timm has the configuration under two names.
+            self.pretrained_cfg = self.default_cfg = {**self.pretrained_cfg, "label_names": None}
         self.global_pool = pool.train(self.training)
         fc = nn.Linear(self.num_features, num_classes, **get_device_dtype(self)) if num_classes > 0 else nn.Identity()
         self.fc = fc.train(self.training)
@@ -309,7 +311,7 @@ class R3D(nn.Module):
             indices: which stages: the last n if int, all if None; 0 is the stem, 1 to 4 are res2 to res5.
             norm: part of timm's signature, without effect: there is no final norm.
             stop_early: do not run the stages after the last one asked for.
-            output_fmt: `NCTHW` is the only one.
+            output_fmt: `NCTHW`, or `NCHW` as timm calls channels first.
             intermediates_only: leave out the final features.
 
         Returns:
@@ -319,7 +321,7 @@ class R3D(nn.Module):
             AssertionError: the input is not five-dimensional.
             ValueError: the format is another.
         """
-        if output_fmt != "NCTHW":
+        if output_fmt not in ("NCTHW", "NCHW"):
             raise ValueError(f"output_fmt is {output_fmt!r}, but video features come as 'NCTHW' only; leave it out")
         take, last = feature_take_indices(5, indices)
         intermediates = []
@@ -438,8 +440,8 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str,
     if found:
         cfg = model.pretrained_cfg
         raise RuntimeError(
-            f"{cfg.get('hf_hub_id') or cfg.get('file') or 'checkpoint'}: the weights do not fit {cfg['architecture']}, "
-            f"keys: {'; '.join(found)}; create the model that they were saved from, or pass pretrained=False"
+            f"{cfg.get('file') or cfg.get('hf_hub_id') or 'checkpoint'}: the weights do not fit {cfg['architecture']}, "
+            f"keys: {'; '.join(found)}; create the model that they were saved from"
         )
     return state_dict
 
@@ -475,7 +477,7 @@ def _create_r3d(
     of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
     kwargs["clip"] = of_weights | (kwargs.get("clip") or {})
     with explained(cfg.hf_hub_id or cfg.file or variant, advice):
-        return build_model_with_cfg(
+        model = build_model_with_cfg(
             R3D,
             variant,
             pretrained,
@@ -484,6 +486,9 @@ def _create_r3d(
             pretrained_model_args=pretrained_model_args,
             **kwargs,
         )
+    if isinstance(model, R3D):  # what timm writes into a config.json beside the arguments that it has seen itself
+        update_model_args(model, clip=model.clip, subtract_mean_frame=model.subtract_mean_frame)
+    return model
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
