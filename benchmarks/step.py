@@ -114,9 +114,15 @@ def main() -> None:
     found = actions(config, device)
     times: dict[str, list[float]] = {name: [] for name in found}
     for number in range(rounds + 2):
-        for name, action in found.items():
+        for name, action in list(found.items()):
             began = time.perf_counter()
-            action()
+            try:
+                action()
+            except torch.OutOfMemoryError:  # all views at once may not fit where the step does
+                print(f"{name} does not fit into this GPU's memory")
+                del found[name], times[name]
+                torch.cuda.empty_cache()
+                continue
             if on_gpu:
                 torch.cuda.synchronize()
             if number > 1:
@@ -130,6 +136,7 @@ def main() -> None:
             f"{statistics.median(a / b for a, b in zip(times[name], times['sum of the parts'], strict=True)):.2f}",
         ]
         for name in (*parts, "sum of the parts", "step", "obvious")
+        if name in times
     ]
     result = {
         "experiment": f"step-{kind(device)}",

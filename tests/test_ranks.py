@@ -89,6 +89,20 @@ def test_ranks_count_classes_together(tmp_path):
     run(torchrun("--standalone", "--nproc_per_node", "2", str(script)))
 
 
+def test_a_sum_over_the_ranks_leaves_each_its_own(tmp_path):
+    script = tmp_path / "sum.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(REPO / 'train')!r})\n"
+        "import torch\n"
+        "from ranks import Ranks\n"
+        "ranks, own = Ranks(timeout=60), torch.ones(1)\n"
+        "assert (ranks.sum(own).item(), ranks.sum(own).item(), own.item()) == (2, 2, 1)\n"
+        "ranks.leave()\n"
+    )
+    run(torchrun("--standalone", "--nproc_per_node", "2", str(script)))
+
+
 def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(shared_data, lists, tmp_path):
     output = tmp_path / "run"
     args = options(lists, shared_data / "mocap13", output, *EVEN, "--steps", "4", "--ema", "0.9", "--accumulation", "2")

@@ -306,9 +306,12 @@ def main() -> int:
     try:
         ranks = Ranks(60 * config.timeout_minutes)
         train(config, ranks)
+        ranks.leave()
     except Stopped as stop:
-        if ranks and ranks.first:
-            print(f"cmpl.py: {stop}", file=sys.stderr)
+        if ranks:
+            ranks.leave()
+            if ranks.first:
+                print(f"cmpl.py: {stop}", file=sys.stderr)
         return 128 + stop.signal
     except (ManifestError, VideoError, StorageError, WorkerError, RunError, RankError) as error:
         who = f" rank {ranks.rank}:" if ranks and ranks.size > 1 else ""
@@ -324,9 +327,6 @@ def main() -> int:
     except KeyboardInterrupt:
         print("cmpl.py: stopped at once; --resume true goes on from the last saved state", file=sys.stderr)
         return 130
-    finally:
-        if ranks:
-            ranks.leave()
     return 0
 
 

@@ -1,6 +1,7 @@
 """What a run reports: numbers summed on the device, read once a log step."""
 
 import json
+import math
 import resource
 import sys
 import time
@@ -116,7 +117,8 @@ class Meters:
                 known = sums[f"{name}/{kind}known"].item()
                 line[f"{name}/{kind}pseudo_accuracy"] = value.item() / known if known else None
             elif not what.endswith("known"):
-                line[key] = value.item() / self.steps
+                mean = value.item() / self.steps
+                line[key] = mean if math.isfinite(mean) else None  # a gradient's norm under fp16, which JSON has not
         line["clips_per_s"] = self.ranks.size * self.clips / seconds
         line["waited_for_data"] = self.waited / seconds
         line["memory_mb"] = _memory(self.device)

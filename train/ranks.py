@@ -38,12 +38,18 @@ class Ranks:
         self.rank, self.size = 0, 1
         self._step = 0  # the one that this rank has come to
         self._store: Any = None
+        self._words: Any = None  # the group for what is on the CPU
         if timeout is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # set by torchrun
             patience = timedelta(seconds=timeout)
             store, self.rank, self.size = next(dist.rendezvous("env://", timeout=patience))
             self._store = _of_this_start(store, self.rank, self.size, timeout)
-            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-            dist.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.size, timeout=patience)
+            on_gpus = torch.cuda.is_available()
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if on_gpus else "gloo", store=self._store, rank=self.rank, world_size=self.size,
+                timeout=patience * (2 if on_gpus else 1),
+            )  # fmt: skip
+            # NCCL ends a process without a word where it waits too long, so what is agreed on here gives up first.
+            self._words = dist.new_group(backend="gloo", timeout=patience)
         self.first = self.rank == 0
         self.restarted = any(self.gather(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0))
 
@@ -64,7 +70,7 @@ class Ranks:
         self._store.set(f"step {self.rank}", str(step))
         flags = torch.tensor(asked, dtype=torch.uint8)
         with self.together():
-            dist.all_reduce(flags, dist.ReduceOp.MAX)
+            dist.all_reduce(flags, dist.ReduceOp.MAX, self._words)
         return flags.bool().tolist()
 
     @contextmanager
@@ -105,10 +111,10 @@ class Ranks:
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all ranks, on the CPU."""
-        values = values.cpu()
+        values = values.to("cpu", copy=True)  # on a CPU, too: the caller's own go on
         if self.size > 1:
             with self.together():
-                dist.all_reduce(values)
+                dist.all_reduce(values, group=self._words)
         return values
 
     def gather(self, value: Any) -> list[Any]:
@@ -117,7 +123,7 @@ class Ranks:
             return [value]
         values = [None] * self.size
         with self.together():
-            dist.all_gather_object(values, value)
+            dist.all_gather_object(values, value, self._words)
         return values
 
     def fail(self, error: Exception | None) -> None:
@@ -158,6 +164,7 @@ class Ranks:
             raise RankError(f"the weights of rank {', '.join(others)} are not those of rank 0; the run cannot be used")
 
     def leave(self) -> None:
+        """Part from the others, all at once: where one of them is lost, NCCL would wait for it here."""
         if self.size > 1:
             dist.destroy_process_group()
 

@@ -132,10 +132,10 @@ def _look_after(processes: list[BaseProcess], board: Board, waited: float) -> No
         if process.exitcode is not None:
             path = next((line.path for line in in_hand if line.pid == process.pid), "") or "no file in hand"
             how = f"killed by signal {-process.exitcode}" if process.exitcode < 0 else f"status {process.exitcode}"
-            raise WorkerError(
-                f"{path}: the worker process that had it in hand died ({how}); if memory ran out, lower --workers, "
-                "else take the file out of the list"
-            )
+            advice = "if memory ran out, lower --workers, else take the file out of the list"
+            if process.exitcode == -signal.SIGBUS:
+                advice = "shared memory ran out: enlarge /dev/shm (docker run --shm-size 16g), or lower --workers"
+            raise WorkerError(f"{path}: the worker process that had it in hand died ({how}); {advice}")
     longest = max(in_hand, key=lambda line: (bool(line.path), line.seconds), default=None)
     if longest and min(waited, longest.seconds) >= STALLED:
         os.kill(longest.pid, signal.SIGKILL)  # it would keep the program from ending
