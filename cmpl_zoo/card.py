@@ -147,9 +147,12 @@ def _tops(scores: dict[str, Any]) -> list[int]:
 
 
 def _licence(summary: dict[str, Any] | None) -> str:
-    if licence := (summary["config"] if summary else {}).get("license"):
-        return f"Licence of these weights: {licence}. The terms of the training videos apply as well."
-    return "No licence is stated; that of the training videos decides what these weights may be used for."
+    config = summary["config"] if summary else {}
+    start = config.get("auxiliary_init" if summary and summary.get("role") == "auxiliary" else "init")
+    text = "No licence is stated; that of the training videos decides what these weights may be used for."
+    if licence := config.get("license"):
+        text = f"Licence of these weights: {licence}. The terms of the training videos apply as well."
+    return text + (f" Training started from `{_public(start)}`, whose licence applies, too." if start else "")
 
 
 def _training(summary: dict[str, Any]) -> list[str]:

@@ -182,7 +182,13 @@ def build_parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("split", help="draw which videos of a list keep their label")
     verb.set_defaults(run=run_split)
     verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")
-    verb.add_argument("--labels-per-class", type=int, required=True, metavar="N", help="videos that keep their label")
+    verb.add_argument(
+        "--labels-per-class",
+        type=lambda text: None if text == "all" else int(text),
+        required=True,
+        metavar="N",
+        help="videos that keep their label, or all, to cut off --val alone",
+    )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (default: 0)")
     verb.add_argument(
         "--sampling",

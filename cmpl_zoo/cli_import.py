@@ -19,6 +19,12 @@ A folder for each class, named by it, with videos any depth below:
   ROOT/walk/0001.mp4
   ROOT/walk/monday/0002.avi
   ROOT/run/0003/             a folder of JPEG or PNG frames is one video
+
+Where classes have folders in them, the list has a column folder (walk/monday), by which
+cmpl-zoo split --group folder keeps the videos of one together.
+"""
+VIDEOS = """\
+A list without labels of all videos below a folder, at any depth; it serves as --unlabeled.
 """
 KINETICS = """\
 The official CSV of Kinetics-400, -600 or -700 (label,youtube_id,time_start,time_end,split)
@@ -75,6 +81,11 @@ def add_import_parsers(verb: argparse.ArgumentParser) -> None:
     kind.add_argument("root", metavar="ROOT", help="folder of the class folders")
     kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
 
+    kind = add("videos", VIDEOS, "a folder of unlabeled videos")
+    kind.set_defaults(run=import_list)
+    kind.add_argument("root", metavar="ROOT", help="folder of the videos")
+    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+
     kind = add("kinetics", KINETICS, "Kinetics-400, -600 or -700")
     kind.set_defaults(run=import_list)
     kind.add_argument("file", metavar="ANNOTATIONS.csv", help="such as train.csv")
@@ -104,6 +115,8 @@ def add_import_parsers(verb: argparse.ArgumentParser) -> None:
 def import_list(args: argparse.Namespace) -> int:
     if args.kind == "folders":
         listing = importers.folders(args.root)
+    elif args.kind == "videos":
+        listing = importers.videos(args.root)
     elif Path(args.file).resolve() == Path(args.output).resolve():
         raise ValueError(f"{args.output}: this is the list that is read; give -o another name")
     elif args.kind == "kinetics":

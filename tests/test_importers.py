@@ -87,11 +87,11 @@ def test_folders_any_depth_and_what_is_left_out(shared_data, tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out == f"{tmp_path}/new/list.csv  4 videos of 2 classes\n"
     assert "left out 1," in said.err and "stray.mp4" in said.err and "list.left_out.csv" in said.err
-    assert column(tmp_path / "new" / "list.csv", "path", "label") == [
-        ("run/b.mp4", "run"),
-        ("run/far/below/a.MKV", "run"),
-        ("walk/frames", "walk"),
-        ("walk/x y, z.avi", "walk"),
+    assert column(tmp_path / "new" / "list.csv", "path", "label", "folder") == [
+        ("run/b.mp4", "run", "run/b.mp4"),
+        ("run/far/below/a.MKV", "run", "run/far/below"),
+        ("walk/frames", "walk", "walk/frames"),
+        ("walk/x y, z.avi", "walk", "walk/x y, z.avi"),
     ]
     assert rows_of(tmp_path / "new" / "list.left_out.csv") == [
         {"path": "stray.mp4", "label": "", "reason": "lies in no class folder"}
@@ -132,6 +132,15 @@ def test_folders_refuses(tmp_path, capsys):
     refused(capsys, r"root: cannot write this file: Is a directory", "folders", root, "-o", root)
     refused(capsys, r"cannot write this file", "folders", root, "-o", root / "walk" / "a.txt" / "list.csv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["root"]
+
+
+def test_videos_without_labels(tmp_path, capsys):
+    root = videos(tmp_path / "root", "b.mp4", "far/below/a.MKV")
+    assert run("videos", root, "-o", tmp_path / "more.csv") == 0
+    assert capsys.readouterr().out == f"{tmp_path}/more.csv  2 videos\n"
+    assert rows_of(tmp_path / "more.csv") == [{"path": "b.mp4"}, {"path": "far/below/a.MKV"}]
+    refused(capsys, r"folder above, or make a list without labels by `cmpl-zoo import videos`", "folders",
+            videos(tmp_path / "flat", "a.mp4"), "-o", tmp_path / "flat.csv")  # fmt: skip
 
 
 # Kinetics

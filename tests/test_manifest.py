@@ -159,6 +159,7 @@ def test_no_group_on_both_sides(tmp_path):
     [
         (["--labels-per-class", "13"], r"class 'b' has 12 videos to draw from, fewer than the 13"),
         (["--labels-per-class", "0"], "--labels-per-class must be at least 1"),
+        (["--labels-per-class", "all"], "--labels-per-class all is the list as it is; give a --val share"),
         (["--labels-per-class", "2", "--val", "1"], "--val is a share"),
         (["--labels-per-class", "2", "--val", "0.01"], "--val 0.01 of the videos of each class is less than half of"),
         (["--labels-per-class", "2", "--val", "0.2", "--group", "actor"], r"no column 'actor'.*path, label, take"),
@@ -172,6 +173,17 @@ def test_split_command_refuses_in_one_sentence(tmp_path, capsys, options, messag
     assert len(error.splitlines()) == 1
     assert re.search(message, error)
     assert not (tmp_path / "out").exists()
+
+
+def test_all_labels_are_kept_beside_a_validation_list(tmp_path):
+    file, out = make_list(tmp_path, {"a": 30, "b": 12}), tmp_path / "out"
+    assert (
+        main(["split", str(file), "--labels-per-class", "all", "--val", "0.25", "--group", "take", "-o", str(out)]) == 0
+    )
+    labeled, val = (rows_of(out / f"{name}.csv") for name in ("labeled", "val"))
+    assert sorted(row["path"] for row in labeled + val) == sorted(row["path"] for row in rows_of(file))
+    assert not {row["take"] for row in labeled} & {row["take"] for row in val}
+    assert sorted(p.name for p in out.iterdir()) == ["labeled.csv", "val.csv"]
 
 
 def test_split_command_writes_the_lists(tmp_path, capsys):

@@ -362,6 +362,9 @@ def test_start_from_a_trained_model(trained, shared_data, lists, tmp_path):
     start, end = weights(trained), weights(tmp_path / "run")
     for key in ("conv1.weight", "fc.weight"):
         torch.testing.assert_close(start[key], end[key])
+    cards = {network: (tmp_path / "run" / network / "README.md").read_text() for network in ("primary", "auxiliary")}
+    assert "Training started from `primary`, whose licence applies, too." in cards["primary"]
+    assert "Training started from" not in cards["auxiliary"]
     args = command(lists, shared_data / "mocap13", tmp_path / "other", "--steps", "1")
     error = run([*args, "--init", str(trained / "auxiliary")], expect=2).stderr
     assert "cannot start r3d50_quarter from" in error

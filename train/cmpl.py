@@ -190,7 +190,8 @@ def train(config: Config, ranks: Ranks) -> Path:
         for name, of_network in scores.items():
             print(
                 f"{name}: top-1 {of_network['video_top1']:.2f} %, {of_network['videos']} videos, "
-                f"{of_network['clips']} clips x {of_network['crops']} crops"
+                f"{of_network['clips']} clips x {of_network['crops']} crops; always the largest class: "
+                f"{of_network['largest_class']:.2f} %"
             )
         print(run.folder)
     return run.folder

@@ -207,7 +207,8 @@ class Config:
         least, greatest = self.short_side
         need(
             self.size <= least <= greatest,
-            f"--short_side [{least},{greatest}] must rise and start at the crop's size ({self.size}) or above",
+            f"--short_side [{least},{greatest}] must rise and start at the crop's --size ({self.size}) or above, such "
+            f"as [{round(1.1 * self.size)},{round(1.3 * self.size)}]",
         )
         need(self.size >= 32, f"--size must be at least 32 pixels, and is {self.size}")
         need(

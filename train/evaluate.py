@@ -60,9 +60,10 @@ def evaluate(
         ranks: that share the videos, each some of them; all get the same result.
 
     Returns:
-        `videos`, how many of them are `unreadable`, `clips`, `crops`, `clip_top1`, `video_top1`, `clip_top5` and
-        `video_top5` where there are more than five classes, `per_class`, the video top-1 of each class that occurs,
-        and `confusion`, how many readable videos of each class (row) were taken for each (column).
+        `videos`, how many of them are `unreadable`, `largest_class`, what naming the most frequent class alone would
+        give, `clips`, `crops`, `clip_top1`, `video_top1`, `clip_top5` and `video_top5` where there are more than five
+        classes, `per_class`, the video top-1 of each class that occurs, and `confusion`, how many readable videos of
+        each class (row) were taken for each (column).
 
     Raises:
         VideoError: a video cannot be read, and `strict`; or none can.
@@ -124,6 +125,7 @@ def evaluate(
     return {
         "videos": len(every),
         "unreadable": len(every) - readable,
+        "largest_class": 100 * int(of_class.max()) / len(every),
         "clips": settings[0]["clips"],
         "crops": settings[0]["crops"],
         **{name: 100 * float(metric.compute()) * readable / len(every) for name, metric in metrics.items()},
@@ -159,6 +161,7 @@ def as_table(scores: dict[str, Any]) -> str:
     rows = [
         (f"video, {views}", "".join(f"{scores[f'video_top{k}']:8.2f}" for k in tops)),
         ("video, single view", "".join(f"{scores[f'clip_top{k}']:8.2f}" for k in tops)),
+        ("always the largest class", f"{scores['largest_class']:8.2f}"),
         *((f"  {name}", f"{accuracy:8.2f}") for name, accuracy in scores["per_class"].items()),
     ]
     unreadable = f", {scores['unreadable']} unreadable (wrong)" if scores["unreadable"] else ""

@@ -183,14 +183,14 @@ class CollapseWarning:
         self.classes = classes
         self.said = False
 
-    def check(self, step: int, line: dict[str, Any]) -> None:
-        """Look at a log line; "most" is half of the labels, and more where classes are few.
+    def check(self, step: int, line: dict[str, Any], clips: int) -> None:
+        """Look at a log line of so many unlabeled clips; "most" is half of the labels, and more where classes are few.
 
-        A handful of labels says nothing: at least one clip in twenty must have one.
+        A handful of labels says nothing: there must be fifty.
         """
         for key, shares in line.items():
             network, _, what = key.partition("/")
-            if what != "pseudo_classes" or line[f"{network}/mask"] < 0.05 or self.said:
+            if what != "pseudo_classes" or line[f"{network}/mask"] * clips < 50 or self.said:
                 continue
             largest = max(shares)
             if largest > 0.5 + 0.5 / len(shares):

@@ -156,10 +156,11 @@ class Run:
         if (logging := last or self.step % config.log_every == 0) or self._saving:
             self._check_faults()
         if logging:
+            clips = self.meters.steps * config.unlabeled_batch
             line = self.meters.read() | facts
             if self.log:
                 self.log.write(self.step, line)
-                self.collapse.check(self.step, line)
+                self.collapse.check(self.step, line, clips)
                 self.progress.set_postfix(shown(line, self.meters.networks))
         return validating
 

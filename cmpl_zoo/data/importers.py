@@ -17,6 +17,8 @@ StrPath = str | os.PathLike[str]
 def folders(root: StrPath) -> Listing:
     """A list of a folder that holds a folder for each class.
 
+    Where a class has folders in it, such as one a day or a scene, the list has a column `folder`, to split by.
+
     Args:
         root: the folder; videos may lie any depth below a class folder. Those directly in the root are left out.
 
@@ -32,9 +34,26 @@ def folders(root: StrPath) -> Listing:
     if not listing.rows:
         first = listing.left_out[0]["path"]
         raise ManifestError(
-            f"{root}: no video in it lies in a class folder (the first, {first}); give the folder above"
+            f"{root}: no video in it lies in a class folder (the first, {first}); give the folder above, or make a "
+            "list without labels by `cmpl-zoo import videos`"
         )
+    if any(row["path"].count("/") > 1 for row in listing.rows):
+        for row in listing.rows:
+            folder = row["path"].rpartition("/")[0]
+            row["folder"] = folder if "/" in folder else row["path"]  # one that lies in none is by itself
     return listing
+
+
+def videos(root: StrPath) -> Listing:
+    """A list of all videos below a folder, without labels.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        ManifestError: there is no such folder, or no video in it.
+    """
+    return Listing([{"path": path} for path in find_videos(root)], [])
 
 
 def kinetics(annotations: StrPath, root: StrPath) -> Listing:

@@ -199,7 +199,7 @@ def check_disjoint(train: Manifest, validation: Manifest) -> None:
 
 def split_list(
     manifest: Manifest,
-    labels_per_class: int,
+    labels_per_class: int | None,
     seed: int = 0,
     sampling: str = "uniform",
     val: float = 0.0,
@@ -209,7 +209,8 @@ def split_list(
 
     Args:
         manifest: a labeled list.
-        labels_per_class: labeled videos per class (`uniform`), or on average per class (`category-wise`).
+        labels_per_class: labeled videos per class (`uniform`), or on average per class (`category-wise`); None: all of
+            them, so that there is no `unlabeled`.
         seed: seed of the draw.
         sampling: `uniform` draws the same number from each class; `category-wise` draws labels_per_class x classes
             videos in proportion to the classes' sizes (largest remainder), at least one of each (Table 4).
@@ -224,8 +225,10 @@ def split_list(
         ManifestError: too few videos, or no such column.
         ValueError: an argument is out of range.
     """
-    if labels_per_class < 1:
+    if labels_per_class is not None and labels_per_class < 1:
         raise ValueError(f"--labels-per-class must be at least 1, not {labels_per_class}")
+    if labels_per_class is None and not val:
+        raise ValueError("--labels-per-class all is the list as it is; give a --val share to cut off, or no split")
     if not 0 <= val < 1:
         raise ValueError(f"--val is a share of the videos from 0 up to, not including, 1; not {val}")
     if sampling not in SAMPLINGS:
@@ -241,6 +244,8 @@ def split_list(
         )
     held_out = set(validation)
     assert manifest.labels is not None
+    if labels_per_class is None:
+        return {"labeled": [i for i in range(len(manifest)) if i not in held_out], "val": sorted(validation)}
     by_class: dict[str, list[int]] = {label: [] for label in sorted(set(manifest.labels))}
     for index, label in enumerate(manifest.labels):
         if index not in held_out:
