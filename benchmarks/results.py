@@ -51,8 +51,9 @@ def table(experiment: str) -> str:
     for result in results:
         rows.setdefault(result["row"], []).append(result)
     first = results[0]
+    videos = sorted({result["videos"] for result in results})
     caption = (
-        f"{first['videos']} test videos, views {first['clips']} x {first['crops']} (clips x crops), "
+        f"{' to '.join(map(str, dict.fromkeys((videos[0], videos[-1]))))} test videos, views {first['clips']} x {first['crops']} (clips x crops), "
         f"{len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
     )
     columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []
