@@ -52,8 +52,9 @@ def table(experiment: str) -> str:
         rows.setdefault(result["row"], []).append(result)
     first = results[0]
     videos = sorted({result["videos"] for result in results})
+    count = f"{videos[0]} to {videos[-1]}" if len(videos) > 1 else f"{videos[0]}"
     caption = (
-        f"{' to '.join(map(str, dict.fromkeys((videos[0], videos[-1]))))} test videos, views {first['clips']} x {first['crops']} (clips x crops), "
+        f"{count} test videos, views {first['clips']} x {first['crops']} (clips x crops), "
         f"{len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
     )
     columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []

@@ -21,6 +21,7 @@ from training import CLASSES, REPO, assert_same_weights, command, losses, metric
 
 import cmpl_zoo
 from cmpl_zoo import hub
+from cmpl_zoo.cli import main
 from cmpl_zoo.data import Videos, class_ids, load_clip, read_list, resolve_data_config
 
 
@@ -371,6 +372,25 @@ def test_start_from_a_trained_model(trained, shared_data, lists, tmp_path):
     args = command(lists, shared_data / "mocap13", tmp_path / "third", "--steps", "1", "--subtract_mean_frame", "true")
     error = run([*args, "--init", str(trained / "primary")], expect=2).stderr
     assert "that needs --subtract_mean_frame false" in error
+
+
+def test_own_videos_as_the_readme_has_it(shared_data, tmp_path):
+    videos, lists, more = shared_data / "fights", tmp_path / "lists", tmp_path / "more.csv"
+    for verb in (
+        ["import", "folders", videos, "-o", tmp_path / "videos.csv"],
+        ["import", "videos", videos, "-o", more],
+        ["split", tmp_path / "videos.csv", "--labels-per-class", "all", "--val", "0.2", "-o", lists],
+    ):
+        assert main([str(word) for word in verb]) == 0
+    call = [sys.executable, "train/cmpl.py", "--config", "train/recipes/own_videos.yaml", "--steps", "1",
+            "--device", "cpu", "--labeled", str(lists / "labeled.csv"), "--root", str(videos)]  # fmt: skip
+    run([*call, "--unlabeled", str(more), "--output", str(tmp_path / "run")])
+    run([*call, "--scheme", "none", "--auxiliary", "null", "--output", str(tmp_path / "alone")])
+    together = [str(tmp_path / "run" / network) for network in ("primary", "auxiliary")]
+    for models in (together, [str(tmp_path / "alone" / "primary")]):
+        scored = run([sys.executable, "train/evaluate.py", "--model", *models, "--data", str(lists / "val.csv"),
+                      "--root", str(videos), "--clips", "1"])  # fmt: skip
+        assert re.search(r"\nalways the largest class +50\.\d\d\n", scored.stdout)
 
 
 def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_path):

@@ -55,7 +55,7 @@ class Config:
     init: str | None = None
     """Model or model directory whose weights F starts from; random by default."""
     auxiliary_init: str | None = None
-    """The same for A."""
+    """The same for A, where there is one."""
     drop_rate: float = 0.5
     """Dropout before the classifiers."""
     subtract_mean_frame: bool = False
@@ -227,10 +227,6 @@ class Config:
                 self.auxiliary is not None or self.scheme == "self",
                 f"--scheme {self.scheme} needs --auxiliary MODEL; one network alone allows self (FixMatch) and none",
             )
-        need(
-            self.auxiliary is not None or self.auxiliary_init is None,
-            "--auxiliary_init needs an --auxiliary network",
-        )
 
 
 def parse_config(args: list[str] | None = None) -> Config:
