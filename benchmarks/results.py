@@ -11,6 +11,7 @@ import re
 import statistics
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +52,23 @@ def table(experiment: str) -> str:
     for result in results:
         rows.setdefault(result["row"], []).append(result)
     first = results[0]
-    videos = sorted({result["videos"] for result in results})
-    count = f"{videos[0]} to {videos[-1]}" if len(videos) > 1 else f"{videos[0]}"
     caption = (
-        f"{count} test videos, views {first['clips']} x {first['crops']} (clips x crops), "
-        f"{len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
+        f"{span(result['videos'] for result in results)} test videos, views {first['clips']} x {first['crops']} "
+        f"(clips x crops), {len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
     )
     columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []
     for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(r["top1"] for r in item[1])):
         top1 = [run["top1"] for run in runs]
         seconds = statistics.median(run["seconds"] for run in runs)
-        one = runs[0]
-        counts = (one["labeled_videos"], one["unlabeled_videos"], one["step"], len(runs))
-        cells.append([row, *counts, mean_and_spread(top1), f"{seconds:.0f}"])
+        counts = [span(run[key] for run in runs) for key in ("labeled_videos", "unlabeled_videos", "step")]
+        cells.append([row, *counts, len(runs), mean_and_spread(top1), f"{seconds:.0f}"])
     return f"{caption}\n\n{markdown(columns, cells)}"
+
+
+def span(values: Iterable[int]) -> str:
+    """A number, or the least and the greatest of several."""
+    values = sorted(set(values))
+    return f"{values[0]} to {values[-1]}" if len(values) > 1 else str(values[0])
 
 
 def plain_table(result: dict[str, Any]) -> str:

@@ -132,6 +132,10 @@ def run_demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def number_or_all(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
 def add_list(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("list", metavar="LIST", help="CSV with a column path")
     verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
@@ -184,7 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")
     verb.add_argument(
         "--labels-per-class",
-        type=lambda text: None if text == "all" else int(text),
+        type=number_or_all,
         required=True,
         metavar="N",
         help="videos that keep their label, or all, to cut off --val alone",

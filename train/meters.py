@@ -118,7 +118,7 @@ class Meters:
                 line[f"{name}/{kind}pseudo_accuracy"] = value.item() / known if known else None
             elif not what.endswith("known"):
                 mean = value.item() / self.steps
-                line[key] = mean if math.isfinite(mean) else None  # a gradient's norm under fp16, which JSON has not
+                line[key] = mean if math.isfinite(mean) else None  # as under fp16; JSON has no such number
         line["clips_per_s"] = self.ranks.size * self.clips / seconds
         line["waited_for_data"] = self.waited / seconds
         line["memory_mb"] = _memory(self.device)

@@ -227,7 +227,8 @@ class Run:
 def shown(line: dict[str, Any], names: list[str]) -> dict[str, str]:
     """What the progress bar has room for."""
     masks = {f"above_{name}": f"{line[key]:.0%}" for name in names if (key := f"{name}/mask") in line}
-    return {"loss": f"{line['loss']:.3f}", **masks, "clips/s": f"{line['clips_per_s']:.0f}"}
+    loss = "not finite" if line["loss"] is None else f"{line['loss']:.3f}"
+    return {"loss": loss, **masks, "clips/s": f"{line['clips_per_s']:.0f}"}
 
 
 def spread(networks: nn.Module, config: Config, ranks: Ranks, device: torch.device) -> nn.Module:
