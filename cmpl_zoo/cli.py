@@ -1,6 +1,7 @@
 """The `cmpl-zoo` command: one function a verb."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -74,8 +75,8 @@ def run_split(args: argparse.Namespace) -> int:
 
 def run_shard(args: argparse.Namespace) -> int:
     manifest = read_list(args.list, args.root, labeled=False)
-    if not 0 < args.shard_size < float("inf"):
-        raise ValueError(f"--shard-size must be above 0 MB, not {args.shard_size:g}")
+    if not math.isfinite(args.shard_size):
+        raise ValueError(f"--shard-size must be a number of MB, not {args.shard_size}")
     print(write_shards(manifest, args.output, round(args.shard_size * 1e6)))
     return 0
 

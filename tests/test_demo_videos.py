@@ -147,7 +147,7 @@ def test_second_call_does_nothing_and_other_settings_are_an_error(rendered):
 
 @pytest.mark.parametrize("wrong", [{"size": 33}, {"frames": 0}, {"videos_per_class": 0}])
 def test_impossible_settings_are_an_error_that_leaves_nothing(tmp_path, wrong):
-    with pytest.raises(ValueError, match="even size"):
+    with pytest.raises(ValueError, match="the size even for"):
         render_demo(tmp_path / "videos", **SETTINGS | wrong)
     assert not list(tmp_path.iterdir())
 
