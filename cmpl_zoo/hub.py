@@ -81,7 +81,7 @@ def save(
         try:
             create_model(written)
         except RuntimeError as error:
-            reason = str(error).removeprefix(f"{written}: ").removeprefix(f"{Path(written, WEIGHTS)}: ")
+            reason = str(error).removeprefix(f"{written}: ")
             raise ValueError(
                 f"this model would not load from what is saved ({reason}); save it as create_model makes it, before "
                 "reparameterize() and the like"

@@ -212,9 +212,8 @@ def pick_device(name: str, number: int = 0) -> torch.device:
         if number >= torch.cuda.device_count():
             raise ValueError(f"process {number} of this machine has no GPU; start {torch.cuda.device_count()} at most")
         torch.cuda.set_device(number)
-        torch.set_float32_matmul_precision(
-            "high"
-        )  # a 1x1x1 convolution is a product here; cuDNN's take TF32 by default
+        # A convolution of 1x1x1 is a matrix product here, and those of cuDNN take TF32 by default.
+        torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True  # shapes are the same step after step
         return torch.device(name, number)
     return torch.device(name)

@@ -11,6 +11,7 @@ from typing import Any
 
 import timm
 from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError
 from timm.models import load_model_config_from_hf
 from timm.models._hub import load_model_config_from_path
 from torch import nn
@@ -135,10 +136,18 @@ def _from_name(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Modul
 def _load(model: nn.Module, file: str) -> None:
     """Load a file of weights, by timm: safetensors, or a pickle of which torch takes nothing but tensors."""
     try:
-        with explained(file):
-            timm.models.load_checkpoint(model, file)
-    except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).removeprefix(f"{file}: ").split())
+        timm.models.load_checkpoint(model, file)
+    except (
+        RuntimeError,
+        SafetensorError,
+        OSError,
+        UnpicklingError,
+        EOFError,
+        KeyError,
+        ValueError,
+        AttributeError,
+    ) as error:
+        reason = " ".join(str(error).split())
         raise RuntimeError(
             f"{file}: no weights of this model ({reason[:300]}); give a state dict of it, of safetensors or torch.save"
         ) from error
