@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -178,9 +177,7 @@ def test_mistakes_are_named(data, tmp_path, words, message):
     (tmp_path / "broken.yaml").write_text("steps: [")
     paths = {"DATA": data, "LIST": tmp_path / "list.yaml", "BROKEN": tmp_path / "broken.yaml"}
     words = [str(paths.get(word, word)) for word in words]
-    command = [sys.executable, str(REPO / "train" / "experiments.py"), *words, "--work", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
+    done = run([sys.executable, str(REPO / "train" / "experiments.py"), *words, "--work", str(tmp_path)], expect=2)
     assert message in done.stderr and "Traceback" not in done.stderr
 
 

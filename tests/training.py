@@ -1,9 +1,14 @@
 """What tests of the training scripts share: small lists of real videos, small settings, and the script's traces."""
 
 import csv
+import functools
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -43,8 +48,35 @@ def command(lists: Path, root: Path | str, output: Path, *more: str) -> list[str
     return [sys.executable, *options(lists, root, output, *more)]
 
 
+@functools.cache
+def starter() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(REPO / "tests" / "starter.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def run_script(args: list[str]) -> subprocess.CompletedProcess[str]:
+    """`python SCRIPT ...`, started by tests/starter.py."""
+    with tempfile.NamedTemporaryFile("r") as output, tempfile.NamedTemporaryFile("r") as error:
+        call = {"words": args[1:], "environment": dict(os.environ), "stdout": output.name, "stderr": error.name}
+        try:
+            print(json.dumps(call), file=starter().stdin, flush=True)
+            answered, _, _ = select.select([starter().stdout], [], [], 300)
+            assert answered, f"{args} has not ended after 300 s"
+            status = int(starter().stdout.readline())
+        except BaseException:  # Ctrl-C, too
+            os.killpg(starter().pid, signal.SIGKILL)
+            starter.cache_clear()
+            raise
+        return subprocess.CompletedProcess(args, status, output.read(), error.read())
+
+
 def run(args: list[str], expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(args, capture_output=True, text=True, timeout=300, cwd=REPO)
+    if args[0] == sys.executable and args[1].endswith(".py"):
+        done = run_script(args)
+    else:
+        done = subprocess.run(args, capture_output=True, text=True, timeout=300, cwd=REPO)
     assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
