@@ -4,7 +4,7 @@ python benchmarks/cost.py    # writes benchmarks/results/cost.json, from train/r
 
 Numbers of videos are those of the official training lists. Arithmetic is counted by torch on the networks themselves, a
 backward pass as two forward ones. Disk and decoding are those of copies of ten seconds at 256p with a keyframe every
-16 frames (decode.json), one open for both strides and views at 224 in the workers. GPU hours are the measured step
+16 frames and no B-frames (decode.json), one open for both strides and views at 224 in the workers. GPU hours are the measured step
 (step-cuda.json) times the steps, where it has been measured; on eight GPUs they are taken to be an eighth.
 """
 
@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import cmpl_zoo
 
 REPO = Path(__file__).resolve().parents[1]
+PREPARED = "256p, GOP 16, no B-frames"  # as cmpl-zoo prepare makes them
 K400, UCF101 = 246_534, 9_537  # rows of Kinetics-400's train.csv; of UCF-101's trainlist01.txt
 # Labeled and unlabeled videos.
 LISTS = {
@@ -53,7 +54,7 @@ def cost(name: str, decode: dict[str, Any], step: dict[str, Any] | None) -> list
     flops *= steps * (3 * trained + recipe["unlabeled_batch"])
 
     ms = {row["what"]: row["cpu_ms"] for row in decode["views"]}
-    task = ("cmpl_zoo", "256p, GOP 16", "both strides, one open")
+    task = ("cmpl_zoo", PREPARED, "both strides, one open")
     clip_ms = next(row["cpu_ms"] for row in decode["readers"] if (row["reader"], row["form"], row["task"]) == task)
     strides = len({recipe["primary_stride"], recipe["auxiliary_stride"]})
     weak, strong = ms["weak view, 224"], ms["strong view, randaugment and cutout, 224"]
@@ -66,7 +67,7 @@ def cost(name: str, decode: dict[str, Any], step: dict[str, Any] | None) -> list
         f"{labeled:,}",
         f"{unlabeled:,}",
         f"{steps:,}",
-        f"{of_set * decode['bytes']['256p, GOP 16'] / videos / 1e9:,.0f}",
+        f"{of_set * decode['bytes'][PREPARED] / videos / 1e9:,.0f}",
         f"{steps * a_step / 3.6e6:,.0f}",
         f"{flops / 1e18:,.1f}",
         *((f"{hours:,.0f}", f"{hours / 8:,.0f}") if hours else ("not measured", "not measured")),

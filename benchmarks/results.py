@@ -132,7 +132,7 @@ def ratios_table() -> str:
     ratios: dict[tuple[str, str], dict[str, float]] = {}
     decode = json.loads((RESULTS / "decode.json").read_text())
     cpu_ms = {(r["form"], r["task"], r["reader"]): r["cpu_ms"] for r in decode["readers"]}
-    for form in ("256p, GOP 16", "720p, GOP 250"):
+    for form in ("256p, GOP 16, no B-frames", "720p, GOP 250"):
         clip = {reader: ms for (of, task, reader), ms in cpu_ms.items() if (of, task) == (form, "8 frames, stride 8")}
         own = clip.pop("cmpl_zoo")
         best = min(clip, key=lambda reader: clip[reader])

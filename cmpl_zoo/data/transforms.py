@@ -1,8 +1,8 @@
 """Views of a clip: weak, strong and test crops, on uint8 frames of shape (T, C, H, W).
 
 One draw of parameters serves all frames of a clip, and also the frames of a second clip stacked below them.
-The paper names the views (random resize, crop and flip; a strong augmentation on top) and not their settings:
-every number here is our choice.
+The paper has a weak and a strong view; what they are made of (random resize, crop and flip; a strong augmentation on
+top) is as other publications about it have it, and every number is our choice.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _GREY = [round(255 * m) for m in IMAGENET_MEAN]
 
 
 class WeakView(nn.Module):
-    """Random resize, random crop, random horizontal flip (paper), of (T, C, H, W) uint8 to (T, C, size, size).
+    """Random resize, random crop, random horizontal flip, of (T, C, H, W) uint8 to (T, C, size, size).
 
     The crop is cut out before the resize, at the place and of the size that it has in the frame: pixels that no
     crop shows are most of a frame, and are not resized.

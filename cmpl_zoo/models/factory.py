@@ -74,7 +74,8 @@ def create_model(
         num_classes: size of the classifier; 0 for none, by default that of the best weights of the name, loaded or
             not. With weights of another size it starts afresh.
         in_chans: input channels; a pretrained stem is adapted.
-        drop_rate: dropout before the classifier, 0 by default (the paper trains with 0.5).
+        drop_rate: dropout before the classifier, 0 by default (the full-size recipes have the 0.5 that the paper
+            probably trains with).
         global_pool: `avg`, `max`, or `""` for none.
         checkpoint_path: a file of weights to load afterwards.
         features_only: return the feature maps of the stages `out_indices` instead of logits.
