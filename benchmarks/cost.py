@@ -4,8 +4,9 @@ python benchmarks/cost.py    # writes benchmarks/results/cost.json, from train/r
 
 Numbers of videos are those of the official training lists. Arithmetic is counted by torch on the networks themselves, a
 backward pass as two forward ones. Disk and decoding are those of copies of ten seconds at 256p with a keyframe every
-16 frames and no B-frames (decode.json), one open for both strides and views at 224 in the workers. GPU hours are the measured step
-(step-cuda.json) times the steps, where it has been measured; on eight GPUs they are taken to be an eighth.
+16 frames and no B-frames (decode.json), one open for both strides and views at 224 in the workers. GPU hours are the
+measured step (step-cuda.json) times the steps, where that has been measured; on eight GPUs they are taken to be an
+eighth.
 """
 
 import argparse

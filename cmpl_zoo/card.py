@@ -164,7 +164,7 @@ def _training(summary: dict[str, Any]) -> list[str]:
         f"{summary['step']} of {config['steps']}, on {summary['labeled_videos']} labeled and "
         f"{summary['unlabeled_videos']} unlabeled videos{_of_dataset(config)}, seed {config['seed']}.",
         "",
-        f"cmpl_zoo {summary['version']}, commit {summary['commit'] or 'unknown'}, {summary['hardware']}.",
+        f"cmpl_zoo {summary['version']}, commit {summary['commit']}, {summary['hardware']}.",
     ]
     options = {key: value for key, value in config.items() if value is not None and key not in PRIVATE_OPTIONS}
     lines += [

@@ -38,11 +38,12 @@ def predict(model: nn.Module, path: str | os.PathLike[str], topk: int = 5) -> li
         RuntimeError: the model is in training mode.
         ValueError: the model has no classifier, or none of the settings that `resolve_data_config` looks for.
     """
+    views = resolve_data_config(model)
     if not model.num_classes:
         raise ValueError("the model has no classifier (num_classes is 0), and predict ranks classes; give it one")
     if model.training:
         raise RuntimeError("the model is in training mode, in which the video would change it; call model.eval() first")
-    clips = load_clip(path, **resolve_data_config(model))
+    clips = load_clip(path, **views)
     weight = next(model.parameters())
     probabilities = model(clips.to(weight.device, weight.dtype)).float().softmax(dim=1).mean(dim=0)
     names = label_names(model)

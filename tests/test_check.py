@@ -4,14 +4,18 @@ import json
 import os
 import random
 import signal
+from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import psutil
 import pytest
 from made_videos import encode, link_many, refused, rows_of, start, wait_for_rows, write_list
 
 from cmpl_zoo.cli import main
 from cmpl_zoo.data.check import examine
+from cmpl_zoo.data.video import Video
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -51,6 +55,30 @@ def test_every_clip_as_a_full_decode_says(clips, tmp_path, capsys):
 
     kept = rows_of(tmp_path / "out" / "clips.csv")
     assert kept == [row for row in rows_of(file) if rows[row["path"]]["verdict"] in ("ok", "odd")]
+
+
+def test_an_avi_of_a_capture_that_dropped_frames(tmp_path):
+    file = tmp_path / "drop.avi"
+    with av.open(file, "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for place in range(100):
+            if place % 10 != 3:
+                frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 2 * place, np.uint8))
+                frame.pts, frame.time_base = place, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    row = examine(str(file))
+    assert (row["verdict"], row["frames"], row["stated_frames"]) == ("odd", 90, 100)
+    assert "the header states 100 frames" in row["cause"]
+    with Video(file) as video:
+        assert video.num_frames == 90
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size * 8 // 10])
+    row = examine(str(cut))
+    assert row["verdict"] == "truncated" and row["frames"] < 90
+    with Video(cut) as video:
+        assert row["frames"] <= video.num_frames <= row["frames"] + 1  # the last picture is half there
 
 
 def test_real_data_sets(shared_data):

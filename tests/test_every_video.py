@@ -3,6 +3,8 @@
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -63,6 +65,29 @@ def test_a_worker_that_dies_or_hangs_costs_its_task_alone(workers, death, cause)
 
 def test_a_slow_worker_that_gets_on_is_waited_for():
     assert list(every_video(work, ["slow", 1], 2, patience=2)) == ["slow", 1]
+
+
+def test_a_run_that_ctrl_z_stops_for_longer_than_its_patience_goes_on(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time\n"
+        "from cmpl_zoo.data import every_video\n"
+        "every_video.LOOK = 0.5\n"
+        "def work(task, alive):\n"
+        "    for _ in range(8):\n"
+        "        time.sleep(0.25)\n"
+        "        alive()\n"
+        "    return task\n"
+        "if __name__ == '__main__':\n"
+        "    for result in every_video.every_video(work, [0, 1, 2, 3], 1, patience=4):\n"
+        "        print(result, flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout.readline() == "0\n"
+    os.killpg(process.pid, signal.SIGSTOP)
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGCONT)
+    assert process.communicate(timeout=60)[0].split() == ["1", "2", "3"]
 
 
 def test_an_exception_ends_the_run_and_its_workers():

@@ -1,6 +1,7 @@
 """Lists, classes and label splits."""
 
 import csv
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -47,6 +48,8 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         ("path,label\na.mp4\n", r"line 2: a\.mp4 has no label"),
         ("path,label\nwalk, slowly.mp4,walk\n", r"line 2: 3 cells under a header of 2; put quotes around"),
         ("path,label\na.mp4,x\nb.mp4,x\n./a.mp4,y\n", r"line 4: a\.mp4 is on line 2 already"),
+        ('path,label\na.mp4,x\n"b.mp4,x\nc.mp4,x\n', r"not a CSV text file in UTF-8 \(unexpected end of data\)"),
+        ("path,label,label\na.mp4,x,y\n", r"2 columns 'label' in its header; rename all but one"),
         ("path,label\na.mp4,x\n\n\n\na.mp4,y\n", r"line 6: a\.mp4 is on line 2 already"),
     ],
 )
@@ -61,6 +64,11 @@ def test_missing_and_binary_lists(tmp_path):
     (tmp_path / "list.csv").write_bytes(b"\xff\xfe\x00path\x81")
     with pytest.raises(ManifestError, match=r"not a CSV text file in UTF-8"):
         read_list(tmp_path / "list.csv")
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)
+    with pytest.raises(ManifestError, match=r"pipe: is no regular file"):
+        read_list(tmp_path / "pipe")
+    os.close(writer)
 
 
 def test_paths_get_their_root_and_extra_columns_are_ignored(tmp_path):
@@ -99,6 +107,9 @@ def test_video_both_labeled_and_in_validation(tmp_path):
     val = read_list(write(tmp_path / "v.csv", "path,label\nc.mp4,x\nsub/../b.mp4,x\n"), root=tmp_path)
     with pytest.raises(ManifestError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
         check_disjoint(train, val)
+    (tmp_path / "other way").symlink_to(tmp_path)
+    with pytest.raises(ManifestError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
+        check_disjoint(train, read_list(tmp_path / "v.csv", root=tmp_path / "other way"))
 
 
 def test_classes_keep_their_order(tmp_path):
@@ -152,6 +163,15 @@ def test_no_group_on_both_sides(tmp_path):
     shares = Counter(manifest.labels[i] for i in split["val"])
     assert 10 <= shares["a"] <= 12
     assert 5 <= shares["b"] <= 7
+
+
+def test_no_class_is_validated_and_not_learned(tmp_path):
+    file = tmp_path / "list.csv"
+    rows = [f"walk/day{i}/{j}.mp4,walk,day{i}" for i in range(3) for j in range(4)]
+    file.write_text("\n".join(["path,label,day", *rows, *(f"run/{j}.mp4,run,day9" for j in range(4))]))
+    for count in (2, None):
+        with pytest.raises(ManifestError, match=r"--val 0\.2, whose days are never cut, would take all .* class 'run'"):
+            split_list(read_list(file), count, val=0.2, group="day")
 
 
 @pytest.mark.parametrize(

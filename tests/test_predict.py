@@ -184,6 +184,8 @@ def test_predict_averages_the_softmax_of_the_views(saved, video):
     assert dict(predict(model.bfloat16(), video)) == pytest.approx(dict(ranked), abs=0.02)
     with pytest.raises(RuntimeError, match=r"call model\.eval\(\) first"):
         predict(model.train(), video)
+    with pytest.raises(ValueError, match="FeatureListNet"):
+        predict(cmpl_zoo.create_model("r3d50_eighth", features_only=True).eval(), video)
 
 
 def test_predict_command_answers_the_good_and_names_the_bad(saved, video, shared_data, tmp_path):

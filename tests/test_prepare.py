@@ -327,6 +327,14 @@ def test_places_that_are_refused(two, tmp_path, capsys):
     assert "a.mp4 would overwrite" in refused(capsys, "prepare", elsewhere / "list.csv", tmp_path / "link", *options)
     assert "holds the list itself" in refused(capsys, "prepare", elsewhere / "list.csv", elsewhere, *options)
     assert (tmp_path / "a.mp4").read_bytes() == before
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "b.mp4").write_text("of somebody else")
+    assert "b.mp4 is there already" in refused(capsys, "prepare", two, tmp_path / "full", *options)
+    assert [file.name for file in (tmp_path / "full").iterdir()] == ["b.mp4"]
+    assert main(["shard", str(two), str(tmp_path / "shards"), "--root", str(tmp_path)]) == 0
+    capsys.readouterr()
+    message = refused(capsys, "prepare", two, tmp_path / "out", "--root", tmp_path / "shards", "--short-side", "32")
+    assert "holds shards, and what prepare copies are files" in message
 
     encode(tmp_path / "a.avi", 3)
     same = write_list(elsewhere / "same.csv", ["a.mp4", "b.avi", "a.avi"])
@@ -345,6 +353,16 @@ def test_places_that_are_refused(two, tmp_path, capsys):
     assert "report.csv is there already and not from this command" in refused(
         capsys, "prepare", two, tmp_path / "checked", *options
     )
+
+
+def test_odd_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "é" * 125 + ".mp4"
+    encode(Path(name), 3)
+    file = write_list(tmp_path / "list.csv", [name])
+    assert main(["prepare", str(file), "10:30", "--root", ".", "--short-side", "32", "--workers", "1"]) == 0
+    with Video(Path("10:30", name)) as video:
+        assert video.num_frames == 3
 
 
 def test_what_cannot_be_read_has_no_copy(clips, tmp_path):

@@ -222,6 +222,22 @@ def test_the_cache_forgets_what_nobody_used_for_a_week(tmp_path):
     assert cache.get("b") == bytes(500)
 
 
+def test_a_full_cache_is_not_looked_through_for_every_video(tmp_path, monkeypatch):
+    full = Cache(tmp_path, 64_000)
+    (tmp_path / "a").write_bytes(bytes(64_000))
+    full.put("b", bytes(500))
+    (tmp_path / "a").unlink()
+    full.put("b", bytes(500))
+    assert full.get("b") is None, "it was looked through a moment ago"
+    monkeypatch.setattr(remote, "FULL", 0.0)
+    anew = Cache(tmp_path, 64_000)
+    (tmp_path / "a").write_bytes(bytes(64_000))
+    anew.put("b", bytes(500))
+    (tmp_path / "a").unlink()
+    anew.put("b", bytes(500))
+    assert anew.get("b") == bytes(500)
+
+
 def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(fights, packed, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CMPL_ZOO_CACHE", str(tmp_path / "file"))

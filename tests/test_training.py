@@ -23,6 +23,7 @@ import cmpl_zoo
 from cmpl_zoo import hub
 from cmpl_zoo.cli import main
 from cmpl_zoo.data import Videos, class_ids, load_clip, read_list, resolve_data_config
+from cmpl_zoo.data.sampling import uniform_clips
 
 
 @pytest.fixture(scope="session")
@@ -173,6 +174,30 @@ def test_networks_vote_by_their_mean_probabilities(trained, shared_data, lists, 
     assert "knows other classes than" in error
 
 
+def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(shared_data, tmp_path, monkeypatch):
+    """Networks of two strides look at other frames: one of them may fail at a video that the other can read."""
+    monkeypatch.syspath_prepend(REPO / "train")
+    from evaluate import evaluate
+
+    networks = [
+        cmpl_zoo.create_model("r3d50_eighth", num_classes=3, clip={"frames": 4, "stride": stride, "clips": 1},
+                              pretrained_cfg_overlay={"input_size": (3, 32, 32)})
+        for stride in (1, 3)
+    ]  # fmt: skip
+    pictures = sorted((shared_data / "clips" / "frames" / "jumping" / "0001").glob("*.jpg"))[:12]
+    seen = [set(uniform_clips(12, 4, stride, 1)[0]) for stride in (1, 3)]
+    for video, spoilt in {"a": seen[0] - seen[1], "b": seen[1] - seen[0], "c": set()}.items():
+        (tmp_path / video).mkdir()
+        for place, picture in enumerate(pictures):
+            content = b"no picture" if place in spoilt else picture.read_bytes()
+            (tmp_path / video / picture.name).write_bytes(content)
+    videos = Videos([str(tmp_path / video) for video in "abc"], np.array([0, 1, 2]))
+    together = evaluate(networks, videos, torch.device("cpu"), workers=0)
+    assert (together["videos"], together["unreadable"]) == (3, 2)
+    of_c = evaluate(networks, Videos(videos.paths[2:], videos.ids[2:]), torch.device("cpu"), workers=0)
+    assert together["confusion"] == of_c["confusion"]
+
+
 def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, shared_data, lists, tmp_path):
     """Permuting them moves the meter and not one bit of the weights."""
     permuted = tmp_path / "lists"
@@ -221,6 +246,18 @@ def test_a_state_makes_a_run_even_before_its_first_log_line(shared_data, lists, 
     run(args)
     (output / "metrics.jsonl").write_text("")
     assert "holds a run already" in run([*args, "--seed", "1"], expect=2).stderr
+
+
+def test_a_list_that_has_changed_is_no_run_to_go_on_with(shared_data, lists, tmp_path):
+    for name in ("labeled", "unlabeled", "val"):
+        shutil.copy(lists / f"{name}.csv", tmp_path)
+    args = command(tmp_path, shared_data / "mocap13", tmp_path / "run", "--steps", "1")
+    run(args)
+    before = weights(tmp_path / "run")
+    labeled = tmp_path / "labeled.csv"
+    labeled.write_text(labeled.read_text().replace(",bow", ",zoo"))
+    assert re.search(r"labeled\.csv has changed since the run began", run([*args, "--resume", "true"], expect=2).stderr)
+    assert all(torch.equal(value, before[key]) for key, value in weights(tmp_path / "run").items())
 
 
 def test_fixmatch_and_labels_alone_have_one_network(shared_data, lists, tmp_path):
@@ -397,8 +434,17 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
     root = shared_data / "mocap13"
     bad_list = tmp_path / "bad.csv"
     bad_list.write_text("path,label\nbow/nowhere.mp4,bow\nrun/nowhere.mp4,run\nwalk/nowhere.mp4,walk\n")
+    tabbed = tmp_path / "tabbed.csv"
+    tabbed.write_text((lists / "labeled.csv").read_text().replace(",bow", ',"bo\tw"'))
     cases = [
         (["--output", str(trained), "--steps", "6"], r"holds a run already; go on with it by --resume true"),
+        (
+            ["--output", str(trained), "--steps", "6", "--overwrite", "true", "--init", str(trained / "primary")],
+            r"--overwrite true would delete --init .*primary with",
+        ),
+        (["--labeled", str(tabbed), "--steps", "1"], r"tabbed\.csv: label name 'bo\\tw' has control characters"),
+        (["--steps", "1", "--test_clips", "3000"], r"12,000 frames of a video; 10,000 are the most"),
+        (["--steps", "1", "--seed", "-1"], r"--seed must be from 0 to below 2\^63, and is -1"),
         (["--output", str(trained), "--steps", "7", "--resume", "true"], r"other options \(steps was 6"),
         (["--output", str(lists), "--steps", "1"], r"is not empty and holds no run"),
         (["--labeled", str(bad_list), "--steps", "1"], r"nowhere\.mp4.*check --labeled and --root"),
@@ -485,6 +531,11 @@ def test_bad_videos_are_named_once_counted_and_too_many_end_the_run(shared_data,
     assert re.search(
         r"1 of 27 videos cannot be read, more than --max_unreadable 0\.01 allows; .*unreadable\.csv", error
     )
+    mended = tmp_path / "mended.csv"
+    write_rows(mended, [row for row in read_rows(lists / "unlabeled.csv") if row["path"] != bad])
+    again = ["--unlabeled", str(mended), "--output", str(tmp_path / "strict"), "--steps", "1"]
+    run([*args, *again])
+    assert not (tmp_path / "strict" / "unreadable.csv").exists()
     done = run([*args, "--max_unreadable", "0.05"])
     assert done.stderr.count(f"left out: {root / bad}: not a video") == 1
     assert [row["path"] for row in read_rows(tmp_path / "run" / "unreadable.csv")] == [str(root / bad)]

@@ -47,6 +47,7 @@ from cmpl_zoo.data import (
     read_list,
 )
 from cmpl_zoo.data.files import replace_text
+from cmpl_zoo.models.config_json import check_label_names
 from cmpl_zoo.semi import CMPLLoss, Logits, cmpl_loss
 
 ATTEMPTS = 10  # videos of a list, one of which must be readable at the start; our choice
@@ -139,7 +140,7 @@ def train(config: Config, ranks: Ranks) -> Path:
         scores.update(validate(final, val, device, config, ranks))
         if ranks.first and scores["primary"]["video_top1"] > run.best:
             save_models(final, run.folder / "best", classes, report())
-        run.validated(scores)  # comes last: a run that is killed before it validates again
+        run.validated(scores)  # last: a run that is killed before this line validates again
 
     # The loop: views, pseudo-labels, loss, step.
     networks.train()
@@ -207,6 +208,10 @@ def read_lists(config: Config) -> tuple[list[str], Videos, Videos | None, Videos
     classes = class_names(config.classes) if config.classes else sorted(set(labeled.labels or ()))
     if len(classes) < 2:
         raise ManifestError(f"{config.labeled}: all videos are of one class, {classes[0]!r}; label at least two")
+    try:
+        check_label_names(classes, len(classes))
+    except ValueError as error:
+        raise ManifestError(f"{config.classes or config.labeled}: {error}") from error
     unlabeled = val = None
     lists = [labeled]
     if config.scheme != "none" and config.unlabeled is not None:
@@ -317,6 +322,14 @@ def main() -> int:
     except (ManifestError, VideoError, StorageError, WorkerError, RunError, RankError) as error:
         who = f" rank {ranks.rank}:" if ranks and ranks.size > 1 else ""
         print(f"cmpl.py:{who} {error}", file=sys.stderr)
+        return 2
+    except torch.OutOfMemoryError as error:
+        cause = str(error).partition(". ")[0]
+        print(
+            f"cmpl.py: {cause}; --accumulation 2, --grad_checkpointing true or --precision bf16 make do with less, in "
+            "a run with another --output",
+            file=sys.stderr,
+        )
         return 2
     except OSError as error:  # such as a full disk
         print(

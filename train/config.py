@@ -8,6 +8,7 @@ import jsonargparse
 import yaml
 
 from cmpl_zoo.data.files import replace_text
+from cmpl_zoo.models.config_json import MOST
 from cmpl_zoo.semi import SCHEMES
 
 # Options that change neither the weights nor what they are called: a run may go on with others. What is drawn depends
@@ -172,6 +173,12 @@ class Config:
 
         need((self.steps is None) != (self.epochs is None), "give either --steps or --epochs")
         need((self.steps or self.epochs or 0) > 0, "--steps or --epochs must be above 0")
+        views = self.frames * self.test_clips * self.test_crops
+        need(
+            views <= MOST["clip"],
+            f"--frames x --test_clips x --test_crops are {views:,} frames of a video; {MOST['clip']:,} are the most",
+        )
+        need(0 <= self.seed < 2**63, f"--seed must be from 0 to below 2^63, and is {self.seed}")
         need(0 <= self.threshold <= 1, f"--threshold is a probability from 0 to 1, not {self.threshold}")
         need(0 <= self.ema < 1, f"--ema is a decay from 0 (off) to below 1, not {self.ema}")
         need(bool(self.ema) or not self.ema_teachers, "--ema_teachers needs a decay of the averages: --ema 0.99")

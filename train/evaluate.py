@@ -8,7 +8,7 @@ import argparse
 import errno
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from cmpl_zoo.data import (
     read_list,
     resolve_data_config,
 )
+from cmpl_zoo.data.dataset import Unreadable
 from cmpl_zoo.data.files import half_of, replace_text
 from cmpl_zoo.predict import label_names
 
@@ -91,18 +92,20 @@ def evaluate(
     batches = [EvaluationBatches(videos, **views) for views in distinct]
     loaded = zip(*(iterate(views, device, workers) for views in batches), strict=True)
     unreadable: dict[str, str] = {}
-    for items in tqdm(loaded, total=len(batches[0]), desc="evaluate", disable=not ranks.first, leave=False):
-        _, ids, failed = items[0]
+    for number, items in enumerate(
+        tqdm(loaded, total=len(batches[0]), desc="evaluate", disable=not ranks.first, leave=False)
+    ):
+        failed = {path: message for _, _, of_views in items for path, message in of_views}
         if strict and failed:
-            raise VideoError(failed[0][1])
-        for path, message in failed:
+            raise VideoError(next(iter(failed.values())))
+        for message in failed.values():
             tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
-            unreadable[path] = message
+        unreadable |= failed
+        views, ids = in_common(items, batches[0].paths(number), failed)
         if not len(ids):
             continue
         of_models = [
-            probabilities(model, items[slot][0], *color)
-            for model, slot, color in zip(models, slots, colors, strict=True)
+            probabilities(model, views[slot], *color) for model, slot, color in zip(models, slots, colors, strict=True)
         ]
         clips = torch.stack(of_models).mean(dim=0).cpu()
         ids = ids.cpu()
@@ -132,6 +135,20 @@ def evaluate(
         "per_class": {names[i]: 100 * int(table[i, i]) / int(of_class[i]) for i in np.flatnonzero(of_class)},
         "confusion": table.tolist(),
     }
+
+
+def in_common(
+    items: Sequence[tuple[Tensor, Tensor, Unreadable]], paths: Sequence[str], failed: Collection[str]
+) -> tuple[list[Tensor], Tensor]:
+    """Views, a tensor an item, and ids of the videos that no item has failed at: strides take other frames of one."""
+    views = []
+    for of_item, of_ids, of_failed in items:
+        lacking = dict(of_failed)
+        read = [path for path in paths if path not in lacking]
+        kept = [place for place, path in enumerate(read) if path not in failed]
+        views.append(of_item[kept])
+        ids = of_ids[kept]
+    return views, ids
 
 
 def probabilities(model: nn.Module, views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -198,6 +198,7 @@ class CollapseWarning:
                 tqdm.write(
                     f"warning: step {step}: {largest:.0%} of the pseudo-labels for the {network} "
                     f"network are {name!r}; the networks may be agreeing on nonsense: a longer --unlabeled_warmup "
-                    "or a higher --threshold guards against it"
+                    "or a higher --threshold guards against it",
+                    file=sys.stderr,
                 )
                 self.said = True

@@ -90,8 +90,8 @@ class Networks(nn.ModuleDict):
                 with torch.no_grad(), weak_pass(teacher, self.weak_bn):
                     weak = teacher(clips["weak"])
                     if self.counts_classes:
-                        mean_probability = mean_of_ranks(weak.float().softmax(dim=1).mean(dim=0))
-                        self.found[number].lerp_(mean_probability, 1 - MEMORY)
+                        found, seen = self.found[number], mean_of_ranks(weak.float().softmax(dim=1).mean(dim=0))
+                        found.lerp_(torch.where(seen.isfinite(), seen, found), 1 - MEMORY)  # fp16 may overflow
                     if self.config.distribution_alignment:
                         weak = align(weak, self.wanted, self.found[number])
                 if self.config.strong_bn == "labeled":

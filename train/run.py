@@ -1,5 +1,6 @@
 """A run as it goes on: where it stands, what it logs, when it saves, and how it stops."""
 
+import hashlib
 import platform
 import subprocess
 import sys
@@ -73,12 +74,19 @@ class Run:
         self.folder = Path(config.output)
         self.states = States(self.folder, config.keep_states)
         self.step, self.seconds, metered, before = 0, 0.0, {}, {}
+        self.lists = digests(config)
         if state := self.states.load():
+            for file, digest in state["lists"].items():
+                if self.lists.get(file) != digest:
+                    raise RunError(
+                        f"{file} has changed since the run began, and with it what the networks' classes and the order "
+                        "of the videos are; put it back, or begin another run in another --output"
+                    )
             for name, thing in kept.items():
                 thing.load_state_dict(state[name])
             self.step, self.seconds = state["step"], state["seconds"]
             metered, before = state["meters"], state["made_with"]
-        now = {"commit": str(commit()), "hardware": hardware(config, device, ranks)}
+        now = {"commit": commit(), "hardware": hardware(config, device, ranks)}
         self.made_with = {key: list(dict.fromkeys([*before.get(key, []), value])) for key, value in now.items()}
         steps = ranks.gather(self.step)
         if len(set(steps)) > 1:
@@ -189,7 +197,7 @@ class Run:
                     self.step,
                     {name: thing.state_dict() for name, thing in self.kept.items()}
                     | {"step": self.step, "seconds": self.seconds, "meters": metered}
-                    | {"made_with": self.made_with},
+                    | {"made_with": self.made_with, "lists": self.lists},
                 )
             self.saved = time.perf_counter()
         if self._stopping:
@@ -281,14 +289,22 @@ def versions() -> str:
     )
 
 
-def commit() -> str | None:
-    """The commit of this checkout, marked where files were changed; None outside of one."""
+def digests(config: Config) -> dict[str, str]:
+    """The contents of the lists that a run learns from, and of its class names where they are a file."""
+    files = (config.labeled, config.unlabeled, config.classes)
+    return {
+        file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file and Path(file).is_file()
+    }
+
+
+def commit() -> str:
+    """The commit of this checkout, marked where files were changed; "unknown" outside of one."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
     except FileNotFoundError:  # no git
-        return None
-    return done.stdout.strip() or None
+        return "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def hardware(config: Config, device: torch.device, ranks: Ranks) -> str:

@@ -42,6 +42,7 @@ def open_run(config: Config, resume: bool, remark: str) -> Path:
     # One that failed before its first log line and its first state is no run.
     begun = States(folder).files() or (metrics.exists() and metrics.stat().st_size)
     if begun and config.overwrite and not resume:
+        refuse_what_is_needed(config, folder)
         shutil.rmtree(folder)
     elif begun:
         if not resume:
@@ -58,12 +59,32 @@ def open_run(config: Config, resume: bool, remark: str) -> Path:
             (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
     elif not file.exists() and folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no run; give another --output")
+    else:
+        (folder / "unreadable.csv").unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_config(options | {"resume": False, "overwrite": False}, file, remark)
     except OSError as error:
         raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
     return folder
+
+
+def refuse_what_is_needed(config: Config, folder: Path) -> None:
+    """Raise RunError where the run that is to be deleted holds what this one starts from."""
+    for name in (
+        "init",
+        "auxiliary_init",
+        "labeled",
+        "unlabeled",
+        "val",
+        "classes",
+        "root",
+        "unlabeled_root",
+        "val_root",
+    ):
+        value = getattr(config, name)
+        if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
+            raise RunError(f"--overwrite true would delete --{name} {value} with {folder}; give another --output")
 
 
 def former_options(file: Path) -> dict[str, Any]:
@@ -152,19 +173,22 @@ class States:
 class UnreadableVideos:
     """The videos of a run that cannot be read: each is named once, in the log and in unreadable.csv.
 
+    Those that only an earlier start of the run has met do not count: they may have been mended since.
+
     Args:
         folder: of the run.
         videos: how many are in its lists.
-        most: share of them from which on the run is not worth going on with.
+        most: share of them that may be unreadable; above it the run stops.
     """
 
     def __init__(self, folder: Path, videos: int, most: float) -> None:
         self.file = folder / "unreadable.csv"
         self.videos, self.most = videos, most
-        self.paths: set[str] = set()
+        self.met: set[str] = set()
+        self.named: set[str] = set()
         if self.file.exists():
             with self.file.open(newline="", encoding="utf-8") as lines:
-                self.paths = {row["path"] for row in csv.DictReader(lines)}
+                self.named = {row["path"] for row in csv.DictReader(lines)}
 
     def note(self, unreadable: list[tuple[str, str]]) -> None:
         """Take down the (path, message) of videos that others came in the place of.
@@ -173,19 +197,21 @@ class UnreadableVideos:
             RunError: they are too many.
         """
         for path, message in unreadable:
-            if path in self.paths:
+            self.met.add(path)
+            if path in self.named:
                 continue
-            self.paths.add(path)
+            self.named.add(path)
             tqdm.write(f"left out: {message}", file=sys.stderr)
             with self.file.open("a", newline="", encoding="utf-8") as lines:
                 writer = csv.writer(lines, lineterminator="\n")
                 if not lines.tell():
                     writer.writerow(["path", "cause"])
                 writer.writerow([path, message])
-        if len(self.paths) > self.most * self.videos:
+        if len(self.met) > self.most * self.videos:
             raise RunError(
-                f"{len(self.paths)} of {self.videos} videos cannot be read, more than --max_unreadable {self.most:g} "
-                f"allows; {self.file} names them, and `cmpl-zoo check` writes lists without them"
+                f"{len(self.met)} of {self.videos} videos cannot be read, more than --max_unreadable {self.most:g} "
+                f"allows; {self.file} names them: mend them, begin again with lists without them, which `cmpl-zoo "
+                "check` writes, or allow more"
             )
 
 

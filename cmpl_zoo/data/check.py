@@ -78,7 +78,12 @@ def examine(path: str, alive: Callable[[], None] = lambda: None, *, min_frames: 
 
 def _judge(video: Video, alive: Callable[[], None], min_frames: int) -> dict[str, Any]:
     is_file = video._container is not None
-    stated = video.num_frames if not is_file or video._stream.frames else None
+    stated, indexed = None, None
+    if is_file and video._container.format.name == "avi":  # type: ignore[union-attr]
+        # The header counts the places of frames that were dropped, too. The index, at the end, a cut file has lost.
+        stated, indexed = video._stream.frames or None, len(video._stream.index_entries)
+    elif not is_file or video._stream.frames:
+        stated = video.num_frames
     everything = EveryFrame(video)
     times: list[int | None] = []
     keys: list[int] = []
@@ -110,14 +115,14 @@ def _judge(video: Video, alive: Callable[[], None], min_frames: int) -> dict[str
             "rotated or mirrored" if any(turned) else "",
             "no duration in the header" if video._container.duration is None else "",  # type: ignore[union-attr]
             "no number of frames in the header" if stated is None else "",
-            f"the header states {stated} frames" if stated and stated < frames else "",
+            f"the header states {stated} frames" if stated and stated != frames else "",
             *(f"{w}x{h} from frame {place} on" for (w, h), place in list(sizes.items())[1:]),
             f"{mended} damaged pictures, mended by the decoder" if mended else "",
         ]
     oddity = "; ".join(filter(None, oddities))
     if everything.error:
         row |= {"verdict": "truncated", "cause": f"{everything.error}, after {frames} frames"}
-    elif stated and frames < stated:
+    elif stated and frames < stated and frames != indexed:
         row |= {"verdict": "truncated", "cause": f"ends after {frames} of {stated} frames"}
     elif frames < min_frames:
         row |= {"verdict": "too short", "cause": f"{frames} frames, fewer than {min_frames}"}

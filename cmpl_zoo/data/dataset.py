@@ -209,12 +209,19 @@ class EvaluationBatches(Dataset[tuple[Tensor, Tensor, Unreadable] | StorageError
     def __len__(self) -> int:
         return math.ceil(len(self.videos) / self.videos_per_item)
 
+    def _places(self, index: int) -> range:
+        start = index * self.videos_per_item
+        return range(start, min(start + self.videos_per_item, len(self.videos)))
+
+    def paths(self, index: int) -> list[str]:
+        """The videos of an item, the unreadable ones, too."""
+        return [self.videos.paths[i] for i in self._places(index)]
+
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Unreadable] | StorageError:
         views: list[Tensor] = []
         ids: list[int] = []
         unreadable: Unreadable = []
-        start = index * self.videos_per_item
-        for i in range(start, min(start + self.videos_per_item, len(self.videos))):
+        for i in self._places(index):
             path = self.videos.paths[i]
             try:
                 with in_hand(path):

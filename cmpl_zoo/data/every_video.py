@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+LOOK = 5.0  # seconds between two looks at the workers
 PATIENCE = 300.0  # seconds without a frame after which a video is given up
 
 
@@ -60,8 +61,12 @@ def every_video(
     pool = [_Worker(context, work, patience) for _ in range(min(workers, len(tasks)))]
     try:
         while turn < len(tasks):
+            asked = time.monotonic()
             next_deadline = min(worker.deadline for worker in pool)
-            heard = wait([worker.pipe for worker in pool], max(0.0, next_deadline - time.monotonic()))
+            heard = wait([worker.pipe for worker in pool], min(LOOK, max(0.0, next_deadline - asked)))
+            if (stopped := time.monotonic() - asked - LOOK) > 0:  # Ctrl-Z, which stops the workers, too
+                for worker in pool:
+                    worker.deadline += stopped
             for worker in list(pool):
                 if worker.pipe in heard:
                     kind, value = worker.hear()

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and lists of videos as CSV text."""
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,10 @@ def whole_or_nothing(target: str | os.PathLike[str]) -> Iterator[Path]:
 def half_of(target: str | os.PathLike[str]) -> Path:
     """What `whole_or_nothing` writes to; a process that is killed leaves it behind."""
     target = Path(target)
-    return target.with_name(f".{target.name}.part")
+    name = f".{target.name}.part"
+    if len(os.fsencode(name)) > 255:  # the most that file systems take
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.part"
+    return target.with_name(name)
 
 
 def replace_text(file: str | os.PathLike[str], text: str) -> None:

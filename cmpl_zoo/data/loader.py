@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -101,13 +100,18 @@ def _begin(board: Board, worker: int) -> None:
 @contextmanager
 def _looking_after(processes: list[BaseProcess], board: Board) -> Iterator[None]:
     """While something is awaited, look at the workers every few seconds, and raise what is wrong with them."""
-    began = time.monotonic()
-    look = partial(_look_after, processes, board)
+    waited = 0.0  # counted by looks, so that the time in which Ctrl-Z stops everybody is none
+
+    def look() -> None:
+        nonlocal waited
+        waited += LOOK
+        _look_after(processes, board, waited)
+
     if not processes or threading.current_thread() is not threading.main_thread():
         yield
         return
     # An alarm, since a worker that stands still may block this process within a system call.
-    of_others = signal.signal(signal.SIGALRM, lambda *_: look(time.monotonic() - began))
+    of_others = signal.signal(signal.SIGALRM, lambda *_: look())
     timer = signal.setitimer(signal.ITIMER_REAL, LOOK, LOOK)
     try:
         yield
@@ -118,7 +122,7 @@ def _looking_after(processes: list[BaseProcess], board: Board) -> Iterator[None]
         for process in processes:
             if process.sentinel in dead:
                 process.join()  # its files are closed a moment before it has an exit status
-        look(time.monotonic() - began)
+        look()
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, *timer)

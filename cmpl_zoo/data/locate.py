@@ -13,7 +13,10 @@ from itertools import takewhile
 from cmpl_zoo.data.manifest import ManifestError
 from cmpl_zoo.data.video import PICTURES
 
-VIDEOS = {".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
+VIDEOS = {
+    ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
+    ".vob", ".webm", ".wmv",
+}  # fmt: skip
 Row = dict[str, str]
 
 

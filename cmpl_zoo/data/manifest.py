@@ -6,18 +6,20 @@ Paths are relative to a root folder. Other columns are kept by `split_list` and 
 import csv
 import os
 import random
+import stat
 import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
 from cmpl_zoo.data.files import as_csv, replace_text
 from cmpl_zoo.data.packed import PackedStrings
+from cmpl_zoo.data.remote import is_url
 from cmpl_zoo.data.shards import is_shard_set, read_index
 
 SAMPLINGS = ("uniform", "category-wise")
@@ -75,6 +77,8 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
     labels, lines = list[str](), array("q")
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
+            if not stat.S_ISREG(os.fstat(text.fileno()).st_mode):
+                raise ManifestError(f"{file}: is no regular file, and a list is read twice; write it to one")
             paths = PackedStrings(_paths(file, text, os.fspath(root), labeled, labels, lines))
     except OSError as error:
         raise ManifestError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
@@ -96,12 +100,14 @@ def _paths(
     file: Path, text: Iterable[str], root: str, labeled: bool, labels: list[str], lines: "array[int]"
 ) -> Iterator[str]:
     """The path of each row, the root included; labels and line numbers are appended to what the caller gave."""
-    reader = csv.reader(text, skipinitialspace=True)
+    reader = csv.reader(text, skipinitialspace=True, strict=True)  # a quote that is not closed would take in rows
     columns = next(reader, [])
     for column in ("path", "label") if labeled else ("path",):
         if column not in columns:
             found = ",".join(columns) or "nothing"
             raise ManifestError(f"{file}: no column {column!r} in its header ({found}); line 1 must be path,label")
+        if columns.count(column) > 1:
+            raise ManifestError(f"{file}: {columns.count(column)} columns {column!r} in its header; rename all but one")
     path_column, label_column = columns.index("path"), columns.index("label") if "label" in columns else None
     addresses = read_index(root) if is_shard_set(root) else None
     prefix = os.path.join(root, "")
@@ -188,8 +194,14 @@ def check_disjoint(train: Manifest, validation: Manifest) -> None:
     Raises:
         ManifestError: there is one.
     """
-    lines = {path: validation.lines[i] for i, path in enumerate(validation.paths)}
-    for index, path in enumerate(train.paths):
+    real_folder = cache(os.path.realpath)  # one folder may be written in two ways
+
+    def real(path: str) -> str:
+        folder, name = os.path.split(path)
+        return path if is_url(path) else os.path.join(real_folder(folder), name)
+
+    lines = {real(path): validation.lines[i] for i, path in enumerate(validation.paths)}
+    for index, path in enumerate(map(real, train.paths)):
         if path in lines:
             raise ManifestError(
                 f"{validation.file}, line {lines[path]}: {path} is also there for training "
@@ -222,7 +234,7 @@ def split_list(
         Indices into the list, ascending: `labeled`, `unlabeled` (the rest), and `val` if asked for.
 
     Raises:
-        ManifestError: too few videos, or no such column.
+        ManifestError: too few videos, none of a class left to learn from, or no such column.
         ValueError: an argument is out of range.
     """
     if labels_per_class is not None and labels_per_class < 1:
@@ -290,6 +302,14 @@ def _draw_validation(manifest: Manifest, seed: int, val: float, group: str | Non
                 break
             drawn += members
             taken += len(members)
+    held_out = set(drawn)
+    left = {label for index, label in enumerate(manifest.labels) if index not in held_out}
+    if gone := [label for label in by_class if label not in left]:
+        whole = f", whose {group}s are never cut," if group else ""
+        raise ManifestError(
+            f"{manifest.file}: --val {val}{whole} would take all videos of class {gone[0]!r}; lower it, add videos"
+            + (f", or give another --group than {group}" if group else "")
+        )
     return drawn
 
 

@@ -20,6 +20,7 @@ from cmpl_zoo.data.decode import EveryFrame
 from cmpl_zoo.data.files import half_of, whole_or_nothing
 from cmpl_zoo.data.manifest import Manifest, ManifestError
 from cmpl_zoo.data.report import Report
+from cmpl_zoo.data.shards import is_shard_set
 from cmpl_zoo.data.video import Video, VideoError, turn_of
 
 KEPT = ("encoded", "copied")
@@ -108,6 +109,10 @@ def prepare(
 
 def _targets(manifest: Manifest, root: str | os.PathLike[str]) -> list[str]:
     """Where each copy goes, relative to the folder of the copies."""
+    if is_shard_set(root):
+        raise ManifestError(
+            f"--root {os.fspath(root)} holds shards, and what prepare copies are files; shard the copies"
+        )
     targets: dict[str, int] = {}
     for index, path in enumerate(manifest.paths):
         relative = os.path.relpath(path, root)
@@ -131,6 +136,8 @@ def _refuse_overwriting(manifest: Manifest, output: str | os.PathLike[str], targ
     for path in manifest.paths if there else ():
         if copy := there.get(_identity(path) or (0, 0)):
             raise ValueError(f"{copy} would overwrite {path}; give another folder for the copies")
+    if there and not os.path.exists(os.path.join(output, "prepare.json")):  # else they are of an earlier start
+        raise ValueError(f"{next(iter(there.values()))} is there already; give another folder for the copies")
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -218,7 +225,7 @@ def _encode(video: Video, target: str, settings: Settings, alive: Callable[[], N
     options = ENCODER | {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
     with (
         whole_or_nothing(target) as half,
-        av.open(str(half), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        av.open(f"file:{half}", "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
         stream = container.add_stream("libx264", rate=ENCODER_RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = upright.width, upright.height, "yuv420p"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 PAUSES = (0.5, 1, 2, 4, 8, 16)  # seconds between the attempts to read a range; our choice
 UNUSED = 7 * 24 * 3600  # seconds after which a cached range makes room for others; our choice
+FULL = 300  # seconds for which a cache that was full is taken to be; to look again takes long; our choice
 SHARES = 64  # processes that may write to one cache at a time before it can grow past its bound
 
 
@@ -90,6 +91,7 @@ class Cache:
     def __init__(self, folder: Path, bound: int) -> None:
         self.folder, self.bound = folder, bound
         self._room: float = 0  # bytes that this process may write before it looks at the folder again
+        self._full_until = 0.0  # by time.monotonic
 
     def get(self, name: str) -> bytes | None:
         """What `put` kept under a name, or None."""
@@ -105,9 +107,12 @@ class Cache:
         """Keep it where there is room. A disk that cannot take it costs the cache, never the run."""
         with suppress(OSError):
             if len(data) > self._room:
+                if time.monotonic() < self._full_until:
+                    return
                 self._room = (self.bound - self._used()) / SHARES
-            if len(data) > self._room:
-                return
+                if len(data) > self._room:
+                    self._full_until = time.monotonic() + FULL
+                    return
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", delete=False) as file:
                 try:
                     file.write(data)

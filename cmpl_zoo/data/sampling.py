@@ -24,8 +24,8 @@ def clip_at(start: int, frames: int, stride: int, num_frames: int) -> list[int]:
 def random_clips(num_frames: int, frames: int, strides: Sequence[int]) -> list[list[int]]:
     """One random clip per stride, all around the same moment of the video (training).
 
-    The start of the longest clip is uniform over the starts that fit; the others share its centre, moved only
-    as far as the ends of the video force them. Draws from torch's global generator.
+    The start of the longest clip is uniform over the starts that fit; the others share its centre. Draws from torch's
+    global generator.
 
     Args:
         num_frames: frames of the video, at least 1.

@@ -151,7 +151,9 @@ class Video:
             if "mp4" in self._container.format.name:  # type: ignore[union-attr]
                 # An edit list (a cut without encoding again) leaves samples in the file that are never shown.
                 return max(1, sum(not entry.is_discard for entry in self._stream.index_entries))
-            return self._stream.frames
+            # An AVI file states the places of frames that were dropped, too; its index has those that there are.
+            if self._container.format.name != "avi" or len(self._stream.index_entries) == self._stream.frames:  # type: ignore[union-attr]
+                return self._stream.frames
         if self._stream.codec_context.name in ("vp8", "libvpx"):  # some packets are never shown
             count = sum(1 for _ in self._frames())
         else:
@@ -205,7 +207,7 @@ class Video:
             with Image.open(file) as picture, Image.open(self._pictures[0]) as first:
                 rgb = picture.convert("RGB")
                 return torch.from_numpy(np.array(rgb if rgb.size == first.size else rgb.resize(first.size)))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # a damaged one raises whatever its decoder comes upon
             raise VideoError(f"{file}: not a picture that can be decoded ({error})") from error
 
     # Files of decoded frames

@@ -72,7 +72,7 @@ def create_model(
             registered name wins over a directory of that name.
         pretrained: load the weights that belong to the name; without a tag those that are best for a start.
         num_classes: size of the classifier; 0 for none, by default that of the best weights of the name, loaded or
-            not. With weights of another size it starts afresh.
+            not. A classifier of another size than that of the weights starts from random values.
         in_chans: input channels; a pretrained stem is adapted.
         drop_rate: dropout before the classifier, 0 by default (the full-size recipes have the 0.5 that the paper
             probably trains with).

@@ -472,7 +472,7 @@ def _create_r3d(
         kwargs = pretrained_model_args | kwargs
     if pretrained:
         cfg = with_source(variant, cfg)
-    else:  # names that come with weights are of what these tell apart; who is about to train gives his own
+    else:  # class names are of the weights; whoever trains others may pass names of their own
         cfg = replace(cfg, label_names=(pretrained_cfg_overlay or {}).get("label_names"))
     of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
     kwargs["clip"] = of_weights | (kwargs.get("clip") or {})
