@@ -254,8 +254,9 @@ def test_a_list_that_has_changed_is_no_run_to_go_on_with(shared_data, lists, tmp
     args = command(tmp_path, shared_data / "mocap13", tmp_path / "run", "--steps", "1")
     run(args)
     before = weights(tmp_path / "run")
-    labeled = tmp_path / "labeled.csv"
-    labeled.write_text(labeled.read_text().replace(",bow", ",zoo"))
+    for name in ("labeled", "val"):
+        file = tmp_path / f"{name}.csv"
+        file.write_text(file.read_text().replace(",bow", ",zoo"))
     assert re.search(r"labeled\.csv has changed since the run began", run([*args, "--resume", "true"], expect=2).stderr)
     assert all(torch.equal(value, before[key]) for key, value in weights(tmp_path / "run").items())
 

@@ -59,10 +59,10 @@ def open_run(config: Config, resume: bool, remark: str) -> Path:
             (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
     elif not file.exists() and folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no run; give another --output")
-    else:
-        (folder / "unreadable.csv").unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not begun:
+            (folder / "unreadable.csv").unlink(missing_ok=True)
         write_config(options | {"resume": False, "overwrite": False}, file, remark)
     except OSError as error:
         raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
