@@ -79,8 +79,8 @@ class Run:
             for file, digest in state["lists"].items():
                 if self.lists.get(file) != digest:
                     raise RunError(
-                        f"{file} has changed since the run began, and with it what the networks' classes and the order "
-                        "of the videos are; put it back, or begin another run in another --output"
+                        f"{file} has changed since the run began; put it back as it was, or begin another run in "
+                        "another --output"
                     )
             for name, thing in kept.items():
                 thing.load_state_dict(state[name])
