@@ -108,6 +108,7 @@ def test_links_are_followed_but_not_round_and_round(tmp_path):
     (root / "walk").symlink_to(real / "walk")
     (root / "run" / "up").symlink_to(root)
     (root / "run" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (root / "run" / "itself.mp4").symlink_to(root / "run" / "itself.mp4")
     assert find_videos(root) == ["run/b.mp4", "walk/a.mp4"]
 
 

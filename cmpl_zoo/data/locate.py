@@ -152,7 +152,7 @@ def _walk(folder: str, prefix: str = "", above: tuple[tuple[int, int], ...] = ()
     if here in above:  # a link that leads back up
         return
     with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
+        visible = [entry for entry in entries if not (entry.name.startswith(".") or _leads_nowhere(entry))]
     videos = [prefix + entry.name for entry in visible if _suffix(entry.name) in VIDEOS and entry.is_file()]
     for entry in visible:
         if entry.is_dir():
@@ -160,6 +160,11 @@ def _walk(folder: str, prefix: str = "", above: tuple[tuple[int, int], ...] = ()
     if prefix and not videos and any(_suffix(entry.name) in PICTURES for entry in visible):
         videos = [prefix.removesuffix("/")]
     yield from videos
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to nothing, or to itself."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def _suffix(name: str) -> str:
