@@ -305,10 +305,10 @@ def _draw_validation(manifest: Manifest, seed: int, val: float, group: str | Non
     held_out = set(drawn)
     left = {label for index, label in enumerate(manifest.labels) if index not in held_out}
     if gone := [label for label in by_class if label not in left]:
-        whole = f", whose {group}s are never cut," if group else ""
+        uncut, other = (f", whose {group}s are never cut,", ", or group otherwise") if group else ("", "")
         raise ManifestError(
-            f"{manifest.file}: --val {val}{whole} would take all videos of class {gone[0]!r}; lower it, add videos"
-            + (f", or give another --group than {group}" if group else "")
+            f"{manifest.file}: --val {val}{uncut} would take all videos of class {gone[0]!r}; lower it or add "
+            f"videos{other}"
         )
     return drawn
 
