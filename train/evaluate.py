@@ -8,7 +8,7 @@ import argparse
 import errno
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from cmpl_zoo.data import (
     read_list,
     resolve_data_config,
 )
-from cmpl_zoo.data.dataset import Unreadable
 from cmpl_zoo.data.files import half_of, replace_text
 from cmpl_zoo.predict import label_names
 
@@ -89,19 +88,15 @@ def evaluate(
     training = {module: module.training for model in models for module in model.modules()}  # some may be frozen
     for model in models:
         model.eval()
-    batches = [EvaluationBatches(videos, **views) for views in distinct]
-    loaded = zip(*(iterate(views, device, workers) for views in batches), strict=True)
+    batches = EvaluationBatches(videos, distinct)
+    loaded = iterate(batches, device, workers)
     unreadable: dict[str, str] = {}
-    for number, items in enumerate(
-        tqdm(loaded, total=len(batches[0]), desc="evaluate", disable=not ranks.first, leave=False)
-    ):
-        failed = {path: message for _, _, of_views in items for path, message in of_views}
+    for views, ids, failed in tqdm(loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False):
         if strict and failed:
-            raise VideoError(next(iter(failed.values())))
-        for message in failed.values():
+            raise VideoError(failed[0][1])
+        for path, message in failed:
             tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
-        unreadable |= failed
-        views, ids = in_common(items, batches[0].paths(number), failed)
+            unreadable[path] = message
         if not len(ids):
             continue
         of_models = [
@@ -135,20 +130,6 @@ def evaluate(
         "per_class": {names[i]: 100 * int(table[i, i]) / int(of_class[i]) for i in np.flatnonzero(of_class)},
         "confusion": table.tolist(),
     }
-
-
-def in_common(
-    items: Sequence[tuple[Tensor, Tensor, Unreadable]], paths: Sequence[str], failed: Collection[str]
-) -> tuple[list[Tensor], Tensor]:
-    """Views, a tensor an item, and ids of the videos that no item has failed at: strides take other frames of one."""
-    views = []
-    for of_item, of_ids, of_failed in items:
-        lacking = dict(of_failed)
-        read = [path for path in paths if path not in lacking]
-        kept = [place for place, path in enumerate(read) if path not in failed]
-        views.append(of_item[kept])
-        ids = of_ids[kept]
-    return views, ids
 
 
 def probabilities(model: nn.Module, views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -186,50 +186,44 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         return frames.unflatten(0, (len(self.strides), self.frames)).transpose(1, 2)
 
 
-class EvaluationBatches(Dataset[tuple[Tensor, Tensor, Unreadable] | StorageError]):
+class EvaluationBatches(Dataset[tuple[list[Tensor], Tensor, Unreadable] | StorageError]):
     """Index -> the test views of the next few videos of a list, in its order, and their class ids.
 
-    An item is uint8 (videos, views, 3, frames, height, width), int64 (videos,) and the (path, message) of videos that
-    cannot be read, which the tensors lack and nothing replaces. It covers as many videos as make about `batch` views.
-    Where shards cannot be read, the item is a `StorageError`.
+    An item is uint8 (videos, views, 3, frames, height, width) for each of the settings, int64 (videos,) and the (path,
+    message) of videos that cannot be read by all settings, which the tensors lack and nothing replaces. It covers as
+    many videos as make about `batch` views. Where shards cannot be read, the item is a `StorageError`.
 
     Args:
         videos: the list.
-        batch: views an item, at least those of one video.
-        clips: clips of a video.
-        crops: crops of a clip.
-        **settings: the other arguments of `load_views` after the path.
+        settings: the arguments of `load_views` after the path, once or more, with as many views in each.
+        batch: views an item for each of the settings, at least those of one video.
     """
 
-    def __init__(self, videos: Videos, *, batch: int = 32, clips: int, crops: int, **settings: Any) -> None:
-        self.videos = videos
-        self.settings = {"clips": clips, "crops": crops, **settings}
-        self.videos_per_item = max(1, batch // (clips * crops))
+    def __init__(self, videos: Videos, settings: Sequence[dict[str, Any]], *, batch: int = 32) -> None:
+        self.videos, self.settings = videos, settings
+        self.videos_per_item = max(1, batch // (settings[0]["clips"] * settings[0]["crops"]))
 
     def __len__(self) -> int:
         return math.ceil(len(self.videos) / self.videos_per_item)
 
-    def _places(self, index: int) -> range:
-        start = index * self.videos_per_item
-        return range(start, min(start + self.videos_per_item, len(self.videos)))
-
-    def paths(self, index: int) -> list[str]:
-        """The videos of an item, the unreadable ones, too."""
-        return [self.videos.paths[i] for i in self._places(index)]
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Unreadable] | StorageError:
-        views: list[Tensor] = []
+    def __getitem__(self, index: int) -> tuple[list[Tensor], Tensor, Unreadable] | StorageError:
+        views: list[list[Tensor]] = []
         ids: list[int] = []
         unreadable: Unreadable = []
-        for i in self._places(index):
+        start = index * self.videos_per_item
+        for i in range(start, min(start + self.videos_per_item, len(self.videos))):
             path = self.videos.paths[i]
             try:
                 with in_hand(path):
-                    views.append(load_views(path, **self.settings))
+                    views.append([load_views(path, **settings) for settings in self.settings])
             except VideoError as error:
                 unreadable.append((path, str(error)))
             except StorageError as error:
                 return error
             else:
                 ids.append(int(self.videos.ids[i]))
-        return torch.stack(views) if views else torch.empty(0), torch.tensor(ids, dtype=torch.int64), unreadable
+        return (
+            [torch.stack(of_settings) for of_settings in zip(*views, strict=True)],
+            torch.tensor(ids, dtype=torch.int64),
+            unreadable,
+        )
