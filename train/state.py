@@ -71,17 +71,8 @@ def open_run(config: Config, resume: bool, remark: str) -> Path:
 
 def refuse_what_is_needed(config: Config, folder: Path) -> None:
     """Raise RunError where the run that is to be deleted holds what this one starts from."""
-    for name in (
-        "init",
-        "auxiliary_init",
-        "labeled",
-        "unlabeled",
-        "val",
-        "classes",
-        "root",
-        "unlabeled_root",
-        "val_root",
-    ):
+    lists = ("labeled", "unlabeled", "val", "classes")
+    for name in ("init", "auxiliary_init", *lists, "root", "unlabeled_root", "val_root"):
         value = getattr(config, name)
         if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
             raise RunError(f"--overwrite true would delete --{name} {value} with {folder}; give another --output")

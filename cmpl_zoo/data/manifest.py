@@ -256,12 +256,18 @@ def split_list(
         )
     held_out = set(validation)
     assert manifest.labels is not None
-    if labels_per_class is None:
-        return {"labeled": [i for i in range(len(manifest)) if i not in held_out], "val": sorted(validation)}
     by_class: dict[str, list[int]] = {label: [] for label in sorted(set(manifest.labels))}
     for index, label in enumerate(manifest.labels):
         if index not in held_out:
             by_class[label].append(index)
+    if gone := [label for label, members in by_class.items() if not members]:
+        uncut, other = (f", whose {group}s are never cut,", ", or group otherwise") if group else ("", "")
+        raise ManifestError(
+            f"{manifest.file}: --val {val}{uncut} would take all videos of class {gone[0]!r}; lower it or add "
+            f"videos{other}"
+        )
+    if labels_per_class is None:
+        return {"labeled": [i for i in range(len(manifest)) if i not in held_out], "val": sorted(validation)}
 
     sizes = {label: len(members) for label, members in by_class.items()}
     quotas = dict.fromkeys(sizes, labels_per_class)
@@ -302,14 +308,6 @@ def _draw_validation(manifest: Manifest, seed: int, val: float, group: str | Non
                 break
             drawn += members
             taken += len(members)
-    held_out = set(drawn)
-    left = {label for index, label in enumerate(manifest.labels) if index not in held_out}
-    if gone := [label for label in by_class if label not in left]:
-        uncut, other = (f", whose {group}s are never cut,", ", or group otherwise") if group else ("", "")
-        raise ManifestError(
-            f"{manifest.file}: --val {val}{uncut} would take all videos of class {gone[0]!r}; lower it or add "
-            f"videos{other}"
-        )
     return drawn
 
 
