@@ -59,18 +59,20 @@ def every_video(
     ahead: dict[int, Any] = {}  # results that came before their turn
     turn = 0
     pool = [_Worker(context, work, patience) for _ in range(min(workers, len(tasks)))]
+    looked = time.monotonic()
     try:
         while turn < len(tasks):
-            asked = time.monotonic()
             next_deadline = min(worker.deadline for worker in pool)
-            heard = wait([worker.pipe for worker in pool], min(LOOK, max(0.0, next_deadline - asked)))
-            if (stopped := time.monotonic() - asked - LOOK) > 0:  # Ctrl-Z, which stops the workers, too
+            heard = wait([worker.pipe for worker in pool], min(LOOK, max(0.0, next_deadline - time.monotonic())))
+            now = time.monotonic()
+            if (unseen := now - looked - LOOK) > 0:  # Ctrl-Z, which stops the workers, too, or a slow use of results
                 for worker in pool:
-                    worker.deadline += stopped
+                    worker.deadline += unseen
+            looked = now
             for worker in list(pool):
                 if worker.pipe in heard:
                     kind, value = worker.hear()
-                elif time.monotonic() > worker.deadline:
+                elif now > worker.deadline:
                     kind, value = "lost", Lost(f"given up after {patience:g} seconds without a frame")
                 else:
                     continue
