@@ -17,6 +17,7 @@ from typing import Any
 
 from harness import RESULTS
 
+from cmpl_zoo.card import views_of
 from cmpl_zoo.data.files import replace_text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
@@ -53,8 +54,8 @@ def table(experiment: str) -> str:
         rows.setdefault(result["row"], []).append(result)
     first = results[0]
     caption = (
-        f"{span(result['videos'] for result in results)} test videos, views {first['clips']} x {first['crops']} "
-        f"(clips x crops), {len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
+        f"{span(result['videos'] for result in results)} test videos, {views_of(first)}, "
+        f"{len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
     )
     columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []
     for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(r["top1"] for r in item[1])):

@@ -1,7 +1,7 @@
 """Model cards: what a model is, how it was trained and what was measured, with metadata that the Hub reads."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def model_card(
         f"# {title}",
         "",
         f"{parameters:,} parameters. Input: {clip['frames']} frames, stride {clip['stride']}, {size} pixels. "
-        f"Test views: {clip['clips']} clips x {clip['crops']} crops.",
+        f"Tested on {views_of(clip)} of a video.",
         "",
         "```python",
         "import cmpl_zoo",
@@ -125,6 +125,11 @@ def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
     )
 
 
+def views_of(protocol: Mapping[str, Any]) -> str:
+    """As the field tells the views of a video, "10 x 3 views (clips x crops)", of its `clips` and `crops`."""
+    return f"{protocol['clips']} x {protocol['crops']} views (clips x crops)"
+
+
 def _results(scores: dict[str, Any], list_name: str, dataset: str | None) -> list[EvalResult]:
     """Accuracies with their protocol, as the Hub shows them."""
     name = Path(list_name).name
@@ -134,7 +139,7 @@ def _results(scores: dict[str, Any], list_name: str, dataset: str | None) -> lis
             dataset_type=dataset or name,
             dataset_name=f"{dataset or name}, {scores['videos']} videos",
             metric_type="accuracy",
-            metric_name=f"top-{k} in %, {scores['clips']} clips x {scores['crops']} crops",
+            metric_name=f"top-{k} in %, {views_of(scores)}",
             metric_value=round(scores[f"video_top{k}"], 2),
         )
         for k in _tops(scores)
@@ -199,7 +204,7 @@ def _row(network: str, scores: dict[str, Any], list_name: str) -> str:
 def _protocol(scores: dict[str, Any], list_name: str) -> str:
     """The cells of a row that tell what was measured, and how."""
     videos = f"{scores['videos']} of {Path(list_name).name}"
-    return f"| {videos} | {scores['clips']} clips x {scores['crops']} crops{_VIEWS}"
+    return f"| {videos} | {views_of(scores)}{_VIEWS}"
 
 
 def _public(value: Any) -> Any:

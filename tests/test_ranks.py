@@ -110,7 +110,7 @@ def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(shared_
     of_run = re.search(r"primary: top-1 (\S+) %, 9 videos", done.stdout)[1]
     alone = run([sys.executable, "train/evaluate.py", "--model", str(output / "primary"), "--data",
                  str(lists / "val.csv"), "--root", str(shared_data / "mocap13"), "--workers", "0"])  # fmt: skip
-    assert float(re.search(r"video, 2 clips x 1 crops\s+(\S+)", alone.stdout)[1]) == float(of_run)
+    assert float(re.search(r"video, 2 x 1 views \(clips x crops\)\s+(\S+)", alone.stdout)[1]) == float(of_run)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch's sync batch norm needs a GPU for each process")

@@ -52,7 +52,7 @@ def test_the_model_card_tells_the_run_and_no_path(trained, shared_data):
     scores = json.loads((trained / "summary.json").read_text())["validation"]
     for network, mark in (("primary", " (this one)"), ("auxiliary", "")):
         row = f"| {network}{mark} | {scores[network]['video_top1']:.2f} |"
-        assert f"{row} 9 of val.csv | 2 clips x 1 crops, softmax averaged |" in card
+        assert f"{row} 9 of val.csv | 2 x 1 views (clips x crops), softmax averaged |" in card
     data = ModelCard.load(trained / "primary" / "README.md").data
     assert (data.library_name, data.pipeline_tag) == ("cmpl_zoo", "video-classification")
     assert (data.license, data.datasets, data.metrics) == ("cc-by-nc-4.0", ["mocap13"], ["accuracy"])
@@ -73,9 +73,9 @@ def test_what_is_measured_afterwards_is_told_in_the_card(trained, lists, shared_
     card = ModelCard.load(model / "README.md")
     rows = [line for line in card.text.splitlines() if line.endswith("softmax averaged |")]
     assert [row.split("|")[1].strip() for row in rows] == ["this one", "auxiliary", "this one"]
-    assert "9 of val.csv | 3 clips x 1 crops" in rows[2]
+    assert "9 of val.csv | 3 x 1 views (clips x crops)" in rows[2]
     views = [result.metric_name.partition(", ")[2] for result in card.data.eval_results]
-    assert views == ["2 clips x 1 crops", "3 clips x 1 crops"]
+    assert views == ["2 x 1 views (clips x crops)", "3 x 1 views (clips x crops)"]
     assert cmpl_zoo.create_model(model).num_classes == 3
 
     unmeasured = tmp_path / "unmeasured"
@@ -118,7 +118,7 @@ def test_evaluate_agrees_with_the_run(trained, shared_data, lists, tmp_path):
     reported = json.loads((trained / "summary.json").read_text())["validation"]["primary"]
     for key in ("videos", "clips", "crops", "video_top1", "clip_top1", "per_class"):
         assert scores[key] == reported[key]
-    assert "2 clips x 1 crops" in done.stdout and "top-5" not in done.stdout
+    assert "2 x 1 views (clips x crops)" in done.stdout and "top-5" not in done.stdout
     for mistake, message in (
         (["--workers", "-1"], "--workers must not be negative, and is -1"),
         (
@@ -192,9 +192,9 @@ def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(shared_d
             content = b"no picture" if place in spoilt else picture.read_bytes()
             (tmp_path / video / picture.name).write_bytes(content)
     videos = Videos([str(tmp_path / video) for video in "abc"], np.array([0, 1, 2]))
-    together = evaluate(networks, videos, torch.device("cpu"), workers=0)
+    [together] = evaluate([networks], videos, torch.device("cpu"), workers=0)
     assert (together["videos"], together["unreadable"]) == (3, 2)
-    of_c = evaluate(networks, Videos(videos.paths[2:], videos.ids[2:]), torch.device("cpu"), workers=0)
+    [of_c] = evaluate([networks], Videos(videos.paths[2:], videos.ids[2:]), torch.device("cpu"), workers=0)
     assert together["confusion"] == of_c["confusion"]
 
 
@@ -369,7 +369,7 @@ def test_validating_leaves_frozen_batch_norm_frozen(small_networks, shared_data,
     before = {name: module.training for name, module in networks.named_modules()}
     assert before["primary"] and not before["primary.bn1"]
     val = read_list(lists / "val.csv", shared_data / "mocap13")
-    evaluate([networks["primary"]], Videos(val.paths, class_ids(val, CLASSES)), torch.device("cpu"), workers=0)
+    evaluate([[networks["primary"]]], Videos(val.paths, class_ids(val, CLASSES)), torch.device("cpu"), workers=0)
     assert {name: module.training for name, module in networks.named_modules()} == before
 
 

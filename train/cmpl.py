@@ -32,6 +32,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from cmpl_zoo import __version__, hub
+from cmpl_zoo.card import views_of
 from cmpl_zoo.data import (
     ManifestError,
     StorageError,
@@ -191,7 +192,7 @@ def train(config: Config, ranks: Ranks) -> Path:
         for name, of_network in scores.items():
             print(
                 f"{name}: top-1 {of_network['video_top1']:.2f} %, {of_network['videos']} videos, "
-                f"{of_network['clips']} clips x {of_network['crops']} crops; always the largest class: "
+                f"{views_of(of_network)}; always the largest class: "
                 f"{of_network['largest_class']:.2f} %"
             )
         print(run.folder)
@@ -269,9 +270,8 @@ def validate(
     networks: nn.ModuleDict, val: Videos, device: torch.device, config: Config, ranks: Ranks
 ) -> dict[str, Any]:
     try:
-        return {
-            name: evaluate([network], val, device, config.workers, ranks=ranks) for name, network in networks.items()
-        }
+        scores = evaluate([[network] for network in networks.values()], val, device, config.workers, ranks=ranks)
+        return dict(zip(networks, scores, strict=True))
     except VideoError as error:
         raise VideoError(
             f"{config.val}: {error}; the state is saved: mend or change --val and --val_root (by default as --root), "

@@ -17,11 +17,12 @@ import torch
 from networks import pick_device
 from ranks import Ranks
 from torch import Tensor, nn
+from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 from tqdm import tqdm
 
 import cmpl_zoo
-from cmpl_zoo.card import add_scores
+from cmpl_zoo.card import add_scores, views_of
 from cmpl_zoo.data import (
     EvaluationBatches,
     ManifestError,
@@ -39,20 +40,20 @@ from cmpl_zoo.predict import label_names
 
 @torch.inference_mode()
 def evaluate(
-    models: Sequence[nn.Module],
+    ensembles: Sequence[Sequence[nn.Module]],
     videos: Videos,
     device: torch.device,
     workers: int,
     strict: bool = False,
     ranks: Ranks | None = None,
-) -> dict[str, Any]:
-    """Accuracy in percent, of single views ("clip") and of videos (softmax averaged over the views).
+) -> list[dict[str, Any]]:
+    """Accuracy in percent, of single views ("clip") and of videos (softmax averaged over the views), of each ensemble.
 
-    Views are those of `model.clip`. Several models vote by the mean of their softmax, each on views of its own stride.
-    Every layer of the models is left in the mode it was in.
+    Views are those of `model.clip`. The models of an ensemble vote by the mean of their softmax, each on views of its
+    own stride. A video is read once for all. Every layer of the models is left in the mode it was in.
 
     Args:
-        models: on the device, of the same classes and with as many views of a video.
+        ensembles: each one model or several, on the device; all of the same classes and with as many views of a video.
         videos: paths and class ids.
         device: where the models are.
         workers: processes that read videos.
@@ -60,10 +61,10 @@ def evaluate(
         ranks: that share the videos, each some of them; all get the same result.
 
     Returns:
-        `videos`, how many of them are `unreadable`, `largest_class`, what naming the most frequent class alone would
-        give, `clips`, `crops`, `clip_top1`, `video_top1`, `clip_top5` and `video_top5` where there are more than five
-        classes, `per_class`, the video top-1 of each class that occurs, and `confusion`, how many readable videos of
-        each class (row) were taken for each (column).
+        Of each ensemble `videos`, how many of them are `unreadable`, `largest_class`, what naming the most frequent
+        class alone would give, `clips`, `crops`, `clip_top1`, `video_top1`, `clip_top5` and `video_top5` where there
+        are more than five classes, `per_class`, the video top-1 of each class that occurs, and `confusion`, how many
+        readable videos of each class (row) were taken for each (column).
 
     Raises:
         VideoError: a video cannot be read, and `strict`; or none can.
@@ -72,64 +73,80 @@ def evaluate(
     """
     every, ranks = videos, ranks or Ranks()
     videos = Videos(every.paths[ranks.rank :: ranks.size], every.ids[ranks.rank :: ranks.size])
+    models = list(dict.fromkeys(model for ensemble in ensembles for model in ensemble))
     settings = [resolve_data_config(model) for model in models]
     colors = [(of_model.pop("mean"), of_model.pop("std")) for of_model in settings]
     distinct = [of_model for number, of_model in enumerate(settings) if of_model not in settings[:number]]
     slots = [distinct.index(of_model) for of_model in settings]  # views that models have in common are read once
-    classes = models[0].num_classes
-    metrics = {
-        f"{of}_top{k}": MulticlassAccuracy(classes, top_k=k, average="micro")
-        for of in ("clip", "video")
-        for k in (1, 5)
-        if k == 1 or classes > 5
-    }
-    confusion = MulticlassConfusionMatrix(classes)
+    accuracies = [Accuracy(models[0].num_classes) for _ in ensembles]
 
     training = {module: module.training for model in models for module in model.modules()}  # some may be frozen
     for model in models:
         model.eval()
     batches = EvaluationBatches(videos, distinct)
     loaded = iterate(batches, device, workers)
-    unreadable: dict[str, str] = {}
+    unreadable: list[str] = []
     for views, ids, failed in tqdm(loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False):
         if strict and failed:
             raise VideoError(failed[0][1])
-        for path, message in failed:
+        for _, message in failed:
             tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
-            unreadable[path] = message
+            unreadable.append(message)
         if not len(ids):
             continue
-        of_models = [
-            probabilities(model, views[slot], *color) for model, slot, color in zip(models, slots, colors, strict=True)
-        ]
-        clips = torch.stack(of_models).mean(dim=0).cpu()
-        ids = ids.cpu()
-        whole = clips.mean(dim=1)
-        for name, metric in metrics.items():
-            if name.startswith("clip"):
-                metric.update(clips.flatten(0, 1), ids.repeat_interleave(clips.shape[1]))
-            else:
-                metric.update(whole, ids)
-        confusion.update(whole, ids)
+        of_models = {
+            model: probabilities(model, views[slot], *color)
+            for model, slot, color in zip(models, slots, colors, strict=True)
+        }
+        for ensemble, accuracy in zip(ensembles, accuracies, strict=True):
+            accuracy.update(torch.stack([of_models[model] for model in ensemble]).mean(dim=0).cpu(), ids.cpu())
     for module, mode in training.items():
         module.training = mode
 
-    # torchmetrics adds up what the ranks have counted. Unreadable videos are not in it, and count as wrong.
-    table = confusion.compute()
-    if not (readable := int(table.sum())):
-        raise VideoError(f"none of the {len(every)} videos can be read; the first: {next(iter(unreadable.values()))}")
-    of_class = np.bincount(every.ids, minlength=classes)
+    unreadable = [message for of_rank in ranks.gather(unreadable) for message in of_rank]
+    if len(unreadable) == len(every):
+        raise VideoError(f"none of the {len(every)} videos can be read; the first: {unreadable[0]}")
+    views_of_video = {views: settings[0][views] for views in ("clips", "crops")}
     names = label_names(models[0])
-    return {
-        "videos": len(every),
-        "unreadable": len(every) - readable,
-        "largest_class": 100 * int(of_class.max()) / len(every),
-        "clips": settings[0]["clips"],
-        "crops": settings[0]["crops"],
-        **{name: 100 * float(metric.compute()) * readable / len(every) for name, metric in metrics.items()},
-        "per_class": {names[i]: 100 * int(table[i, i]) / int(of_class[i]) for i in np.flatnonzero(of_class)},
-        "confusion": table.tolist(),
-    }
+    return [views_of_video | accuracy.compute(every.ids, names) for accuracy in accuracies]
+
+
+class Accuracy:
+    """Of one ensemble, as far as it has come.
+
+    Args:
+        classes: their number.
+    """
+
+    def __init__(self, classes: int) -> None:
+        tops = (1, 5) if classes > 5 else (1,)
+        shares = {f"top{k}": MulticlassAccuracy(classes, top_k=k, average="micro") for k in tops}
+        # Metrics that agree on the first videos are not yet the same one.
+        self.of_clips = MetricCollection(shares, prefix="clip_", compute_groups=False)
+        self.of_videos = self.of_clips.clone(prefix="video_")
+        self.confusion = MulticlassConfusionMatrix(classes)
+
+    def update(self, probabilities: Tensor, ids: Tensor) -> None:
+        """Take in what is said of some videos, (videos, views, classes), and their class ids, (videos,)."""
+        self.of_clips.update(probabilities.flatten(0, 1), ids.repeat_interleave(probabilities.shape[1]))
+        of_videos = probabilities.mean(dim=1)
+        self.of_videos.update(of_videos, ids)
+        self.confusion.update(of_videos, ids)
+
+    def compute(self, ids: Sequence[int] | np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        """What `evaluate` tells of all videos, whose class ids these are: what no rank has taken in is wrong."""
+        table = self.confusion.compute()  # torchmetrics adds up what the ranks have counted
+        readable = int(table.sum())
+        of_class = np.bincount(ids)
+        shares = self.of_clips.compute() | self.of_videos.compute()
+        return {
+            "videos": len(ids),
+            "unreadable": len(ids) - readable,
+            "largest_class": 100 * int(of_class.max()) / len(ids),
+            **{name: 100 * float(share) * readable / len(ids) for name, share in shares.items()},
+            "per_class": {names[i]: 100 * int(table[i, i]) / int(of_class[i]) for i in np.flatnonzero(of_class)},
+            "confusion": table.tolist(),
+        }
 
 
 def probabilities(model: nn.Module, views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -154,10 +171,9 @@ def check_alike(names: Sequence[str], models: Sequence[nn.Module]) -> None:
 
 def as_table(scores: dict[str, Any]) -> str:
     """The scores for a reader, with the protocol they were measured by."""
-    views = f"{scores['clips']} clips x {scores['crops']} crops"
     tops = [k for k in (1, 5) if f"video_top{k}" in scores]
     rows = [
-        (f"video, {views}", "".join(f"{scores[f'video_top{k}']:8.2f}" for k in tops)),
+        (f"video, {views_of(scores)}", "".join(f"{scores[f'video_top{k}']:8.2f}" for k in tops)),
         ("video, single view", "".join(f"{scores[f'clip_top{k}']:8.2f}" for k in tops)),
         ("always the largest class", f"{scores['largest_class']:8.2f}"),
         *((f"  {name}", f"{accuracy:8.2f}") for name, accuracy in scores["per_class"].items()),
@@ -213,7 +229,7 @@ def main() -> int:
         check_alike(args.model, models)
         manifest = read_list(args.data, args.root)
         videos = Videos(manifest.paths, class_ids(manifest, label_names(models[0])))
-        scores = evaluate(models, videos, device, args.workers, strict=args.strict)
+        [scores] = evaluate([models], videos, device, args.workers, strict=args.strict)
         print(as_table(scores))
         if args.json:
             replace_text(args.json, json.dumps({"model": args.model, "data": args.data, **scores}, indent=2) + "\n")

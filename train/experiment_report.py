@@ -8,6 +8,7 @@ import matplotlib
 from experiment_results import accuracies, markdown, mean_and_spread
 from matplotlib.figure import Figure
 
+from cmpl_zoo.card import views_of
 from cmpl_zoo.data.files import as_csv, replace_text, whole_or_nothing
 
 # Columns of the CSV, and how a reader is told.
@@ -52,7 +53,7 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
         f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
         f"({recipe['primary']}, F; of both where they vote) after its last step (of its averaged weights where such "
         "exist) and its mean over classes, mean ± standard deviation over seeds, "
-        f"{first['clips']} clips x {first['crops']} crops of the {measured_on} videos. Pseudo-labels are of the last "
+        f"{views_of(first)} of the {measured_on} videos. Pseudo-labels are of the last "
         "quarter of the steps, over all seeds: the share of the unlabeled clips that a network is taught, how many of "
         "those are right, and the same where the other network is taught nothing. "
         f"{hardware}; commit {commits}."
