@@ -192,8 +192,7 @@ def train(config: Config, ranks: Ranks) -> Path:
         for name, of_network in scores.items():
             print(
                 f"{name}: top-1 {of_network['video_top1']:.2f} %, {of_network['videos']} videos, "
-                f"{views_of(of_network)}; always the largest class: "
-                f"{of_network['largest_class']:.2f} %"
+                f"{views_of(of_network)}; always the largest class: {of_network['largest_class']:.2f} %"
             )
         print(run.folder)
     return run.folder
