@@ -27,7 +27,7 @@ def work(task, alive):
         case "hang":
             time.sleep(1000)
         case "slow":
-            for _ in range(6):
+            for _ in range(8):
                 time.sleep(0.5)
                 alive()
         case "disk full":
@@ -64,7 +64,7 @@ def test_a_worker_that_dies_or_hangs_costs_its_task_alone(workers, death, cause)
 
 
 def test_a_slow_worker_that_gets_on_is_waited_for():
-    assert list(every_video(work, ["slow", 1], 2, patience=2)) == ["slow", 1]
+    assert list(every_video(work, ["slow", 1], 2, patience=3)) == ["slow", 1]
 
 
 @pytest.mark.parametrize("moment", ["as it waits", "as its results are used"])
