@@ -23,41 +23,42 @@ from cmpl_zoo.models.r3d import R3D
 from cmpl_zoo.predict import predict
 
 CHECK = """\
-Decode every video of a list from end to end, and write to DIR
+Decode every video of a list from end to end, and write to DIR:
 
-  report.csv  a row a video, in the order of the list: verdict, cause, frames stated and decoded, fps, size, codec
+  report.csv  a row per video, in the order of the list: verdict, cause, frames stated and decoded, fps, size, codec
   LIST.csv    the list, with all its columns, without the videos that are left out
 
 verdicts:
   ok          kept
-  odd         kept: variable frame rate, timestamps that do not rise, rotated, no duration or frame count in the
-              header, another size mid-way, pictures that the decoder had to mend
-  truncated   left out: fewer frames decode than the file states, or an error half-way
+  odd         kept: variable frame rate, timestamps that do not increase, rotated, no duration or frame count in the
+              header, frames that change size, pictures that the decoder had to repair
+  truncated   left out: fewer frames decode than the file states, or decoding fails half-way
   too short   left out: fewer frames than --min-frames
-  unreadable  left out: nothing decodes, it killed its reader, or 5 minutes went by without a frame
+  unreadable  left out: nothing decodes, its reader crashed, or no frame came for 5 minutes
 
-A run that was stopped or killed goes on by the same command. Exit status: 0 where every video was kept, 1 where some
-were left out, 2 where the command cannot run."""
+The same command continues a run that was stopped or killed. Exit status: 0 if every video was kept, 1 if some were
+left out, 2 if the command cannot run."""
 
 
 PREPARE = """\
-Encode every video of a list again, as H.264, and write to DST
+Re-encode every video of a list as H.264, and write to DST:
 
-  .../NAME.mp4  the copy, under the same relative path; of a folder of frames or a GIF, too
-  report.csv    a row a video, in the order of the list: verdict, cause, frames, bytes before and after, seconds
+  .../NAME.mp4  the copy, under the same relative path; also of a GIF or a folder of frames
+  report.csv    a row per video, in the order of the list: verdict, cause, frames, bytes before and after, seconds
   LIST.csv      the list of the copies, with all its columns
 
 A copy has every frame that decodes, upright, in 8-bit yuv420p with even sides, a keyframe every --gop frames, the
-source's timestamps where they rise, and no sound.
+source's timestamps if they increase, and no sound.
 
 verdicts:
-  encoded     with a cause where a damaged video ended early
-  copied      by --copy: an MP4 of one H.264 stream, whole, not rotated, no larger and with no longer GOP than asked for
-  unreadable  left out: nothing decodes, it killed its reader, or 5 minutes went by without a frame
+  encoded     with a cause if a damaged video ended early
+  copied      with --copy: an MP4 of a single H.264 stream, whole, not rotated, no larger and with no longer GOP than
+              asked for
+  unreadable  left out: nothing decodes, its reader crashed, or no frame came for 5 minutes
   failed      left out: it cannot be encoded
 
-A run that was stopped or killed goes on by the same command. Exit status: 0 where every video has a copy, 1 where some
-have none, 2 where the command cannot run."""
+The same command continues a run that was stopped or killed. Exit status: 0 if every video has a copy, 1 if some have
+none, 2 if the command cannot run."""
 
 
 def run_split(args: argparse.Namespace) -> int:
@@ -138,12 +139,12 @@ def number_or_all(text: str) -> int | None:
 
 
 def add_list(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("list", metavar="LIST", help="CSV with a column path")
+    verb.add_argument("list", metavar="LIST", help="CSV with a column `path`")
     verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
 
 
 def add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: the CPU cores at hand)")
+    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: one per CPU core)")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -161,8 +162,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verb.set_defaults(run=run_check)
     add_list(verb)
-    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the report and the new list go")
-    verb.add_argument("--min-frames", type=int, default=8, metavar="N", help="fewer are too short (default: 8)")
+    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the report and the new list")
+    verb.add_argument(
+        "--min-frames", type=int, default=8, metavar="N", help="videos with fewer are too short (default: 8)"
+    )
     add_workers(verb)
 
     verb = verbs.add_parser(
@@ -175,16 +178,25 @@ def build_parser() -> argparse.ArgumentParser:
     add_list(verb)
     verb.add_argument("output", metavar="DST", help="folder for the copies")
     verb.add_argument(
-        "--short-side", type=int, required=True, metavar="PIXELS", help="at most so many; never enlarged (field: 256)"
+        "--short-side",
+        type=int,
+        required=True,
+        metavar="PIXELS",
+        help="of the copies; smaller videos are not enlarged (usual for Kinetics: 256)",
     )
     verb.add_argument("--gop", type=int, default=16, metavar="N", help="frames between keyframes (default: 16)")
     verb.add_argument(
-        "--crf", type=int, default=23, metavar="Q", help="0 (lossless) to 51; less is larger (default: 23)"
+        "--crf", type=int, default=23, metavar="Q", help="quality, 0 (lossless) to 51 (worst) (default: 23)"
     )
-    verb.add_argument("--copy", action="store_true", help="copy as they are the files that are so already")
+    verb.add_argument("--copy", action="store_true", help="copy files that already meet all this as they are")
     add_workers(verb)
 
-    verb = verbs.add_parser("split", help="draw which videos of a list keep their label")
+    verb = verbs.add_parser(
+        "split",
+        help="draw which videos of a list keep their label",
+        description="Draw which videos of a list keep their label. Writes labeled.csv, unlabeled.csv and, with --val, "
+        "val.csv to DIR.",
+    )
     verb.set_defaults(run=run_split)
     verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")
     verb.add_argument(
@@ -192,56 +204,89 @@ def build_parser() -> argparse.ArgumentParser:
         type=number_or_all,
         required=True,
         metavar="N",
-        help="videos that keep their label, or all, to cut off --val alone",
+        help="videos per class that keep their label; all, to only split off --val",
     )
-    verb.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (default: 0)")
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draw (default: 0)")
     verb.add_argument(
         "--sampling",
         choices=["uniform", "category-wise"],
         default="uniform",
-        help="the same number from each class, or N x classes in proportion to the classes (default: uniform)",
+        help="the same number from each class, or N x classes in proportion to class size (default: uniform)",
     )
     verb.add_argument(
-        "--val", type=float, default=0.0, metavar="SHARE", help="share cut off for validation (default: 0)"
+        "--val", type=float, default=0.0, metavar="SHARE", help="share split off for validation (default: 0)"
     )
-    verb.add_argument("--group", metavar="COLUMN", help="column whose values stay on one side of that cut")
-    verb.add_argument("--keep-labels", action="store_true", help="keep labels in unlabeled.csv, to measure with")
-    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the lists go")
+    verb.add_argument(
+        "--group", metavar="COLUMN", help="column; rows with the same value stay together, in val.csv or not"
+    )
+    verb.add_argument(
+        "--keep-labels", action="store_true", help="keep labels in unlabeled.csv, to measure pseudo-labels with"
+    )
+    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the lists")
 
-    verb = verbs.add_parser("shard", help="pack the videos of a list into tar shards")
+    verb = verbs.add_parser(
+        "shard",
+        help="pack the videos of a list into tar shards",
+        description="Pack the videos of a list into tar shards in WebDataset's layout, with a byte index. The same "
+        "command continues a run that was stopped or killed.",
+    )
     verb.set_defaults(run=run_shard)
     add_list(verb)
-    verb.add_argument("output", metavar="DST", help="folder for the shards; then the --root of lists of these videos")
-    verb.add_argument("--shard-size", type=float, default=1000, metavar="MB", help="at most so large (default: 1000)")
+    verb.add_argument(
+        "output", metavar="DST", help="folder for the shards, which is the --root of lists of these videos from then on"
+    )
+    verb.add_argument(
+        "--shard-size", type=float, default=1000, metavar="MB", help="largest size of a shard (default: 1000)"
+    )
 
     verb = verbs.add_parser(
         "predict",
         help="the five best classes of videos",
-        description="Print the five best classes of each video and their probabilities, computed on a GPU where there "
-        "is one. Exit status: 0, 1 where a video could not be read, 2 where the command cannot run.",
+        description="Print the five best classes of each video and their probabilities, computed on a GPU if there is "
+        "one. Exit status: 0, 1 if a video could not be read, 2 if the command cannot run.",
     )
     verb.set_defaults(run=run_predict)
     verb.add_argument("model", help="model directory, name, or hf-hub:ORG/NAME")
     verb.add_argument("videos", nargs="+", metavar="video", help="video file, GIF, or folder of frames")
 
-    verb = verbs.add_parser("push", help="publish a model directory on the Hugging Face Hub")
+    verb = verbs.add_parser(
+        "push",
+        help="publish a model directory on the Hugging Face Hub",
+        description="Load a model directory, to check that it works, and upload it to the Hugging Face Hub.",
+    )
     verb.set_defaults(run=run_push)
-    verb.add_argument("directory", help="such as runs/NAME/primary")
-    verb.add_argument("repository", metavar="ORG/NAME", help="made where it is not there")
-    verb.add_argument("--private", action="store_true", help="only those with the right to it see the repository")
-    verb.add_argument("--dry-run", action="store_true", help="check the directory and ask the Hub nothing")
+    verb.add_argument("directory", help="model directory, such as runs/NAME/primary")
+    verb.add_argument("repository", metavar="ORG/NAME", help="repository on the Hub, created if it does not exist")
+    verb.add_argument("--private", action="store_true", help="create a private repository")
+    verb.add_argument("--dry-run", action="store_true", help="check the directory without contacting the Hub")
 
-    verb = verbs.add_parser("convert", help="make a model directory of another project's weights")
+    verb = verbs.add_parser(
+        "convert",
+        help="make a model directory from another project's weights",
+        description="Make a model directory from another project's weights.",
+    )
     verb.set_defaults(run=run_convert)
-    verb.add_argument("kind", choices=["slow_r50"], help="PyTorchVideo's slow_r50 of Kinetics-400, as r3d50")
-    verb.add_argument("file", help="the checkpoint, SLOW_8x8_R50.pyth")
-    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="where the model goes")
+    verb.add_argument(
+        "kind", choices=["slow_r50"], help="which weights: PyTorchVideo's slow_r50 of Kinetics-400, as r3d50"
+    )
+    verb.add_argument("file", help="the checkpoint, such as SLOW_8x8_R50.pyth")
+    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the model")
 
-    verb = verbs.add_parser("demo", help="render the demo's videos")
+    verb = verbs.add_parser(
+        "demo",
+        help="render the demo's videos",
+        description="Render the videos of the demo: figures doing eight actions, and their list, videos.csv.",
+    )
     verb.set_defaults(run=run_demo)
-    verb.add_argument("directory", type=Path, help="where videos and videos.csv go")
-    verb.add_argument("--videos-per-class", type=int, default=50, metavar="N", help="of eight classes (default: 50)")
-    verb.add_argument("--seed", type=int, default=0, metavar="N", help="of all draws (default: 0)")
+    verb.add_argument("directory", type=Path, help="folder for the videos and videos.csv")
+    verb.add_argument(
+        "--videos-per-class",
+        type=int,
+        default=50,
+        metavar="N",
+        help="videos of each of the eight classes (default: 50)",
+    )
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all draws (default: 0)")
     return parser
 
 

@@ -8,34 +8,34 @@ from cmpl_zoo.data import class_names, importers
 from cmpl_zoo.data.locate import Listing
 
 IMPORT = """\
-Make lists for training of what you have: CSV files with the header path,label, paths
-relative to ROOT. ROOT is walked once, and no video is opened. Lists of the same name are
-replaced. Videos that are listed but not found, or cannot be told apart, are left out of
-LIST.csv and stand in LIST.left_out.csv, with the reason.
+Make training lists from what you have: CSV files with the header path,label and paths
+relative to ROOT. ROOT is scanned once, and no video is opened. Existing lists are replaced.
+Videos that are listed but not found, or ambiguous, are left out of LIST.csv and listed in
+LIST.left_out.csv, with the reason.
 """
 FOLDERS = """\
-A folder for each class, named by it, with videos any depth below:
+A folder for each class, with its name, and videos at any depth below it:
 
   ROOT/walk/0001.mp4
   ROOT/walk/monday/0002.avi
   ROOT/run/0003/             a folder of JPEG or PNG frames is one video
 
-Where classes have folders in them, the list has a column folder (walk/monday), by which
-cmpl-zoo split --group folder keeps the videos of one together.
+If classes have subfolders, the list gets a column folder (walk/monday), by which
+cmpl-zoo split --group folder keeps the videos of a subfolder together.
 """
 VIDEOS = """\
-A list without labels of all videos below a folder, at any depth; it serves as --unlabeled.
+A list of all videos below a folder, at any depth, without labels: for --unlabeled.
 """
 KINETICS = """\
 The official CSV of Kinetics-400, -600 or -700 (label,youtube_id,time_start,time_end,split)
-and the clips that you have of it, in any folders below ROOT:
+and those of its clips that you have, in any folders below ROOT:
 
   ROOT/train/abseiling/-3B32lodo2M_000059_000069.mp4
   ROOT/-3B32lodo2M_000059_000069.webm
-  ROOT/-3B32lodo2M.mp4       where there is no file with the times
+  ROOT/-3B32lodo2M.mp4       if there is no file with the times
 
 The list keeps all columns: cmpl-zoo split --group youtube_id keeps the clips of a video
-together. A list without labels, as those of the test sets, serves as --unlabeled.
+together. A list without labels, such as that of a test set, is for --unlabeled.
 """
 UCF101 = """\
 UCF-101 as it is published, also as .mp4 or as folders of frames:
@@ -52,19 +52,19 @@ HMDB-51 as it is published, also as .mp4 or as folders of frames:
   ROOT/brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi
   SPLITS/brush_hair_test_split1.txt  ...
 
-Makes DIR/train.csv, DIR/test.csv, DIR/classes.txt (the alphabet's order) and DIR/unused.csv,
-of the videos that the fold leaves aside: they serve as --unlabeled, but may come from the
-same film as a test video.
+Makes DIR/train.csv, DIR/test.csv, DIR/classes.txt (alphabetical) and DIR/unused.csv, the
+videos that the fold does not use: they can serve as --unlabeled, but may come from the same
+film as a test video.
 """
 PAIRS = """\
-A list of another project, with lines of a path and a label, or a path, its number of frames
-and a label:
+Another project's list, with a path and a label per line, or a path, its number of frames and
+a label:
 
   /home/someone/k400/train/water_sliding/1SIQD7ocPM4_000006_000016.mp4 384
   water_sliding/1SIQD7ocPM4_000006_000016 265 384
 
-A path stands for the video of its name below ROOT, whatever its suffix; of several, for the
-one that agrees with it in the most folders.
+A path stands for the video of that name below ROOT, with any suffix; if there are several,
+for the one that shares the most folders with it.
 """
 
 
@@ -98,16 +98,16 @@ def add_import_parsers(verb: argparse.ArgumentParser) -> None:
         kind.add_argument("root", metavar="ROOT", help="folder of the videos")
         kind.add_argument("--splits", required=True, metavar="SPLITS", help="folder of the official split files")
         kind.add_argument("--fold", required=True, type=int, choices=[1, 2, 3], help="which of the three splits")
-        kind.add_argument("-o", "--output", required=True, metavar="DIR", help="where the lists go")
+        kind.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the lists")
 
-    kind = add("pairs", PAIRS, "lines of a path and a label, as other projects publish them")
+    kind = add("pairs", PAIRS, "lists of a path and a label per line, as other projects publish them")
     kind.set_defaults(run=import_list)
     kind.add_argument("file", metavar="FILE", help="the list")
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
     kind.add_argument(
         "--classes",
         metavar="NAMES",
-        help="what labels that are numbers, from 0, mean: kinetics400, ucf101, or a text file of names, one a line",
+        help="names of labels that are numbers from 0: kinetics400, ucf101, or a text file with a name per line",
     )
     kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
 

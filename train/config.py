@@ -28,138 +28,141 @@ class Config:
     output: str
     """Folder of the run: models, metrics, state."""
     unlabeled: str | None = None
-    """CSV list of unlabeled videos, header path. Labels in it are read by the meters alone."""
+    """CSV list of unlabeled videos, header path. Its labels only serve to measure how many pseudo-labels are right."""
     val: str | None = None
     """CSV list of labeled videos to validate on."""
     root: str = "."
     """Folder that the paths in the lists are relative to."""
     unlabeled_root: str | None = None
-    """The same for the unlabeled list; by default as root."""
+    """The same for the unlabeled list; root by default."""
     val_root: str | None = None
-    """The same for the validation list; by default as root."""
+    """The same for the validation list; root by default."""
     classes: str | None = None
-    """kinetics400, ucf101, or a text file of class names, one a line, by class id; by default the labels, sorted."""
+    """kinetics400, ucf101, or a text file with a class name per line, in the order of class ids; by default the sorted
+    labels."""
 
     dataset: str | None = None
-    """Name of the data, for the model card."""
+    """Name of the data set, for the model card."""
     license: str | None = None
     """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
 
     primary: str = "r3d50"
-    """Model F."""
+    """Primary network, F."""
     auxiliary: str | None = "r3d50_quarter"
-    """Model A, or null for one network alone."""
+    """Auxiliary network, A, or null for none."""
     primary_stride: int = 8
-    """Video frames from one frame of F's clips to the next."""
+    """Step, in frames of the video, from one frame of F's clips to the next."""
     auxiliary_stride: int = 8
     """The same for A."""
     init: str | None = None
     """Model or model directory whose weights F starts from; random by default."""
     auxiliary_init: str | None = None
-    """The same for A, where there is one."""
+    """The same for A."""
     drop_rate: float = 0.5
-    """Dropout before the classifiers."""
+    """Dropout rate before the classifiers."""
     subtract_mean_frame: bool = False
-    """Both networks see frames less the mean frame of their clip: for a camera that stands still."""
+    """Subtract the mean frame of a clip in both networks: for cameras that stand still."""
 
     frames: int = 8
-    """Frames of a clip."""
+    """Frames in a clip."""
     size: int = 224
     """Height and width of a clip, in pixels."""
     short_side: tuple[int, int] = (256, 320)
     """Range of the short side, in pixels, that training frames are resized to before the crop."""
     crop_pct: float = 0.875
-    """Size over the short side that test frames are resized to."""
+    """Size divided by the short side that test frames are resized to."""
     strong: Literal["randaugment", "autoaugment"] = "randaugment"
-    """Strong view."""
+    """Augmentation of the strong view."""
     cutout: bool = True
-    """Paint a square of the strong view grey."""
+    """Cover a square of the strong view with grey."""
     temporal_warp: bool = False
     """Strong views at an uneven pace (not part of CMPL)."""
     mix_clips: bool = False
-    """Strong views with a box of another clip in them, learned for its share (VideoMix; not part of CMPL)."""
+    """Paste a box of another clip into strong views, whose label counts for its share (VideoMix; not part of CMPL)."""
     test_clips: int = 10
-    """Clips of a video in validation; kept with the model."""
+    """Clips per video in validation; stored with the model."""
     test_crops: Literal[1, 3] = 3
-    """Crops of a clip in validation; kept with the model."""
+    """Crops per clip in validation; stored with the model."""
 
     scheme: Literal["cross", "self-first", "opposite-first", "maximum", "average", "self", "none"] = "cross"
-    """Which network labels which; self with auxiliary null is FixMatch; none learns from the labels alone."""
+    """Which network labels which. self with auxiliary null is FixMatch; none learns from the labels alone."""
     threshold: float = 0.8
     """Confidence from which a pseudo-label counts (tau)."""
     lambda_u: float = 1.0
     """Weight of the unsupervised loss (lambda)."""
     hard: bool = True
-    """Class ids as pseudo-labels; false: probabilities."""
+    """Pseudo-labels are class ids; false: probabilities."""
     weak_bn: Literal["batch", "running"] = "batch"
-    """Batch-norm statistics of the weak pass: of its own batch, or the running ones. It updates neither."""
+    """Batch-norm statistics in the weak pass: of its own batch, or the running ones. Neither are updated by it."""
     strong_bn: Literal["own", "labeled"] = "own"
-    """Strong views are a batch of their own for batch norm, not in its running statistics, or one with the labeled."""
+    """For batch norm, strong views are a batch of their own that its running statistics do not see (own), or one batch
+    with the labeled clips (labeled)."""
     unlabeled_warmup: int = 0
     """Steps over which lambda rises linearly from 0."""
     distribution_alignment: bool = False
-    """Pseudo-labels with as much of each class as there is among the labels (ReMixMatch; not part of CMPL)."""
+    """Shift pseudo-labels towards the class proportions of the labels (ReMixMatch; not part of CMPL)."""
     class_thresholds: bool = False
     """A lower threshold for classes of lower mean probability (as FreeMatch weighs classes; not part of CMPL)."""
 
     steps: int | None = None
     """Training steps."""
     epochs: float | None = None
-    """Instead of steps: passes over the unlabeled list, or the labeled one where scheme is none."""
+    """Instead of steps: passes over the unlabeled list, or over the labeled one if scheme is none."""
     labeled_batch: int = 8
-    """Labeled clips a step."""
+    """Labeled clips per step, over all processes."""
     unlabeled_batch: int = 32
-    """Unlabeled clips a step."""
+    """Unlabeled clips per step, over all processes."""
     lr: float = 0.02
-    """Highest learning rate, for the batch of all processes together; SGD with Nesterov momentum 0.9, cosine to 0."""
+    """Peak learning rate, for the batch over all processes; SGD with Nesterov momentum 0.9, cosine decay to 0."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from 0."""
     weight_decay: float = 1e-4
-    """Weight decay of all but biases and batch norms."""
+    """Weight decay, except of biases and batch norm."""
     clip_grad: float = 0.0
-    """Greatest norm of the gradient; 0: any."""
+    """Largest norm of the gradient; 0: no limit."""
     accumulation: int = 1
-    """Parts that a step's clips are taken in, one after the other, where memory is short."""
+    """Process the clips of a step in so many parts, one after the other, to save memory."""
     batch_norm: Literal["local", "sync", "frozen"] = "local"
-    """Batch statistics of each process, of all of them (GPUs only), or none: the running ones, unchanged."""
+    """Batch-norm statistics: of each process's own batch (local), of all processes (sync, GPUs only), or the running
+    ones, never updated (frozen)."""
     grad_checkpointing: bool = False
-    """Compute activations twice instead of keeping them, where memory is short."""
+    """Recompute activations in the backward pass, to save memory."""
     compile: bool = False
     """Compile the networks (torch.compile)."""
     ema: float = 0.0
-    """Decay of a moving average of the weights, less in the first steps (timm's warm-up), used for validation and
-    saved instead of them; 0: off."""
+    """Decay of a moving average of the weights, lower in the first steps (timm's warm-up), which is validated and
+    saved in their place; 0: off."""
     ema_teachers: bool = False
-    """Pseudo-labels by those averages instead of the networks themselves (Mean Teacher; not part of CMPL)."""
+    """The averaged networks make the pseudo-labels (Mean Teacher; not part of CMPL)."""
 
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     """Arithmetic of forward and backward passes."""
     max_unreadable: float = 0.01
-    """Share of the videos in the lists that may be unreadable; training stops above it."""
+    """Share of the listed videos that may be unreadable; above it training stops."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto takes cuda, then mps, then cpu."""
     seed: int = 0
-    """Of weights, order, augmentation and dropout."""
+    """Seed of initial weights, order, augmentation and dropout."""
     workers: int = 2
-    """Processes that read videos."""
+    """Processes that read videos, for each process that trains."""
     log_every: int = 10
-    """Steps from one line of metrics.jsonl to the next."""
+    """Steps between lines of metrics.jsonl."""
     val_every: int = 0
-    """Steps from one validation to the next; 0: only after the last."""
+    """Steps between validations; 0: only after the last step."""
     save_every_steps: int = 500
-    """Steps from one saved state to the next."""
+    """Steps between saved states."""
     save_every_minutes: float = 0.0
-    """Also save a state when so much time has gone by since the last; 0: never."""
+    """Also save a state when this much time has passed since the last one; 0: never."""
     keep_states: int = 2
     """How many of the last states are kept."""
     timeout_minutes: float = 10.0
     """How long a process waits for the others in one step."""
     skip_nonfinite: bool = False
-    """With fp16: pass over a step whose loss is not finite, instead of stopping."""
+    """With fp16: skip a step whose loss is not finite, instead of stopping."""
     resume: bool = False
-    """Go on with the run in the output folder, or begin it where there is none."""
+    """Continue the run in the output folder, or begin it if there is none."""
     overwrite: bool = False
-    """Delete what another run has left in the output folder."""
+    """Delete an earlier run in the output folder first."""
 
     @property
     def strides(self) -> list[int]:
@@ -201,7 +204,7 @@ class Config:
         ):
             need(getattr(self, name) >= 0, f"--{name} must not be negative, and is {getattr(self, name)}")
         need(self.timeout_minutes > 0, f"--timeout_minutes must be above 0, and is {self.timeout_minutes}")
-        need(not (self.resume and self.overwrite), "--resume goes on with a run and --overwrite deletes it; give one")
+        need(not (self.resume and self.overwrite), "--resume continues a run and --overwrite deletes it; give one")
         need(
             self.precision == "fp16" or not self.skip_nonfinite,
             "--skip_nonfinite is for --precision fp16, whose range is small; elsewhere such a loss is a fault",
