@@ -48,7 +48,7 @@ def test_cards_are_of_one_form(name: str) -> None:
     assert "## Limits" in text
     status = re.search(r"^\| Status \| ([^|]*) \|$", text, re.M)
     published = name in cmpl_zoo.list_models(pretrained=True)
-    assert status and status[1].startswith("not yet") is not published
+    assert status and status[1].startswith("not published") is not published
     for recipe in re.findall(r"train/recipes/\w+\.yaml", text):
         assert (REPO / recipe).is_file()
 
