@@ -31,7 +31,7 @@ _NAMES = [
 def slow_r50(file: str | os.PathLike[str], directory: str | os.PathLike[str]) -> Path:
     """Put PyTorchVideo's published `slow_r50` (Kinetics-400, supervised) into an `r3d50`.
 
-    The same function on clips of 8 x 224 x 224: `slow_r50` is an `r3d50` whose stem, res2 and res3 do not look along
+    The same function on clips of 8 x 224 x 224: `slow_r50` is an `r3d50` whose stem, res2 and res3 see one frame at a
     time, so its kernels go to the middle of ours, with zeros around them. At other sizes the two pool differently
     before the classifier. Clips are 8 frames, 8 frames of the video apart, normalized with mean 0.45 and standard
     deviation 0.225 (PyTorchVideo's settings for this file); 10 clips x 3 crops of 224 pixels from a short side of 256

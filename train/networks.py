@@ -144,7 +144,7 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
 
 
 def network_input(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 clips (batch, 3, T, H, W) as a network eats them: normalized, channels last in memory."""
+    """uint8 clips (batch, 3, T, H, W) as a network takes them: normalized, channels last in memory."""
     return normalize(clips.contiguous(memory_format=torch.channels_last_3d), mean, std)
 
 

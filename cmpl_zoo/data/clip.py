@@ -1,4 +1,4 @@
-"""From a video file to the tensor that a model eats: its test views."""
+"""From a video file to the tensor that a model takes: its test views."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from cmpl_zoo.data.video import Video
 
 
 def resolve_data_config(model: nn.Module) -> dict[str, Any]:
-    """The settings a model wants its clips with, as keyword arguments of `load_clip`.
+    """The clip settings that a model expects, as keyword arguments of `load_clip`.
 
     Returns:
         `frames`, `stride`, `clips` and `crops` from `model.clip`; `size` (height, width), `crop_pct`, `mean` and
@@ -86,11 +86,11 @@ def load_clip(
     clips: int = 1,
     crops: int = 1,
 ) -> Tensor:
-    """A video as the batch of clips that a model eats: `model(load_clip(path, **resolve_data_config(model)))`.
+    """A video as the batch of clips that a model takes: `model(load_clip(path, **resolve_data_config(model)))`.
 
     Clips are spread evenly over the video and loop where it is shorter; the short side is resized to
     max(size) / crop_pct; crops lie at the centre, or at the centre and both ends of the longer side. A video's
-    class probabilities are the mean of the softmax over its views (10 x 3 is the field's habit). Of a damaged video
+    class probabilities are the mean of the softmax over its views (10 x 3 is usual). Of a damaged video
     that ends before its header says, the last frame that decodes stands for those that are lost (`cmpl-zoo check`
     finds such files).
 

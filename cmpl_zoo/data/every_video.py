@@ -1,7 +1,7 @@
 """A function over every video of a list, in worker processes, where a crash or a hang costs one video and no more.
 
-`multiprocessing.Pool` waits for ever for the result of a worker that died, and `ProcessPoolExecutor` gives up all
-that is in hand; among 240,000 files of unknown origin some kill their reader. POSIX only.
+`multiprocessing.Pool` waits for ever for the result of a worker that died, and `ProcessPoolExecutor` then gives up all
+its tasks; among 240,000 files of unknown origin, some crash their reader. POSIX only.
 """
 
 import multiprocessing
@@ -39,7 +39,7 @@ def every_video(
     """`work(task, alive)` of every task, computed by worker processes, in the order of the tasks.
 
     Args:
-        work: a function of a module (or a `functools.partial` of one). It calls `alive()` as it gets on, once a frame.
+        work: a function of a module (or a `functools.partial` of one). It calls `alive()` once a frame.
         tasks: what it is called with; anything that can be pickled.
         workers: number of processes.
         patience: seconds without a call of `alive` after which a worker is killed.

@@ -70,17 +70,17 @@ def create_model(
             the tag, as in hubconf.py; the path of a model directory (config.json and model.safetensors), which loads
             its weights; or `hf-hub:ORG/NAME`, `hf-hub:ORG/NAME@REVISION` and `local-dir:PATH`, as timm has them. A
             registered name wins over a directory of that name.
-        pretrained: load the weights that belong to the name; without a tag those that are best for a start.
-        num_classes: size of the classifier; 0 for none, by default that of the best weights of the name, loaded or
-            not. A classifier of another size than that of the weights starts from random values.
+        pretrained: load the weights of that name; without a tag, the best ones to start from.
+        num_classes: size of the classifier; 0 for none, by default that of the name's best weights, even if they are
+            not loaded. A classifier of another size than that of the weights starts from random values.
         in_chans: input channels; a pretrained stem is adapted.
         drop_rate: dropout before the classifier, 0 by default (the full-size recipes have the 0.5 that the paper
             probably trains with).
         global_pool: `avg`, `max`, or `""` for none.
-        checkpoint_path: a file of weights to load afterwards.
+        checkpoint_path: a file with weights to load at the end.
         features_only: return the feature maps of the stages `out_indices` instead of logits.
         out_indices: which feature maps: 0 is the stem, 1 to 4 are res2 to res5.
-        **kwargs: what else `timm.create_model` and the model take, such as `clip` and `cache_dir`.
+        **kwargs: further arguments of `timm.create_model` and of the model, such as `clip` and `cache_dir`.
 
     Returns:
         A model for input of shape (batch, channels, frames, height, width).
@@ -88,8 +88,8 @@ def create_model(
     Raises:
         ValueError: there is no such model.
         FileNotFoundError: the directory lacks config.json or model.safetensors, or there is no `checkpoint_path`.
-        RuntimeError: the weights cannot be had, are damaged, or do not fit the model; a config.json is not one of
-            this zoo's; the message says which and what to do.
+        RuntimeError: the weights are not available, damaged, or do not fit the model, or a config.json is not one of
+            this zoo's; the message says which, and what to do.
     """
     name = os.fspath(model_name)
     options = {

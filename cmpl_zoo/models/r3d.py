@@ -133,7 +133,7 @@ class GlobalPool3d(nn.Module):
 
 
 class SubtractMeanFrame(nn.Module):
-    """Clips (N, C, T, H, W) less the mean of their frames, which leaves what moves."""
+    """Subtract from clips (N, C, T, H, W) the mean of their frames, which leaves what moves."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x - x.mean(dim=2, keepdim=True)
@@ -167,9 +167,9 @@ class R3D(nn.Module):
     logits. In training BN needs more than one value a channel in res5: more than one frame of 32x32 a batch.
 
     Attributes:
-        clip: the clips that the model is made for: `frames` a clip; `stride` from one of them to the next, in
-            frames of the video; in a test `clips` spread over the video, times `crops` of each.
-        subtract_mean_frame: whether frames are seen less the mean frame of their clip.
+        clip: the clips that the model is made for: `frames` per clip; `stride`, the step from one of them to the
+            next in frames of the video; for testing, `clips` spread over the video, with `crops` of each.
+        subtract_mean_frame: whether the mean frame of a clip is subtracted from its frames.
         num_features: channels of `forward_features`.
         head_hidden_size: channels of `forward_head(..., pre_logits=True)`.
         feature_info: channels, reduction in space and module of the stem and of res2 to res5.
@@ -199,11 +199,11 @@ class R3D(nn.Module):
             global_pool: `avg`, `max`, or `""` for none, which needs `num_classes=0`.
             drop_rate: dropout before the classifier, 0 to 1; 0 as in timm, 0.5 is the most probable reading.
             clip: clip settings (see Attributes); those not given keep `DEFAULT_CLIP`.
-            subtract_mean_frame: see each frame less the mean frame of its clip, so that no still background misleads
-                (our choice, for few videos; the paper's networks see the frames). One frame alone is then all zeros.
+            subtract_mean_frame: subtract the mean frame of a clip from its frames, so that a still background does not
+                mislead (our choice, for few videos; the paper's networks see the frames). A single frame becomes zeros.
 
         Raises:
-            ValueError: a width, a pooling or a clip setting that there is not.
+            ValueError: a width, a pooling or a clip setting that does not exist.
         """
         super().__init__()
         if width_divisor < 1 or 64 % width_divisor:
