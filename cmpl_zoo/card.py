@@ -42,7 +42,7 @@ def model_card(
         f"# {title}",
         "",
         f"{parameters:,} parameters. Input: {clip['frames']} frames, stride {clip['stride']}, {size} pixels. "
-        f"Tested on {views_of(clip)} of a video.",
+        f"Test views: {clip['clips']} x {clip['crops']} (clips x crops).",
         "",
         "```python",
         "import cmpl_zoo",

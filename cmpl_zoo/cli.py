@@ -144,7 +144,7 @@ def add_list(verb: argparse.ArgumentParser) -> None:
 
 
 def add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: one per CPU core)")
+    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: one per CPU core at hand)")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -182,20 +182,20 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         required=True,
         metavar="PIXELS",
-        help="of the copies; smaller videos are not enlarged (usual for Kinetics: 256)",
+        help="largest short side of the copies; smaller videos are not enlarged (usual: 256)",
     )
     verb.add_argument("--gop", type=int, default=16, metavar="N", help="frames between keyframes (default: 16)")
     verb.add_argument(
         "--crf", type=int, default=23, metavar="Q", help="quality, 0 (lossless) to 51 (worst) (default: 23)"
     )
-    verb.add_argument("--copy", action="store_true", help="copy files that already meet all this as they are")
+    verb.add_argument("--copy", action="store_true", help="copy unchanged the files that already meet all this")
     add_workers(verb)
 
     verb = verbs.add_parser(
         "split",
         help="draw which videos of a list keep their label",
-        description="Draw which videos of a list keep their label. Writes labeled.csv, unlabeled.csv and, with --val, "
-        "val.csv to DIR.",
+        description="Draw which videos of a list keep their label. Writes labeled.csv, "
+        "unlabeled.csv (unless all labels are kept) and, with --val, val.csv to DIR.",
     )
     verb.set_defaults(run=run_split)
     verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")
@@ -217,7 +217,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--val", type=float, default=0.0, metavar="SHARE", help="share split off for validation (default: 0)"
     )
     verb.add_argument(
-        "--group", metavar="COLUMN", help="column; rows with the same value stay together, in val.csv or not"
+        "--group",
+        metavar="COLUMN",
+        help="column; rows of one value are never split between val.csv and the other lists",
     )
     verb.add_argument(
         "--keep-labels", action="store_true", help="keep labels in unlabeled.csv, to measure pseudo-labels with"
@@ -257,7 +259,9 @@ def build_parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=run_push)
     verb.add_argument("directory", help="model directory, such as runs/NAME/primary")
     verb.add_argument("repository", metavar="ORG/NAME", help="repository on the Hub, created if it does not exist")
-    verb.add_argument("--private", action="store_true", help="create a private repository")
+    verb.add_argument(
+        "--private", action="store_true", help="publish to a private repository; an existing public one is refused"
+    )
     verb.add_argument("--dry-run", action="store_true", help="check the directory without contacting the Hub")
 
     verb = verbs.add_parser(

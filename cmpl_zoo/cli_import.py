@@ -9,9 +9,9 @@ from cmpl_zoo.data.locate import Listing
 
 IMPORT = """\
 Make training lists from what you have: CSV files with the header path,label and paths
-relative to ROOT. ROOT is scanned once, and no video is opened. Existing lists are replaced.
-Videos that are listed but not found, or ambiguous, are left out of LIST.csv and listed in
-LIST.left_out.csv, with the reason.
+relative to ROOT. ROOT is scanned once, and no video is opened. Lists of the same name are
+replaced. Videos that are listed but not found, or ambiguous, are left out of LIST.csv and
+listed in LIST.left_out.csv, with the reason.
 """
 FOLDERS = """\
 A folder for each class, with its name, and videos at any depth below it:

@@ -28,7 +28,7 @@ class Config:
     output: str
     """Folder of the run: models, metrics, state."""
     unlabeled: str | None = None
-    """CSV list of unlabeled videos, header path. Its labels only serve to measure how many pseudo-labels are right."""
+    """CSV list of unlabeled videos, header path. Labels in it, if any, only tell how many pseudo-labels are right."""
     val: str | None = None
     """CSV list of labeled videos to validate on."""
     root: str = "."
@@ -57,7 +57,7 @@ class Config:
     init: str | None = None
     """Model or model directory whose weights F starts from; random by default."""
     auxiliary_init: str | None = None
-    """The same for A."""
+    """The same for A; ignored without A."""
     drop_rate: float = 0.5
     """Dropout rate before the classifiers."""
     subtract_mean_frame: bool = False
@@ -78,7 +78,8 @@ class Config:
     temporal_warp: bool = False
     """Strong views at an uneven pace (not part of CMPL)."""
     mix_clips: bool = False
-    """Paste a box of another clip into strong views, whose label counts for its share (VideoMix; not part of CMPL)."""
+    """Paste a box of another clip into each strong view; the labels of both count by their share of the area (VideoMix;
+    not part of CMPL)."""
     test_clips: int = 10
     """Clips per video in validation; stored with the model."""
     test_crops: Literal[1, 3] = 3
@@ -93,7 +94,7 @@ class Config:
     hard: bool = True
     """Pseudo-labels are class ids; false: probabilities."""
     weak_bn: Literal["batch", "running"] = "batch"
-    """Batch-norm statistics in the weak pass: of its own batch, or the running ones. Neither are updated by it."""
+    """Batch-norm statistics in the weak pass: of its own batch, or the running ones, which it never updates."""
     strong_bn: Literal["own", "labeled"] = "own"
     """For batch norm, strong views are a batch of their own that its running statistics do not see (own), or one batch
     with the labeled clips (labeled)."""
@@ -121,7 +122,7 @@ class Config:
     clip_grad: float = 0.0
     """Largest norm of the gradient; 0: no limit."""
     accumulation: int = 1
-    """Process the clips of a step in so many parts, one after the other, to save memory."""
+    """Process the clips of a step in this many parts, one after the other, to save memory."""
     batch_norm: Literal["local", "sync", "frozen"] = "local"
     """Batch-norm statistics: of each process's own batch (local), of all processes (sync, GPUs only), or the running
     ones, never updated (frozen)."""

@@ -88,8 +88,8 @@ def create_model(
     Raises:
         ValueError: there is no such model.
         FileNotFoundError: the directory lacks config.json or model.safetensors, or there is no `checkpoint_path`.
-        RuntimeError: the weights are not available, damaged, or do not fit the model, or a config.json is not one of
-            this zoo's; the message says which, and what to do.
+        RuntimeError: the weights are not available, are damaged, or do not fit the model, or a config.json is not
+            one of this zoo's; the message says which, and what to do.
     """
     name = os.fspath(model_name)
     options = {
