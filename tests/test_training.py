@@ -22,7 +22,8 @@ from training import CLASSES, REPO, assert_same_weights, command, losses, metric
 import cmpl_zoo
 from cmpl_zoo import hub
 from cmpl_zoo.cli import main
-from cmpl_zoo.data import Videos, class_ids, load_clip, read_list, resolve_data_config
+from cmpl_zoo.data import Videos, class_ids, dataset, load_clip, read_list, resolve_data_config
+from cmpl_zoo.data.clip import load_views
 from cmpl_zoo.data.sampling import uniform_clips
 
 
@@ -196,6 +197,28 @@ def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(shared_d
     assert (together["videos"], together["unreadable"]) == (3, 2)
     [of_c] = evaluate([networks], Videos(videos.paths[2:], videos.ids[2:]), torch.device("cpu"), workers=0)
     assert together["confusion"] == of_c["confusion"]
+
+
+def test_networks_that_are_measured_together_read_a_video_once(shared_data, lists, monkeypatch):
+    """Each alone and as an ensemble, in one pass: the same as one after the other."""
+    monkeypatch.syspath_prepend(REPO / "train")
+    from evaluate import evaluate
+
+    def network(name):
+        small = {"input_size": (3, 32, 32), "crop_pct": 0.9, "label_names": CLASSES}
+        clip = {"frames": 4, "stride": 2, "clips": 2, "crops": 1}
+        return cmpl_zoo.create_model(name, num_classes=3, clip=clip, pretrained_cfg_overlay=small)
+
+    read = []
+    monkeypatch.setattr(dataset, "load_views", lambda path, **views: read.append(path) or load_views(path, **views))
+    val = read_list(lists / "val.csv", shared_data / "mocap13")
+    videos = Videos(val.paths, class_ids(val, CLASSES))
+    a, b = network("r3d50_quarter"), network("r3d50_eighth")
+    together = evaluate([[a], [b], [a, b]], videos, torch.device("cpu"), workers=0)
+    assert read == list(val.paths)
+    assert together == [
+        evaluate([ensemble], videos, torch.device("cpu"), workers=0)[0] for ensemble in ([a], [b], [a, b])
+    ]
 
 
 def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, shared_data, lists, tmp_path):
