@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from training import CLASSES
+from training import CLASSES, command, run
 
 settings.register_profile("any machine", deadline=None)  # tests never assert on time
 settings.load_profile("any machine")
@@ -45,3 +45,12 @@ def lists(shared_data, tmp_path_factory) -> Path:
             for of_class in rows.values():
                 writer.writerows(of_class[part])
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(shared_data, lists, tmp_path_factory) -> Path:
+    """A finished CMPL run of six steps."""
+    output = tmp_path_factory.mktemp("runs") / "cmpl"
+    told = ["--dataset", "mocap13", "--license", "cc-by-nc-4.0"]
+    run(command(lists, shared_data / "mocap13", output, "--steps", "6", "--val_every", "4", *told))
+    return output

@@ -9,9 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -22,18 +20,8 @@ from training import CLASSES, REPO, assert_same_weights, command, losses, metric
 import cmpl_zoo
 from cmpl_zoo import hub
 from cmpl_zoo.cli import main
-from cmpl_zoo.data import Videos, class_ids, dataset, load_clip, read_list, resolve_data_config
-from cmpl_zoo.data.clip import load_views
-from cmpl_zoo.data.sampling import uniform_clips
 
-
-@pytest.fixture(scope="session")
-def trained(shared_data, lists, tmp_path_factory) -> Path:
-    """A finished CMPL run of six steps."""
-    output = tmp_path_factory.mktemp("runs") / "cmpl"
-    told = ["--dataset", "mocap13", "--license", "cc-by-nc-4.0"]
-    run(command(lists, shared_data / "mocap13", output, "--steps", "6", "--val_every", "4", *told))
-    return output
+DEMO = REPO / "train" / "recipes" / "demo.yaml"
 
 
 def test_a_run_leaves_models_that_load_by_path(trained, shared_data):
@@ -111,114 +99,9 @@ def test_a_run_reports_what_happened(trained):
     assert yaml.safe_load((trained / "config.yaml").read_text())["steps"] == 6
 
 
-def test_evaluate_agrees_with_the_run(trained, shared_data, lists, tmp_path):
-    done = run([sys.executable, "train/evaluate.py", "--model", str(trained / "primary"), "--data",
-                str(lists / "val.csv"), "--root", str(shared_data / "mocap13"), "--workers", "0", "--device", "cpu",
-                "--json", str(tmp_path / "scores.json")])  # fmt: skip
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    reported = json.loads((trained / "summary.json").read_text())["validation"]["primary"]
-    for key in ("videos", "clips", "crops", "video_top1", "clip_top1", "per_class"):
-        assert scores[key] == reported[key]
-    assert "2 x 1 views (clips x crops)" in done.stdout and "top-5" not in done.stdout
-    for mistake, message in (
-        (["--workers", "-1"], "--workers must not be negative, and is -1"),
-        (
-            ["--json", str(tmp_path / "scores.json" / "y.json")],
-            "cannot be written (Not a directory); give another file",
-        ),
-        (["--json", str(tmp_path)], "cannot be written (it is a folder); give another file"),
-    ):
-        error = run([*done.args, *mistake], expect=2).stderr
-        assert message in error and "Traceback" not in error
-    assert [file.name for file in tmp_path.iterdir()] == ["scores.json"]
-
-
-def test_ctrl_c_ends_an_evaluation_in_one_line(shared_data, tmp_path):
-    args = [sys.executable, "train/evaluate.py", "--model", str(REPO / "model_cards" / "r3d50_quarter.cmpl_mocap13"),
-            "--data", str(shared_data / "mocap13" / "test.csv"), "--root", str(shared_data / "mocap13"), "--device",
-            "cpu", "--clips", "10"]  # fmt: skip
-    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO, start_new_session=True)
-    seen = ""
-    while not re.search(r"evaluate: .*\| [1-9]\d*/", seen):  # the progress bar, after the first videos
-        character = process.stderr.read(1)
-        assert character, seen
-        seen += character
-    os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    assert error.endswith("evaluate.py: stopped; nothing is written\n") and "Traceback" not in error
-
-
 def test_the_demo_refuses_no_seeds():
     error = run([sys.executable, "train/demo.py", "--seeds", "0"], expect=2).stderr
     assert "--seeds must be at least 1, and is 0" in error
-
-
-def test_networks_vote_by_their_mean_probabilities(trained, shared_data, lists, tmp_path):
-    root = shared_data / "mocap13"
-    rows = read_rows(lists / "val.csv")
-    voters = [trained / name for name in ("primary", "auxiliary", "best/primary")]  # two of them of the same stride
-    networks = [cmpl_zoo.create_model(voter).eval() for voter in voters]
-    names = networks[0].pretrained_cfg["label_names"]
-    table = torch.zeros(3, 3, dtype=torch.int64)
-    with torch.inference_mode():
-        for row in rows:
-            views = [load_clip(root / row["path"], **resolve_data_config(network)) for network in networks]
-            votes = [network(clips).softmax(1).mean(0) for network, clips in zip(networks, views, strict=True)]
-            table[names.index(row["label"]), torch.stack(votes).mean(0).argmax()] += 1
-    evaluate = [sys.executable, "train/evaluate.py", "--data", str(lists / "val.csv"), "--root", str(root), "--workers",
-                "0", "--device", "cpu", "--json", str(tmp_path / "scores.json"), "--model"]  # fmt: skip
-    run([*evaluate, *map(str, voters)])
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    assert scores["confusion"] == table.tolist()
-    error = run([*evaluate, str(trained / "primary"), "r3d50_eighth.cmpl_demo"], expect=2).stderr
-    assert "knows other classes than" in error
-
-
-def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(shared_data, tmp_path, monkeypatch):
-    """Networks of two strides look at other frames: one of them may fail at a video that the other can read."""
-    monkeypatch.syspath_prepend(REPO / "train")
-    from evaluate import evaluate
-
-    networks = [
-        cmpl_zoo.create_model("r3d50_eighth", num_classes=3, clip={"frames": 4, "stride": stride, "clips": 1},
-                              pretrained_cfg_overlay={"input_size": (3, 32, 32)})
-        for stride in (1, 3)
-    ]  # fmt: skip
-    pictures = sorted((shared_data / "clips" / "frames" / "jumping" / "0001").glob("*.jpg"))[:12]
-    seen = [set(uniform_clips(12, 4, stride, 1)[0]) for stride in (1, 3)]
-    for video, spoilt in {"a": seen[0] - seen[1], "b": seen[1] - seen[0], "c": set()}.items():
-        (tmp_path / video).mkdir()
-        for place, picture in enumerate(pictures):
-            content = b"no picture" if place in spoilt else picture.read_bytes()
-            (tmp_path / video / picture.name).write_bytes(content)
-    videos = Videos([str(tmp_path / video) for video in "abc"], np.array([0, 1, 2]))
-    [together] = evaluate([networks], videos, torch.device("cpu"), workers=0)
-    assert (together["videos"], together["unreadable"]) == (3, 2)
-    [of_c] = evaluate([networks], Videos(videos.paths[2:], videos.ids[2:]), torch.device("cpu"), workers=0)
-    assert together["confusion"] == of_c["confusion"]
-
-
-def test_networks_that_are_measured_together_read_a_video_once(shared_data, lists, monkeypatch):
-    """Each alone and as an ensemble, in one pass: the same as one after the other."""
-    monkeypatch.syspath_prepend(REPO / "train")
-    from evaluate import evaluate
-
-    def network(name):
-        small = {"input_size": (3, 32, 32), "crop_pct": 0.9, "label_names": CLASSES}
-        clip = {"frames": 4, "stride": 2, "clips": 2, "crops": 1}
-        return cmpl_zoo.create_model(name, num_classes=3, clip=clip, pretrained_cfg_overlay=small)
-
-    read = []
-    monkeypatch.setattr(dataset, "load_views", lambda path, **views: read.append(path) or load_views(path, **views))
-    val = read_list(lists / "val.csv", shared_data / "mocap13")
-    videos = Videos(val.paths, class_ids(val, CLASSES))
-    a, b = network("r3d50_quarter"), network("r3d50_eighth")
-    together = evaluate([[a], [b], [a, b]], videos, torch.device("cpu"), workers=0)
-    assert read == list(val.paths)
-    assert together == [
-        evaluate([ensemble], videos, torch.device("cpu"), workers=0)[0] for ensemble in ([a], [b], [a, b])
-    ]
 
 
 def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, shared_data, lists, tmp_path):
@@ -338,79 +221,6 @@ def test_strong_views_can_be_mixed_and_warped_and_share_a_batch(shared_data, lis
         unsupervised[name] = [line["primary/unsupervised"] for line in lines]
     assert supervised["mix_clips"] == supervised["temporal_warp"] == supervised[None] != supervised["strong_bn"]
     assert len({tuple(losses) for losses in unsupervised.values()}) == 4
-
-
-@pytest.fixture
-def small_networks(monkeypatch):
-    """Makes the networks of a run with such options and such class ids of its labeled videos."""
-    monkeypatch.syspath_prepend(str(REPO / "train"))
-    from config import Config
-    from networks import Networks
-
-    def make(label_ids, **options):
-        torch.manual_seed(0)
-        config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, size=32, frames=2, **options)
-        return Networks(config, CLASSES, np.array(label_ids)).train()
-
-    return make
-
-
-DEMO = REPO / "train" / "recipes" / "demo.yaml"
-ONE = {"scheme": "self", "primary": "r3d50_eighth", "auxiliary": None}
-
-
-def test_distribution_alignment_levels_the_pseudo_labels(small_networks, monkeypatch):
-    """Weak views of noise, taken for the first class by a network; wanted is twice as much of the last one."""
-    networks = small_networks([0, 1, 2, 2], **ONE, distribution_alignment=True)
-    networks["primary"].fc.bias.data = torch.tensor([2.0, 0.0, 0.0])
-    clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8)
-    batch = {"labeled": clips, "weak": clips, "strong": clips}
-    first = networks(batch)[0].weak.softmax(dim=1).mean(dim=0)
-    assert first[0] > 0.6
-    monkeypatch.setattr("networks.MEMORY", 0.8)
-    for _ in range(30):
-        last = networks(batch)[0].weak.softmax(dim=1).mean(dim=0)
-    torch.testing.assert_close(last, torch.tensor([0.25, 0.25, 0.5]), atol=0.02, rtol=0)
-    assert set(networks.state_dict()) >= {"found"}, "a state holds it"
-
-
-def test_thresholds_by_class_follow_what_the_networks_say(small_networks, monkeypatch):
-    networks = small_networks([0, 1, 2], **ONE, threshold=0.5, class_thresholds=True)
-    torch.testing.assert_close(networks.threshold, torch.full((3,), 0.5))
-    networks["primary"].fc.bias.data = torch.tensor([2.0, 0.0, 0.0])
-    clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8)
-    monkeypatch.setattr("networks.MEMORY", 0.0)
-    said = networks({"labeled": clips, "weak": clips, "strong": clips})[0].weak.softmax(dim=1).mean(dim=0)
-    torch.testing.assert_close(networks.threshold, 0.5 * said / said[0])
-    assert networks.threshold[1] < 0.25
-
-
-def test_validating_leaves_frozen_batch_norm_frozen(small_networks, shared_data, lists):
-    from evaluate import evaluate
-
-    networks = small_networks([0, 1, 2], **ONE, batch_norm="frozen")
-    before = {name: module.training for name, module in networks.named_modules()}
-    assert before["primary"] and not before["primary.bn1"]
-    val = read_list(lists / "val.csv", shared_data / "mocap13")
-    evaluate([[networks["primary"]]], Videos(val.paths, class_ids(val, CLASSES)), torch.device("cpu"), workers=0)
-    assert {name: module.training for name, module in networks.named_modules()} == before
-
-
-def test_a_bf16_step_reaches_every_weight(small_networks):
-    """Autocast keeps casted weights: those of the weak pass, which has no gradients, must not stand in for others."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pair = {"primary": "r3d50_quarter", "auxiliary": "r3d50_eighth"}
-    networks = small_networks([0, 1, 2, 2], **pair, drop_rate=0.0, threshold=0.0).to(device)
-    from cmpl import objective
-
-    clips = torch.randint(0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8, device=device)
-    labels = torch.tensor([0, 1, 2, 2], device=device)
-    with torch.autocast(device.type, torch.bfloat16):
-        outputs = networks({"labeled": clips, "weak": clips, "strong": clips})
-        loss = objective(outputs, labels, networks.config, networks.config.lambda_u, networks.threshold)
-    loss.total.backward()
-    without = [name for name, weight in networks.named_parameters() if weight.grad is None]
-    assert not without
 
 
 def test_epochs_are_passes_over_the_unlabeled_list(shared_data, lists, tmp_path):
