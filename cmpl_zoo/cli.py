@@ -194,8 +194,8 @@ def build_parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser(
         "split",
         help="draw which videos of a list keep their label",
-        description="Draw which videos of a list keep their label. Writes labeled.csv, "
-        "unlabeled.csv (unless all labels are kept) and, with --val, val.csv to DIR.",
+        description="Draw which videos of a list keep their label. Writes labeled.csv, unlabeled.csv (unless all "
+        "labels are kept) and, with --val, val.csv to DIR.",
     )
     verb.set_defaults(run=run_split)
     verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")

@@ -16,8 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-from cmpl_zoo.card import views_of
-
 REPO = Path(__file__).resolve().parents[1]
 CMPL_ZOO = str(Path(sys.executable).with_name("cmpl-zoo"))
 LABELS_PER_CLASS = 5
@@ -85,8 +83,8 @@ def demo(output: Path, seeds: int) -> None:
     run(CMPL_ZOO, "predict", output / "seed1" / "cmpl" / "primary", video)
 
     first = scores[0]["CMPL"]
-    print(f"\nTop-1 in % on {first['videos']} held-out videos, {views_of(first)}, "
-          f"{LABELS_PER_CLASS} labels a class, chance {100 / len(first['per_class']):.1f}")  # fmt: skip
+    print(f"\nTop-1 in % on {first['videos']} held-out videos, {first['clips']} x {first['crops']} views (clips x "
+          f"crops), {LABELS_PER_CLASS} labels a class, chance {100 / len(first['per_class']):.1f}")  # fmt: skip
     for method in METHODS:
         values = [of_seed[method]["video_top1"] for of_seed in scores]
         spread = f" +- {statistics.stdev(values):.1f} (n={len(values)})" if len(values) > 1 else ""

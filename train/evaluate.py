@@ -50,7 +50,7 @@ def evaluate(
     """Accuracy in percent, of single views ("clip") and of videos (softmax averaged over the views), of each ensemble.
 
     Views are those of `model.clip`. The models of an ensemble vote by the mean of their softmax, each on views of its
-    own stride. A video is read once for all. Every layer of the models is left in the mode it was in.
+    own stride. A video is read once for all models of a stride. Every layer of the models keeps the mode it was in.
 
     Args:
         ensembles: each one model or several, on the device; all of the same classes and with as many views of a video.
