@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from cmpl_zoo.data import VideoError, probe, read_frames
+from cmpl_zoo.video.video import VideoError, probe, read_frames
 
 SECONDS = 60  # for one copy; a hundred times what it takes
 MEMORY = 8 * 2**30  # address space of the reading process; its libraries alone map more than two

@@ -30,14 +30,14 @@ import torch
 from harness import save
 from torch import Tensor
 
-from cmpl_zoo.data import read_frames
-from cmpl_zoo.data.dataset import TrainingSteps, Videos
-from cmpl_zoo.data.files import whole_or_nothing
-from cmpl_zoo.data.loader import iterate
-from cmpl_zoo.data.sampling import random_clips, uniform_clips
-from cmpl_zoo.data.transforms import STRONG_VIEWS, StrongView, WeakView
-from cmpl_zoo.data.video import Video
+from cmpl_zoo._files import whole_or_nothing
+from cmpl_zoo.datasets.lists import Videos
+from cmpl_zoo.datasets.loader import iterate
+from cmpl_zoo.datasets.training_steps import TrainingSteps
+from cmpl_zoo.datasets.views import STRONG_VIEWS, StrongView, WeakView
 from cmpl_zoo.demo.render import ACTIONS, Actor, Shot, render_frames
+from cmpl_zoo.video.sampling import random_clips, uniform_clips
+from cmpl_zoo.video.video import Video, read_frames
 
 FRAMES, FPS = 250, 25
 CLIP, STRIDES = 8, (8, 4)

@@ -20,7 +20,7 @@ import yaml
 from cost import LISTS
 from harness import endless_videos, save, where
 
-from cmpl_zoo.data import class_names
+from cmpl_zoo.datasets.classes import class_names
 
 REPO = Path(__file__).resolve().parents[1]
 

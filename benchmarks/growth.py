@@ -117,7 +117,8 @@ def plot(rows: list[tuple[int, int, dict[str, float]]]) -> None:
 
 
 def measure_videos(mocap13: Path, steps: int = 24, rounds: int = 5) -> dict[str, Any]:
-    from cmpl_zoo.data import TrainingSteps, Videos
+    from cmpl_zoo.datasets.lists import Videos
+    from cmpl_zoo.datasets.training_steps import TrainingSteps
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from cmpl_zoo.data.files import replace_text
+from cmpl_zoo._files import replace_text
 
 RESULTS = Path(__file__).parent / "results"
 

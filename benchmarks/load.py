@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 import cmpl_zoo
 import cmpl_zoo.hub
-from cmpl_zoo.data import class_names
+from cmpl_zoo.datasets.classes import class_names
 
 NETWORKS = ("r3d50", "r3d50_quarter")
 ROUNDS = 15

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+from cmpl_zoo.data.decode import EveryFrame
 from harness import save
 
-from cmpl_zoo.data import Video, read_list
-from cmpl_zoo.data.decode import EveryFrame
-from cmpl_zoo.data.every_video import available_cores
-from cmpl_zoo.data.prepare import ENCODER, Settings, prepare
+from cmpl_zoo.datasets.lists import read_list
+from cmpl_zoo.tools.prepare import ENCODER, Settings, prepare
+from cmpl_zoo.tools.worker_pool import available_cores
+from cmpl_zoo.video.video import Video
 
 REPO = Path(__file__).resolve().parents[1]
 FRAMES, STRIDE = 8, 8
@@ -99,11 +100,11 @@ def accuracy(model: str, file: Path, root: Path, scratch: Path) -> float:
 
 
 def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    manifest = read_list(args.list, args.root, labeled=False)
+    video_list = read_list(args.list, args.root, labeled=False)
     roots: dict[str, tuple[Path, Path]] = {"original": (args.root, args.list)}
     for number, (row, settings) in enumerate(copies_to_make(args.short_sides).items()):
         root = scratch / f"copies{number}"
-        print(row, prepare(manifest, args.root, root, settings, workers=available_cores())[1])
+        print(row, prepare(video_list, args.root, root, settings, workers=available_cores())[1])
         roots[row] = (root, root / f"{args.list.stem}.csv")
     paths = {row: list(read_list(file, root, labeled=False).paths) for row, (root, file) in roots.items()}
     for number, (row, options) in enumerate(ENCODERS.items()):
@@ -115,7 +116,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             paths[row].append(str(target))
         roots[row] = (root, roots["GOP 16, crf 23"][1])
 
-    step = max(1, len(manifest) // args.timed)
+    step = max(1, len(video_list) // args.timed)
     times = time_reading({row: files[::step] for row, files in paths.items()}, args.rounds)
     copies: dict[str, dict[str, Any]] = {}
     for row, files in paths.items():
@@ -134,7 +135,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         print(row, copies[row])
     return {
         "experiment": f"prepare-{args.name}",
-        "videos": len(manifest),
+        "videos": len(video_list),
         "timed": len(times["original"]),
         "rounds": args.rounds,
         "copies": copies,

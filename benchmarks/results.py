@@ -17,13 +17,14 @@ from typing import Any
 
 from harness import RESULTS
 
-from cmpl_zoo.card import views_of
-from cmpl_zoo.data.files import replace_text
+from cmpl_zoo._files import replace_text
+from cmpl_zoo.hub.cards import views_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
 
-from config import FREE_ON_RESUME
 from experiment_results import accuracies, kept, markdown, mean_and_spread
+
+from cmpl_zoo.training.config import FREE_ON_RESUME
 
 REPO = Path(__file__).resolve().parents[1]
 

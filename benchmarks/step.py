@@ -26,11 +26,11 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
 
 from cmpl import objective
-from config import Config
 from networks import Networks, network_input, weak_pass
 from timm.optim import create_optimizer_v2
 
 from cmpl_zoo.semi import Logits
+from cmpl_zoo.training.config import Config
 
 CLASSES = [str(number) for number in range(400)]
 SETTINGS: dict[str, dict[str, Any]] = {

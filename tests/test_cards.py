@@ -18,7 +18,7 @@ from huggingface_hub import ModelCard
 
 import cmpl_zoo
 from cmpl_zoo.models.factory import hubconf_names, list_tags
-from cmpl_zoo.predict import predict
+from cmpl_zoo.prediction import predict
 
 REPO = Path(__file__).resolve().parents[1]
 CMPL_TAGS = ["cmpl_k400_1pct", "cmpl_k400_10pct", "cmpl_ucf101_1pct", "cmpl_ucf101_10pct", "cmpl_ucf101_k400"]

@@ -14,8 +14,8 @@ from torch import nn
 
 import cmpl_zoo
 from cmpl_zoo import convert
-from cmpl_zoo.data import resolve_data_config
-from cmpl_zoo.predict import label_names
+from cmpl_zoo.models.labels import label_names
+from cmpl_zoo.video.clips import resolve_clip_config
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_slow_r50_is_the_same_function(slow_r50: nn.Module, tmp_path: Path) -> N
         torch.testing.assert_close(model(clips), slow_r50(clips), rtol=1e-4, atol=1e-4)
     names = label_names(model)
     assert (len(names), names[0], names[-1]) == (400, "abseiling", "zumba")
-    settings = resolve_data_config(model)
+    settings = resolve_clip_config(model)
     assert (settings["frames"], settings["stride"], settings["clips"], settings["crops"]) == (8, 8, 10, 3)
     assert (settings["mean"], settings["std"], settings["size"]) == ((0.45,) * 3, (0.225,) * 3, (224, 224))
     card = (tmp_path / "model" / "README.md").read_text()

@@ -12,9 +12,11 @@ import torch
 from training import CLASSES, REPO, read_rows, run
 
 import cmpl_zoo
-from cmpl_zoo.data import Videos, class_ids, dataset, load_clip, read_list, resolve_data_config
-from cmpl_zoo.data.clip import load_views
-from cmpl_zoo.data.sampling import uniform_clips
+from cmpl_zoo.datasets import evaluation_batches
+from cmpl_zoo.datasets.classes import class_ids
+from cmpl_zoo.datasets.lists import Videos, read_list
+from cmpl_zoo.video.clips import load_clip, load_views, resolve_clip_config
+from cmpl_zoo.video.sampling import uniform_clips
 
 
 def test_evaluate_agrees_with_the_run(trained, shared_data, lists, tmp_path):
@@ -64,7 +66,7 @@ def test_networks_vote_by_their_mean_probabilities(trained, shared_data, lists, 
     table = torch.zeros(3, 3, dtype=torch.int64)
     with torch.inference_mode():
         for row in rows:
-            views = [load_clip(root / row["path"], **resolve_data_config(network)) for network in networks]
+            views = [load_clip(root / row["path"], **resolve_clip_config(network)) for network in networks]
             votes = [network(clips).softmax(1).mean(0) for network, clips in zip(networks, views, strict=True)]
             table[names.index(row["label"]), torch.stack(votes).mean(0).argmax()] += 1
     evaluate = [sys.executable, "train/evaluate.py", "--data", str(lists / "val.csv"), "--root", str(root), "--workers",
@@ -111,7 +113,9 @@ def test_networks_that_are_measured_together_read_a_video_once(shared_data, list
         return cmpl_zoo.create_model(name, num_classes=3, clip=clip, pretrained_cfg_overlay=small)
 
     read = []
-    monkeypatch.setattr(dataset, "load_views", lambda path, **views: read.append(path) or load_views(path, **views))
+    monkeypatch.setattr(
+        evaluation_batches, "load_views", lambda path, **views: read.append(path) or load_views(path, **views)
+    )
     val = read_list(lists / "val.csv", shared_data / "mocap13")
     videos = Videos(val.paths, class_ids(val, CLASSES))
     a, b = network("r3d50_quarter"), network("r3d50_eighth")

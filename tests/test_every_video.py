@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cmpl_zoo.data.every_video import Lost, every_video
+from cmpl_zoo.tools.worker_pool import Lost, every_video
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from training import CLASSES, REPO, read_rows, run, write_rows
-
 from cmpl_zoo.data import Video
+from training import CLASSES, REPO, read_rows, run, write_rows
 
 RECIPE = {
     "primary": "r3d50_eighth", "auxiliary": "r3d50_eighth", "primary_stride": 2, "auxiliary_stride": 2, "frames": 4,

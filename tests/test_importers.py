@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from cmpl_zoo.cli import main
-from cmpl_zoo.data import class_names, read_frames, read_list
-from cmpl_zoo.data.locate import find_videos
-from cmpl_zoo.data.manifest import ManifestError, read_classes
+from cmpl_zoo.datasets.classes import class_names, read_classes
+from cmpl_zoo.datasets.lists import ListError, read_list
+from cmpl_zoo.tools.find_videos import find_videos
+from cmpl_zoo.video.video import read_frames
 
 
 def write(path: Path, text: str) -> Path:
@@ -191,9 +192,9 @@ def test_kinetics_test_lists_have_no_label(tmp_path):
     annotations = write(tmp_path / "test.csv", "youtube_id,time_start,time_end,split\n--6bJUbfpnQ,17,27,test\n")
     root = videos(tmp_path / "root", "test/--6bJUbfpnQ_000017_000027.mp4")
     assert run("kinetics", annotations, root, "-o", tmp_path / "list.csv") == 0
-    manifest = read_list(tmp_path / "list.csv", root, labeled=False)
-    assert manifest.labels is None
-    assert os.path.exists(manifest.paths[0])
+    video_list = read_list(tmp_path / "list.csv", root, labeled=False)
+    assert video_list.labels is None
+    assert os.path.exists(video_list.paths[0])
 
 
 def test_kinetics_left_out_where_a_guess_would_be_needed(tmp_path):
@@ -504,5 +505,5 @@ def test_class_names_of_a_file_and_a_file_called_like_a_data_set(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     assert len(class_names("ucf101")) == 101
     assert class_names("./ucf101") == ["mine", "yours"]
-    with pytest.raises(ManifestError, match=r"nowhere: no such file of class names"):
+    with pytest.raises(ListError, match=r"nowhere: no such file of class names"):
         class_names("nowhere")

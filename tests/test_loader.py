@@ -14,8 +14,13 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from cmpl_zoo.data import EvaluationBatches, TrainingSteps, VideoError, Videos, WorkerError, iterate, loader
-from cmpl_zoo.data.in_hand import in_hand
+from cmpl_zoo.datasets import loader
+from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
+from cmpl_zoo.datasets.lists import Videos
+from cmpl_zoo.datasets.loader import iterate
+from cmpl_zoo.datasets.training_steps import TrainingSteps
+from cmpl_zoo.datasets.watchdog import WorkerError, in_hand
+from cmpl_zoo.video.video import VideoError
 
 CPU = torch.device("cpu")
 
@@ -125,7 +130,7 @@ def test_a_worker_that_hangs_is_named_with_its_file_and_gone(monkeypatch):
 
 SIGNALLED = """
 import os, signal, time, torch
-from cmpl_zoo.data import iterate
+from cmpl_zoo.datasets.loader import iterate
 
 class Numbers(torch.utils.data.Dataset):
     def __len__(self):

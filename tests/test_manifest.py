@@ -11,14 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmpl_zoo.cli import main
-from cmpl_zoo.data.manifest import (
-    ManifestError,
-    check_disjoint,
-    class_ids,
-    read_classes,
-    read_list,
-    split_list,
-)
+from cmpl_zoo.datasets.classes import class_ids, read_classes
+from cmpl_zoo.datasets.lists import ListError, check_disjoint, read_list
+from cmpl_zoo.datasets.splits import split_list
 
 
 def write(path: Path, text: str) -> Path:
@@ -54,32 +49,32 @@ def rows_of(file: Path) -> list[dict[str, str]]:
     ],
 )
 def test_bad_lists_are_named_with_line_and_remedy(tmp_path, text, message):
-    with pytest.raises(ManifestError, match=message):
+    with pytest.raises(ListError, match=message):
         read_list(write(tmp_path / "list.csv", text))
 
 
 def test_missing_and_binary_lists(tmp_path):
-    with pytest.raises(ManifestError, match=r"nowhere\.csv: cannot read this list: No such file"):
+    with pytest.raises(ListError, match=r"nowhere\.csv: cannot read this list: No such file"):
         read_list(tmp_path / "nowhere.csv")
     (tmp_path / "list.csv").write_bytes(b"\xff\xfe\x00path\x81")
-    with pytest.raises(ManifestError, match=r"not a CSV text file in UTF-8"):
+    with pytest.raises(ListError, match=r"not a CSV text file in UTF-8"):
         read_list(tmp_path / "list.csv")
     os.mkfifo(tmp_path / "pipe")
     writer = os.open(tmp_path / "pipe", os.O_RDWR)
-    with pytest.raises(ManifestError, match=r"pipe: is no regular file"):
+    with pytest.raises(ListError, match=r"pipe: is no regular file"):
         read_list(tmp_path / "pipe")
     os.close(writer)
 
 
 def test_paths_get_their_root_and_extra_columns_are_ignored(tmp_path):
-    manifest = read_list(write(tmp_path / "list.csv", "\ufeffpath,label,fps\na b/é.mp4,x y,25\n"), root="/data")
-    assert list(manifest.paths) == ["/data/a b/é.mp4"]
-    assert manifest.labels == ["x y"]
+    video_list = read_list(write(tmp_path / "list.csv", "\ufeffpath,label,fps\na b/é.mp4,x y,25\n"), root="/data")
+    assert list(video_list.paths) == ["/data/a b/é.mp4"]
+    assert video_list.labels == ["x y"]
 
 
 def test_spaces_around_a_label_make_no_other_class(tmp_path):
-    manifest = read_list(write(tmp_path / "list.csv", "path, label\na.mp4, walk\nb.mp4,walk \n"))
-    assert manifest.labels == ["walk", "walk"]
+    video_list = read_list(write(tmp_path / "list.csv", "path, label\na.mp4, walk\nb.mp4,walk \n"))
+    assert video_list.labels == ["walk", "walk"]
 
 
 def test_split_command_never_writes_beside_its_list(tmp_path, capsys):
@@ -96,71 +91,71 @@ def test_unlabeled_list_needs_no_label_column(tmp_path):
 
 
 def test_unknown_label_names_list_line_and_remedy(tmp_path):
-    manifest = read_list(write(tmp_path / "list.csv", "path,label\na.mp4,x\nb.mp4,z\n"))
-    with pytest.raises(ManifestError, match=r"list\.csv, line 3: label 'z' is not among the 2 classes.*--classes"):
-        class_ids(manifest, ["x", "y"])
-    assert class_ids(manifest, ["z", "y", "x"]).tolist() == [2, 0]
+    video_list = read_list(write(tmp_path / "list.csv", "path,label\na.mp4,x\nb.mp4,z\n"))
+    with pytest.raises(ListError, match=r"list\.csv, line 3: label 'z' is not among the 2 classes.*--classes"):
+        class_ids(video_list, ["x", "y"])
+    assert class_ids(video_list, ["z", "y", "x"]).tolist() == [2, 0]
 
 
 def test_video_both_labeled_and_in_validation(tmp_path):
     train = read_list(write(tmp_path / "a.csv", "path,label\na.mp4,x\nb.mp4,x\n"), root=tmp_path)
     val = read_list(write(tmp_path / "v.csv", "path,label\nc.mp4,x\nsub/../b.mp4,x\n"), root=tmp_path)
-    with pytest.raises(ManifestError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
+    with pytest.raises(ListError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
         check_disjoint(train, val)
     (tmp_path / "other way").symlink_to(tmp_path)
-    with pytest.raises(ManifestError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
+    with pytest.raises(ListError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
         check_disjoint(train, read_list(tmp_path / "v.csv", root=tmp_path / "other way"))
 
 
 def test_classes_keep_their_order(tmp_path):
     assert read_classes(write(tmp_path / "c.txt", "HammerThrow\nHammering\n\n")) == ["HammerThrow", "Hammering"]
-    with pytest.raises(ManifestError, match=r"line 3: class 'b' is on line 1"):
+    with pytest.raises(ListError, match=r"line 3: class 'b' is on line 1"):
         read_classes(write(tmp_path / "c.txt", "b\na\nb\n"))
-    with pytest.raises(ManifestError, match=r"line 1: the class name is empty"):
+    with pytest.raises(ListError, match=r"line 1: the class name is empty"):
         read_classes(write(tmp_path / "c.txt", "\na\n"))
-    with pytest.raises(ManifestError, match="no class names"):
+    with pytest.raises(ListError, match="no class names"):
         read_classes(write(tmp_path / "c.txt", ""))
 
 
 def test_uniform_split(tmp_path):
-    manifest = read_list(make_list(tmp_path, {"a": 30, "b": 12}))
-    split = split_list(manifest, 5, seed=1)
-    assert Counter(manifest.labels[i] for i in split["labeled"]) == {"a": 5, "b": 5}
+    video_list = read_list(make_list(tmp_path, {"a": 30, "b": 12}))
+    split = split_list(video_list, 5, seed=1)
+    assert Counter(video_list.labels[i] for i in split["labeled"]) == {"a": 5, "b": 5}
     assert sorted(split["labeled"] + split["unlabeled"]) == list(range(42))
-    assert split_list(manifest, 5, seed=1) == split
-    assert split_list(manifest, 5, seed=2)["labeled"] != split["labeled"]
+    assert split_list(video_list, 5, seed=1) == split
+    assert split_list(video_list, 5, seed=2)["labeled"] != split["labeled"]
 
 
 def test_category_wise_split_by_hand(tmp_path):
     # 3 labels x 4 classes = 12 of 100 videos: shares 7.2, 3.6, 1.08, 0.12 -> 7, 3 (+1), 1, and at least 1.
-    manifest = read_list(make_list(tmp_path, {"a": 60, "b": 30, "c": 9, "d": 1}))
-    labeled = split_list(manifest, 3, sampling="category-wise")["labeled"]
-    assert Counter(manifest.labels[i] for i in labeled) == {"a": 7, "b": 3, "c": 1, "d": 1}
+    video_list = read_list(make_list(tmp_path, {"a": 60, "b": 30, "c": 9, "d": 1}))
+    labeled = split_list(video_list, 3, sampling="category-wise")["labeled"]
+    assert Counter(video_list.labels[i] for i in labeled) == {"a": 7, "b": 3, "c": 1, "d": 1}
 
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 6), st.integers(0, 99))
 def test_category_wise_draws_the_total_and_one_of_each(tmp_path_factory, sizes, labels_per_class, seed):
     by_class = {f"c{i}": size for i, size in enumerate(sizes)}
-    manifest = read_list(make_list(tmp_path_factory.mktemp("split"), by_class))
+    video_list = read_list(make_list(tmp_path_factory.mktemp("split"), by_class))
     total = labels_per_class * len(sizes)
     if total > sum(sizes):
-        with pytest.raises(ManifestError, match="lower --labels-per-class"):
-            split_list(manifest, labels_per_class, seed, "category-wise")
+        with pytest.raises(ListError, match="lower --labels-per-class"):
+            split_list(video_list, labels_per_class, seed, "category-wise")
         return
     drawn = Counter(
-        manifest.labels[i] for i in split_list(manifest, labels_per_class, seed, "category-wise")["labeled"]
+        video_list.labels[i] for i in split_list(video_list, labels_per_class, seed, "category-wise")["labeled"]
     )
     assert drawn.total() == total
     assert set(drawn) == set(by_class)
 
 
 def test_no_group_on_both_sides(tmp_path):
-    manifest = read_list(make_list(tmp_path, {"a": 40, "b": 20}))
-    split = split_list(manifest, 2, val=0.25, group="take")
-    takes = {name: {manifest.rows[i]["take"] for i in indices} for name, indices in split.items()}
+    video_list = read_list(make_list(tmp_path, {"a": 40, "b": 20}))
+    split = split_list(video_list, 2, val=0.25, group="take")
+    takes = {name: {video_list.rows[i]["take"] for i in indices} for name, indices in split.items()}
     assert not takes["val"] & (takes["labeled"] | takes["unlabeled"])
-    shares = Counter(manifest.labels[i] for i in split["val"])
+    shares = Counter(video_list.labels[i] for i in split["val"])
     assert 10 <= shares["a"] <= 12
     assert 5 <= shares["b"] <= 7
 
@@ -170,7 +165,7 @@ def test_no_class_is_validated_and_not_learned(tmp_path):
     rows = [f"walk/day{i}/{j}.mp4,walk,day{i}" for i in range(3) for j in range(4)]
     file.write_text("\n".join(["path,label,day", *rows, *(f"run/{j}.mp4,run,day9" for j in range(4))]))
     for count in (2, None):
-        with pytest.raises(ManifestError, match=r"--val 0\.2, whose days are never cut, would take all .* class 'run'"):
+        with pytest.raises(ListError, match=r"--val 0\.2, whose days are never cut, would take all .* class 'run'"):
             split_list(read_list(file), count, val=0.2, group="day")
 
 

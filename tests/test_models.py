@@ -18,8 +18,8 @@ from torchvision.models.feature_extraction import create_feature_extractor
 import cmpl_zoo
 from cmpl_zoo import hub
 from cmpl_zoo.models.config_json import DEFAULT_CLIP
+from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.models.r3d import R3D, BasicBlock, Bottleneck, checkpoint_filter_fn, default_cfgs
-from cmpl_zoo.predict import label_names
 
 FAMILY = {"r3d18", "r3d50", "r3d50_half", "r3d50_quarter", "r3d50_eighth", "r3d101"}
 DEPTHS = {"r3d101": (3, 4, 23, 3), "r3d18": (2, 2, 2, 2)}

@@ -5,7 +5,8 @@ import pytest
 import torch
 from training import CLASSES, REPO
 
-from cmpl_zoo.data import Videos, class_ids, read_list
+from cmpl_zoo.datasets.classes import class_ids
+from cmpl_zoo.datasets.lists import Videos, read_list
 
 ONE = {"scheme": "self", "primary": "r3d50_eighth", "auxiliary": None}
 
@@ -14,8 +15,9 @@ ONE = {"scheme": "self", "primary": "r3d50_eighth", "auxiliary": None}
 def small_networks(monkeypatch):
     """Makes the networks of a run with such options and such class ids of its labeled videos."""
     monkeypatch.syspath_prepend(str(REPO / "train"))
-    from config import Config
     from networks import Networks
+
+    from cmpl_zoo.training.config import Config
 
     def make(label_ids, **options):
         torch.manual_seed(0)

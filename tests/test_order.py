@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmpl_zoo.data.order import Stream, places
+from cmpl_zoo.datasets.order import Stream, places
 
 
 def seen(size: int, batch: int, world_size: int, steps: range, seed: int) -> list[list[tuple[int, int]]]:

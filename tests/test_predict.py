@@ -13,9 +13,11 @@ import torch
 
 import cmpl_zoo
 from cmpl_zoo import hub
-from cmpl_zoo.data import load_clip, normalize, read_frames, resolve_data_config, uniform_clips
-from cmpl_zoo.data.transforms import crop_views
-from cmpl_zoo.predict import label_names, predict
+from cmpl_zoo.models.labels import label_names
+from cmpl_zoo.prediction import predict
+from cmpl_zoo.video.clips import crop_views, load_clip, normalize, resolve_clip_config
+from cmpl_zoo.video.sampling import uniform_clips
+from cmpl_zoo.video.video import read_frames
 
 NAMES = ["archery", "bowling", "cricket", "diving", "fencing", "golf"]
 
@@ -39,7 +41,7 @@ def video(shared_data) -> Path:
 
 def test_clip_settings_and_class_names_travel_with_the_model(saved):
     for model in (cmpl_zoo.create_model(saved), timm.create_model(f"local-dir:{saved}", pretrained=True)):
-        assert resolve_data_config(model) == {
+        assert resolve_clip_config(model) == {
             "frames": 4, "stride": 3, "clips": 2, "crops": 3, "size": (48, 64), "crop_pct": 0.8,
             "mean": (0.4, 0.5, 0.6), "std": (0.229, 0.224, 0.225),
         }  # fmt: skip
@@ -150,7 +152,7 @@ def test_what_is_no_model_is_named(tmp_path):
 
 def test_load_clip_is_frames_cropped_and_normalized(saved, video):
     """Against the same steps, one by one."""
-    config = resolve_data_config(cmpl_zoo.create_model(saved))
+    config = resolve_clip_config(cmpl_zoo.create_model(saved))
     batch = load_clip(video, **config)
     assert batch.shape == (6, 3, 4, 48, 64)
     assert batch.dtype == torch.float32
@@ -162,9 +164,9 @@ def test_load_clip_is_frames_cropped_and_normalized(saved, video):
 
 def test_an_image_model_has_no_clip_settings():
     with pytest.raises(ValueError, match="no clip settings"):
-        resolve_data_config(timm.create_model("resnet18"))
+        resolve_clip_config(timm.create_model("resnet18"))
     with pytest.raises(ValueError, match="clips of 3 channels, and the model takes 1"):
-        resolve_data_config(cmpl_zoo.create_model("r3d50_eighth", in_chans=1))
+        resolve_clip_config(cmpl_zoo.create_model("r3d50_eighth", in_chans=1))
 
 
 @pytest.mark.parametrize("wrong", [{"stride": 0}, {"clips": 0}, {"size": (-3, 4)}, {"crop_pct": 2}, {"crop_pct": 0}])
@@ -179,7 +181,7 @@ def test_predict_averages_the_softmax_of_the_views(saved, video):
     assert len(ranked) == 5
     assert [p for _, p in ranked] == sorted((p for _, p in ranked), reverse=True)
     with torch.inference_mode():
-        views = model(load_clip(video, **resolve_data_config(model))).softmax(1).mean(0)
+        views = model(load_clip(video, **resolve_clip_config(model))).softmax(1).mean(0)
     assert dict(predict(model, video, topk=99)) == pytest.approx(dict(zip(NAMES, views.tolist(), strict=True)))
     assert dict(predict(model.bfloat16(), video)) == pytest.approx(dict(ranked), abs=0.02)
     with pytest.raises(RuntimeError, match=r"call model\.eval\(\) first"):

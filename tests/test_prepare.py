@@ -12,8 +12,8 @@ from made_videos import encode, link_many, refused, rows_of, start, wait_for_row
 from PIL import Image
 
 from cmpl_zoo.cli import main
-from cmpl_zoo.data import Video, VideoError
-from cmpl_zoo.data.prepare import Settings, prepare_video
+from cmpl_zoo.tools.prepare import Settings, prepare_video
+from cmpl_zoo.video.video import Video, VideoError
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -3,10 +3,11 @@
 import itertools
 
 import torch
+from cmpl_zoo.data.sampling import warped
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmpl_zoo.data.sampling import clip_span, random_clips, uniform_clips, warped
+from cmpl_zoo.video.sampling import clip_span, random_clips, uniform_clips
 
 videos = st.integers(1, 300)
 lengths = st.integers(1, 16)

@@ -17,9 +17,11 @@ import webdataset
 from range_server import serving
 
 from cmpl_zoo.cli import main
-from cmpl_zoo.data import ManifestError, StorageError, VideoError, probe, read_frames, read_list, remote
-from cmpl_zoo.data.remote import Cache
-from cmpl_zoo.data.shards import read_index, read_member
+from cmpl_zoo.datasets.lists import ListError, read_list
+from cmpl_zoo.storage import remote
+from cmpl_zoo.storage.remote import Cache, StorageError
+from cmpl_zoo.storage.shards import read_index, read_member
+from cmpl_zoo.video.video import VideoError, probe, read_frames
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +83,7 @@ def test_the_same_lists_serve_a_folder_and_its_shards(fights, packed, tmp_path):
     assert addresses[0].startswith(f"{packed}/shard-000000.tar#fight/fi002.mp4@")
     assert [probe(a) for a in addresses] == [probe(fights / f"fight/fi00{i}.mp4") for i in (2, 1)]
     (tmp_path / "other.csv").write_text("path,label\nfight/fi001.mp4,fight\nwalk/away.mp4,walk\n")
-    with pytest.raises(ManifestError, match=r"other\.csv, line 3: walk/away\.mp4 is not in the shards of .*; pack it"):
+    with pytest.raises(ListError, match=r"other\.csv, line 3: walk/away\.mp4 is not in the shards of .*; pack it"):
         read_list(tmp_path / "other.csv", packed)
 
 

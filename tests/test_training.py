@@ -314,7 +314,7 @@ def test_recipes_are_valid():
     recipes = sorted((REPO / "train" / "recipes").glob("*.yaml"))
     assert {r.stem for r in recipes} >= {"demo", "mocap13", "mocap13_cpu", "k400_1pct"}
     sys.path.insert(0, str(REPO / "train"))
-    from config import parse_config
+    from cmpl_zoo.training.config import parse_config
 
     for recipe in recipes:
         args = ["--config", str(recipe), "--labeled", "a.csv", "--unlabeled", "b.csv", "--output", "o"]

@@ -2,18 +2,11 @@
 
 import pytest
 import torch
+from cmpl_zoo.data.transforms import mix_clips
 from torchvision.transforms.v2.functional import resize
 
-from cmpl_zoo.data.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    STRONG_VIEWS,
-    StrongView,
-    WeakView,
-    crop_views,
-    mix_clips,
-    normalize,
-)
+from cmpl_zoo.datasets.views import STRONG_VIEWS, StrongView, WeakView
+from cmpl_zoo.video.clips import IMAGENET_MEAN, IMAGENET_STD, crop_views, normalize
 
 
 @pytest.fixture

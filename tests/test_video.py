@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cmpl_zoo.data import Video, VideoError, probe, read_frames
+from cmpl_zoo.video.video import Video, VideoError, probe, read_frames
 
 REPO = Path(__file__).resolve().parents[1]
 CLIPS = (

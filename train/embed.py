@@ -14,8 +14,8 @@ from pathlib import Path
 
 import cmpl_zoo
 from cmpl_zoo import hub
-from cmpl_zoo.card import PLACE
-from cmpl_zoo.predict import label_names
+from cmpl_zoo.hub.cards import PLACE
+from cmpl_zoo.models.labels import label_names
 
 WEIGHTS = Path(cmpl_zoo.__file__).parent / "models" / "weights"
 

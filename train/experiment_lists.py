@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision.transforms.v2.functional import center_crop, resize
-from tqdm import tqdm
-
 from cmpl_zoo.data import Video
 from cmpl_zoo.data.files import as_csv, replace_text, whole_or_nothing
 from cmpl_zoo.data.manifest import read_list, split_list, write_split
+from torchvision.transforms.v2.functional import center_crop, resize
+from tqdm import tqdm
 
 LABELS = 20  # a class, unless the name of the lists says otherwise
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from experiment_results import accuracies, markdown, mean_and_spread
-from matplotlib.figure import Figure
-
 from cmpl_zoo.card import views_of
 from cmpl_zoo.data.files import as_csv, replace_text, whole_or_nothing
+from experiment_results import accuracies, markdown, mean_and_spread
+from matplotlib.figure import Figure
 
 # Columns of the CSV, and how a reader is told.
 PSEUDO = {

@@ -29,15 +29,14 @@ from typing import Any, Literal
 
 import jsonargparse
 import yaml
-from config import FREE_ON_RESUME, Config
-from experiment_lists import LABELS, decode_once, make_lists
-from experiment_results import kept
-
 from cmpl_zoo.card import PRIVATE_OPTIONS
 from cmpl_zoo.data import VideoError
 from cmpl_zoo.data.every_video import available_cores
 from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.data.manifest import ManifestError
+from config import FREE_ON_RESUME, Config
+from experiment_lists import LABELS, decode_once, make_lists
+from experiment_results import kept
 
 REPO = Path(__file__).resolve().parents[1]
 RECIPES = {"cpu": "mocap13_cpu.yaml", "gpu": "mocap13.yaml"}

@@ -1,18 +1,18 @@
 """What a config.json may say: it is checked before a model is built from it."""
 
 import math
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
 from timm.models import PretrainedCfg
 
+from cmpl_zoo.models.labels import check_label_names
+
 # Eight frames are the paper's; the stride and the test views are our choice, the field's habit.
 DEFAULT_CLIP = {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
 # Larger numbers are an accident or an attack, not a model.
 MOST = {"num_classes": 100_000, "in_chans": 1_000, "height": 10_000, "width": 10_000, "clip": 10_000}
-CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 
 
 def checked(place: str, cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collection[str]) -> None:
@@ -69,16 +69,6 @@ def _check(cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collecti
         raise ValueError(f"crop_pct is {crop!r}; it must be a share above 0, up to 1")
     if cfg.get("label_names") is not None:
         check_label_names(cfg["label_names"], classes)
-
-
-def check_label_names(names: Sequence[str], classes: int) -> None:
-    """Raise ValueError unless there is one name a class, and none could steer a terminal."""
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ValueError("label_names must be a list of names")
-    if len(names) != classes:
-        raise ValueError(f"{len(names)} label names for a model of {classes} classes; give one each")
-    if odd := [name for name in names if CONTROL_CHARACTER.search(name)]:
-        raise ValueError(f"label name {odd[0]!r} has control characters; remove them")
 
 
 def clip_settings(clip: dict[str, int] | None) -> dict[str, int]:

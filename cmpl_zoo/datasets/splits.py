@@ -1,0 +1,147 @@
+"""Which videos of a list keep their label, and which are put aside for validation."""
+
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+from cmpl_zoo._files import as_csv, replace_text
+from cmpl_zoo.datasets.lists import ListError, VideoList
+
+SAMPLINGS = ("uniform", "category-wise")
+
+
+def split_list(
+    video_list: VideoList,
+    labels_per_class: int | None,
+    seed: int = 0,
+    sampling: str = "uniform",
+    val: float = 0.0,
+    group: str | None = None,
+) -> dict[str, list[int]]:
+    """Draw which videos keep their label, and which are put aside for validation.
+
+    Args:
+        video_list: a labeled list.
+        labels_per_class: labeled videos per class (`uniform`), or on average per class (`category-wise`); None: all of
+            them, so that there is no `unlabeled`.
+        seed: seed of the draw.
+        sampling: `uniform` draws the same number from each class; `category-wise` draws labels_per_class x classes
+            videos in proportion to the classes' sizes (largest remainder), at least one of each (Table 4).
+        val: share of each class's videos, in [0, 1), cut off for validation before labels are drawn.
+        group: column whose values (a recording, a source, an actor) never stand on both sides of that cut.
+            A group belongs to its most frequent class.
+
+    Returns:
+        Indices into the list, ascending: `labeled`, `unlabeled` (the rest), and `val` if asked for.
+
+    Raises:
+        ListError: too few videos, none of a class left to learn from, or no such column.
+        ValueError: an argument is out of range.
+    """
+    if labels_per_class is not None and labels_per_class < 1:
+        raise ValueError(f"--labels-per-class must be at least 1, not {labels_per_class}")
+    if labels_per_class is None and not val:
+        raise ValueError("--labels-per-class all is the list as it is; give a --val share to cut off, or no split")
+    if not 0 <= val < 1:
+        raise ValueError(f"--val is a share of the videos from 0 up to, not including, 1; not {val}")
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"unknown --sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}")
+    if group is not None and group not in video_list.rows[0]:
+        raise ListError(f"{video_list.file}: no column {group!r} to group by; its columns are "
+                            f"{', '.join(video_list.rows[0])}")  # fmt: skip
+
+    validation = _draw_validation(video_list, seed, val, group)
+    if val and not validation:
+        raise ListError(
+            f"{video_list.file}: --val {val} of the videos of each class is less than half of one; raise --val"
+        )
+    held_out = set(validation)
+    assert video_list.labels is not None
+    by_class: dict[str, list[int]] = {label: [] for label in sorted(set(video_list.labels))}
+    for index, label in enumerate(video_list.labels):
+        if index not in held_out:
+            by_class[label].append(index)
+    if gone := [label for label, members in by_class.items() if not members]:
+        uncut, other = (f", whose {group}s are never cut,", ", or group otherwise") if group else ("", "")
+        raise ListError(
+            f"{video_list.file}: --val {val}{uncut} would take all videos of class {gone[0]!r}; lower it or add "
+            f"videos{other}"
+        )
+    if labels_per_class is None:
+        return {"labeled": [i for i in range(len(video_list)) if i not in held_out], "val": sorted(validation)}
+
+    sizes = {label: len(members) for label, members in by_class.items()}
+    quotas = dict.fromkeys(sizes, labels_per_class)
+    if sampling == "category-wise":
+        quotas = _proportional_quotas(video_list, sizes, labels_per_class * len(sizes))
+    labeled: list[int] = []
+    for label, members in by_class.items():
+        if len(members) < quotas[label]:
+            raise ListError(
+                f"{video_list.file}: class {label!r} has {len(members)} videos to draw from, fewer than the "
+                f"{quotas[label]} labels asked for; lower --labels-per-class or --val"
+            )
+        labeled += random.Random(f"labels/{seed}/{label}").sample(members, quotas[label])
+    chosen = set(labeled)
+    rest = [i for members in by_class.values() for i in members if i not in chosen]
+    split = {"labeled": sorted(labeled), "unlabeled": sorted(rest)}
+    return split | ({"val": sorted(validation)} if val else {})
+
+
+def _draw_validation(video_list: VideoList, seed: int, val: float, group: str | None) -> list[int]:
+    """Whole groups at random, class by class, until each class's share is reached."""
+    assert video_list.labels is not None
+    groups: dict[str, list[int]] = {}
+    for index, row in enumerate(video_list.rows):
+        groups.setdefault(row[group] if group else str(index), []).append(index)
+    by_class: dict[str, list[list[int]]] = {label: [] for label in sorted(set(video_list.labels))}
+    for members in groups.values():
+        counts = Counter(video_list.labels[i] for i in members)
+        by_class[counts.most_common(1)[0][0]].append(members)
+
+    drawn: list[int] = []
+    for label, candidates in by_class.items():
+        wanted = round(val * sum(len(members) for members in candidates))
+        random.Random(f"val/{seed}/{label}").shuffle(candidates)
+        taken = 0
+        for members in candidates:
+            if taken >= wanted:
+                break
+            drawn += members
+            taken += len(members)
+    return drawn
+
+
+def _proportional_quotas(video_list: VideoList, sizes: dict[str, int], total: int) -> dict[str, int]:
+    """`total` labels over the classes in proportion to their sizes: largest remainder, at least one each."""
+    videos = sum(sizes.values())
+    if total > videos:
+        raise ListError(
+            f"{video_list.file}: {total} labels asked for, but only {videos} videos to draw from; "
+            "lower --labels-per-class or --val"
+        )
+    shares = {label: total * size / videos for label, size in sizes.items()}
+    quotas = {label: max(1, int(share)) for label, share in shares.items()}
+    while sum(quotas.values()) < total:
+        quotas[max(quotas, key=lambda label: shares[label] - quotas[label])] += 1
+    while sum(quotas.values()) > total:  # the minimum of one has given small classes more than their share
+        shrinkable = [label for label in quotas if quotas[label] > 1]
+        quotas[min(shrinkable, key=lambda label: shares[label] - quotas[label])] -= 1
+    return quotas
+
+
+def write_split(video_list: VideoList, split: dict[str, list[int]], directory: str | os.PathLike[str],
+                keep_labels: bool = False) -> None:  # fmt: skip
+    """Write `labeled.csv`, `unlabeled.csv` and, where asked for, `val.csv` with all columns of the list.
+
+    Args:
+        video_list: the list that was split.
+        split: what `split_list` returned.
+        directory: created where missing; lists of these names in it are replaced.
+        keep_labels: keep the label column of `unlabeled.csv`, for measuring pseudo-labels; training never sees it.
+    """
+    for name, indices in split.items():
+        hide = name == "unlabeled" and not keep_labels
+        columns = [c for c in video_list.rows[0] if not (hide and c == "label")]
+        replace_text(Path(directory, f"{name}.csv"), as_csv((video_list.rows[i] for i in indices), columns))

@@ -1,0 +1,234 @@
+"""Top-1 and top-5 accuracy of a model, or of several together, on a labeled list of videos."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal, NotRequired, TypedDict, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from tqdm import tqdm
+
+from cmpl_zoo.datasets.classes import class_ids
+from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
+from cmpl_zoo.datasets.lists import Videos, read_list
+from cmpl_zoo.datasets.loader import iterate
+from cmpl_zoo.distributed import Ranks
+from cmpl_zoo.models import R3D
+from cmpl_zoo.models.labels import label_names
+from cmpl_zoo.video.clips import normalize, resolve_clip_config
+from cmpl_zoo.video.video import VideoError
+
+Precision = Literal["float32", "bf16", "fp16"]
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Scores(TypedDict):
+    """What `evaluate` tells of one ensemble; accuracies in percent.
+
+    Attributes:
+        videos: in the list.
+        unreadable: how many of them could not be read, which count as wrong.
+        clips: clips of a video.
+        crops: crops of a clip.
+        largest_class: what naming the most frequent class alone would give.
+        clip_top1: of single views.
+        video_top1: of videos, the softmax averaged over their views.
+        clip_top5: where there are more than five classes.
+        video_top5: where there are more than five classes.
+        per_class: `video_top1` of each class that occurs, by its name.
+        confusion: how many readable videos of each class (row) were taken for each (column).
+    """
+
+    videos: int
+    unreadable: int
+    clips: int
+    crops: int
+    largest_class: float
+    clip_top1: float
+    video_top1: float
+    clip_top5: NotRequired[float]
+    video_top5: NotRequired[float]
+    per_class: dict[str, float]
+    confusion: list[list[int]]
+
+
+def evaluate(
+    models: R3D | Sequence[R3D],
+    videos: str | os.PathLike[str] | Videos,
+    root: str | os.PathLike[str] = ".",
+    *,
+    workers: int = 2,
+    batch_size: int = 32,
+    precision: Precision = "float32",
+    strict: bool = False,
+) -> Scores:
+    """Accuracy of a model, or of several that vote by the mean of their softmax, on a labeled list of videos.
+
+    Views are those of `model.clip`. Every layer of the models keeps the mode it was in.
+
+    Args:
+        models: one model or several, on one device; all of the same classes and with as many views of a video.
+        videos: CSV list with the header path,label, or paths and class ids.
+        root: folder that the paths of the list are relative to.
+        workers: processes that read videos.
+        batch_size: views that go through a model at a time.
+        precision: of the arithmetic; below float32 by autocast.
+        strict: refuse a list with a video that cannot be read, instead of counting it as wrong.
+
+    Raises:
+        ListError: the list cannot be used, or has a label that the models do not know.
+        ValueError: the models cannot vote together.
+        VideoError: a video cannot be read, and `strict`; or none can.
+        StorageError: the shards that the videos are in cannot be read.
+        WorkerError: a worker process died or hangs.
+    """
+    ensemble = [models] if isinstance(models, R3D) else list(models)
+    check_alike([f"model {number}" for number in range(1, len(ensemble) + 1)], ensemble)
+    if not isinstance(videos, Videos):
+        video_list = read_list(videos, root)
+        videos = Videos(video_list.paths, class_ids(video_list, label_names(ensemble[0])))
+    [scores] = evaluate_ensembles(
+        [ensemble], videos, workers=workers, batch_size=batch_size, precision=precision, strict=strict
+    )
+    return scores
+
+
+@torch.inference_mode()
+def evaluate_ensembles(
+    ensembles: Sequence[Sequence[R3D]],
+    videos: Videos,
+    *,
+    workers: int = 2,
+    batch_size: int = 32,
+    precision: Precision = "float32",
+    strict: bool = False,
+    ranks: Ranks | None = None,
+) -> list[Scores]:
+    """The scores of several ensembles, each one model or several that vote; see `evaluate`.
+
+    A video is read once for all models of a stride.
+
+    Args:
+        ensembles: of models on one device, all of the same classes and with as many views of a video.
+        videos: paths and class ids.
+        workers: as in `evaluate`.
+        batch_size: as in `evaluate`.
+        precision: as in `evaluate`.
+        strict: as in `evaluate`.
+        ranks: that share the videos, each some of them; all get the same result.
+
+    Raises:
+        VideoError, StorageError, WorkerError: as `evaluate` does.
+    """
+    ranks = ranks or Ranks()
+    models = list(dict.fromkeys(model for ensemble in ensembles for model in ensemble))
+    device = next(models[0].parameters()).device
+    settings = [resolve_clip_config(model) for model in models]
+    colors = [(per_model.pop("mean"), per_model.pop("std")) for per_model in settings]
+    distinct = [per_model for number, per_model in enumerate(settings) if per_model not in settings[:number]]
+    slots = [distinct.index(per_model) for per_model in settings]  # views that models have in common are read once
+    accuracies = [Accuracy(models[0].num_classes) for _ in ensembles]
+    autocast = torch.autocast(device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST)
+
+    training = {module: module.training for model in models for module in model.modules()}  # some may be frozen
+    for model in models:
+        model.eval()
+    share = Videos(videos.paths[ranks.rank :: ranks.size], videos.ids[ranks.rank :: ranks.size])
+    batches = EvaluationBatches(share, distinct, batch=batch_size)
+    loaded = iterate(batches, device, workers)
+    unreadable: list[str] = []
+    for views, ids, failed in tqdm(loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False):
+        if strict and failed:
+            raise VideoError(failed[0][1])
+        for _, message in failed:
+            tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
+            unreadable.append(message)
+        if not len(ids):
+            continue
+        with autocast:
+            per_model = {
+                model: probabilities(model, views[slot], *color, batch_size)
+                for model, slot, color in zip(models, slots, colors, strict=True)
+            }
+        for ensemble, accuracy in zip(ensembles, accuracies, strict=True):
+            accuracy.update(torch.stack([per_model[model] for model in ensemble]).mean(dim=0).cpu(), ids.cpu())
+    for module, mode in training.items():
+        module.training = mode
+
+    unreadable = [message for per_rank in ranks.gather(unreadable) for message in per_rank]
+    if len(unreadable) == len(videos):
+        raise VideoError(f"none of the {len(videos)} videos can be read; the first: {unreadable[0]}")
+    names, clip = label_names(models[0]), settings[0]
+    return [accuracy.compute(videos.ids, names, clip["clips"], clip["crops"]) for accuracy in accuracies]
+
+
+class Accuracy:
+    """What one ensemble has got right so far.
+
+    Args:
+        classes: their number.
+    """
+
+    def __init__(self, classes: int) -> None:
+        tops = (1, 5) if classes > 5 else (1,)
+        shares: dict[str, Metric | MetricCollection] = {
+            f"top{k}": MulticlassAccuracy(classes, top_k=k, average="micro") for k in tops
+        }
+        # Metrics that agree on the first videos are not yet the same one.
+        self.clip_shares = MetricCollection(shares, prefix="clip_", compute_groups=False)
+        self.video_shares = self.clip_shares.clone(prefix="video_")
+        self.confusion = MulticlassConfusionMatrix(classes)
+
+    def update(self, probabilities: Tensor, ids: Tensor) -> None:
+        """Count the probabilities of some videos, (videos, views, classes), and their class ids, (videos,)."""
+        self.clip_shares.update(probabilities.flatten(0, 1), ids.repeat_interleave(probabilities.shape[1]))
+        per_video = probabilities.mean(dim=1)
+        self.video_shares.update(per_video, ids)
+        self.confusion.update(per_video, ids)
+
+    def compute(self, ids: Sequence[int] | np.ndarray, names: Sequence[str], clips: int, crops: int) -> Scores:
+        """The scores of all videos, whose class ids these are: a video that no rank could read is wrong."""
+        table = self.confusion.compute()  # torchmetrics adds up what the ranks have counted
+        readable = int(table.sum())
+        class_sizes = np.bincount(ids)
+        shares = self.clip_shares.compute() | self.video_shares.compute()
+        scores: dict[str, Any] = {
+            "clips": clips,
+            "crops": crops,
+            "videos": len(ids),
+            "unreadable": len(ids) - readable,
+            "largest_class": 100 * int(class_sizes.max()) / len(ids),
+            **{name: 100 * float(share) * readable / len(ids) for name, share in shares.items()},
+            "per_class": {
+                names[i]: 100 * int(table[i, i]) / int(class_sizes[i]) for i in np.flatnonzero(class_sizes).tolist()
+            },
+            "confusion": table.tolist(),
+        }
+        return cast(Scores, scores)
+
+
+def probabilities(
+    model: nn.Module, views: Tensor, mean: Sequence[float], std: Sequence[float], batch_size: int
+) -> Tensor:
+    """Of all classes, (videos, views, classes), for uint8 views (videos, views, 3, T, H, W)."""
+    logits = [model(normalize(batch, mean, std)).float() for batch in views.flatten(0, 1).split(batch_size)]
+    return torch.cat(logits).softmax(dim=1).unflatten(0, views.shape[:2])
+
+
+def check_alike(names: Sequence[str], models: Sequence[R3D]) -> None:
+    """Raise ValueError where models cannot vote together."""
+    for name, model in zip(names, models, strict=True):
+        if label_names(model) != label_names(models[0]):
+            raise ValueError(
+                f"{name}: knows other classes than {names[0]}, and so cannot vote with it; give networks of one run"
+            )
+        for views in ("clips", "crops"):
+            if model.clip[views] != models[0].clip[views]:
+                raise ValueError(
+                    f"{name}: is tested on {model.clip[views]} {views} and {names[0]} on {models[0].clip[views]}; "
+                    f"give --{views} to test both alike"
+                )

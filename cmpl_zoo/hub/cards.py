@@ -1,0 +1,216 @@
+"""Model cards: what a model is, how it was trained and what was measured, with metadata that the Hub reads."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from torch import nn
+
+from cmpl_zoo._files import replace_text
+
+# Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
+PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "val_root", "classes", "output"}
+# Stands in a card for the place that the model is loaded from, until it is published.
+PLACE = "PATH_OF_THIS_FOLDER"
+_VIEWS = ", softmax averaged |"  # ends a row of the table of accuracies
+
+
+def model_card(
+    model: nn.Module, label_names: Sequence[str], summary: dict[str, Any] | None = None, origin: str | None = None
+) -> str:
+    """The text of a model card, with the metadata that the Hugging Face Hub reads.
+
+    Args:
+        model: the model; its architecture and clip settings are told.
+        label_names: class names by class id.
+        summary: what train/cmpl.py reports, with the network's `role` where it is not the primary one; without it and
+            `origin` the card says that the training is unrecorded.
+        origin: the training in words, for weights that train/cmpl.py did not make.
+    """
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    clip: dict[str, int] = model.clip  # type: ignore[assignment]
+    size = " x ".join(map(str, cfg["input_size"][1:]))
+    parameters = sum(p.numel() for p in model.parameters())
+    title = f"{cfg['architecture']}, {len(label_names)} classes"
+    training = _training(summary) if summary else [origin or "How this model was trained is not recorded."]
+    lines = [
+        "---",
+        _metadata(title, summary).to_yaml(),
+        "---",
+        f"# {title}",
+        "",
+        f"{parameters:,} parameters. Input: {clip['frames']} frames, stride {clip['stride']}, {size} pixels. "
+        f"Test views: {clip['clips']} x {clip['crops']} (clips x crops).",
+        "",
+        "```python",
+        "import cmpl_zoo",
+        "from cmpl_zoo.predict import predict",
+        "",
+        f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True).eval()',
+        'print(predict(model, "video.mp4"))',
+        "```",
+        "",
+        "## Training",
+        "",
+        *training,
+        "",
+        *(_evaluation(summary) if summary and summary["validation"] else []),
+        "## Limits",
+        "",
+        "It knows the classes below and no others, and names one of them for any video. What it does on videos unlike "
+        "those of its training is not measured.",
+        "",
+        _licence(summary),
+        "",
+        "## Classes",
+        "",
+        ", ".join(label_names),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def add_scores(directory: str | os.PathLike[str], scores: dict[str, Any], list_name: str) -> None:
+    """Tell in the card of a model directory what was measured of the model; a same measurement before is replaced.
+
+    Args:
+        directory: holds README.md, a card of `model_card`.
+        scores: as train/evaluate.py measures them.
+        list_name: of the videos they are of.
+
+    Raises:
+        FileNotFoundError: there is no such card.
+    """
+    file = Path(directory, "README.md")
+    card = ModelCard(file.read_text(encoding="utf-8"), ignore_metadata_errors=True)
+    data: Any = card.data  # huggingface_hub's type has no fields
+    results = _results(scores, list_name, (data.datasets or [None])[0])
+    former = [old for old in data.eval_results or [] if not any(old.is_equal_except_value(new) for new in results)]
+    data.metrics, data.eval_results = ["accuracy"], former + results
+
+    row, lines = _row("this one", scores, list_name), card.text.split("\n")
+    rows = [number for number, line in enumerate(lines) if line.endswith(_VIEWS)]
+    same = [
+        number
+        for number in rows
+        if "this one" in lines[number] and lines[number].endswith(_protocol(scores, list_name))
+    ]
+    if same:
+        lines[same[0]] = row
+    elif rows:
+        lines.insert(rows[-1] + 1, row)
+    else:
+        place = lines.index("## Limits") if "## Limits" in lines else len(lines)
+        lines[place:place] = ["## Evaluation", "", *_head(scores), row, ""]
+    card.text = "\n".join(lines)
+    replace_text(file, str(card))
+
+
+def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
+    """The card's head; results only where a run measured them."""
+    config = summary["config"] if summary else {}
+    scores = summary["validation"].get(summary.get("role", "primary")) if summary else None
+    dataset = config.get("dataset")
+    results = _results(scores, scores["list"], dataset) if scores else None
+    return ModelCardData(
+        library_name="cmpl_zoo",
+        pipeline_tag="video-classification",
+        license=config.get("license"),
+        datasets=[dataset] if dataset else None,
+        metrics=["accuracy"] if results else None,
+        tags=["video-classification", "timm", "cmpl_zoo"],
+        model_name=title,
+        eval_results=results,
+    )
+
+
+def views_of(protocol: Mapping[str, Any]) -> str:
+    """As the field tells the views of a video, "10 x 3 views (clips x crops)", of its `clips` and `crops`."""
+    return f"{protocol['clips']} x {protocol['crops']} views (clips x crops)"
+
+
+def _results(scores: dict[str, Any], list_name: str, dataset: str | None) -> list[EvalResult]:
+    """Accuracies with their protocol, as the Hub shows them."""
+    name = Path(list_name).name
+    return [
+        EvalResult(
+            task_type="video-classification",
+            dataset_type=dataset or name,
+            dataset_name=f"{dataset or name}, {scores['videos']} videos",
+            metric_type="accuracy",
+            metric_name=f"top-{k} in %, {views_of(scores)}",
+            metric_value=round(scores[f"video_top{k}"], 2),
+        )
+        for k in _tops(scores)
+    ]
+
+
+def _tops(scores: dict[str, Any]) -> list[int]:
+    """Which top-k accuracies were measured: up to five classes are all among the first five."""
+    return [k for k in (1, 5) if f"video_top{k}" in scores]
+
+
+def _licence(summary: dict[str, Any] | None) -> str:
+    config = summary["config"] if summary else {}
+    start = config.get("auxiliary_init" if summary and summary.get("role") == "auxiliary" else "init")
+    text = "No licence is stated; that of the training videos decides what these weights may be used for."
+    if licence := config.get("license"):
+        text = f"Licence of these weights: {licence}. The terms of the training videos apply as well."
+    return text + (f" Training started from `{_public(start)}`, whose licence applies, too." if start else "")
+
+
+def _training(summary: dict[str, Any]) -> list[str]:
+    """The lines of the card that a run's summary fills."""
+    config, role = summary["config"], summary.get("role", "primary")
+    pair = f"`{config['primary']}`" + (f" and `{config['auxiliary']}`" if config["auxiliary"] else " alone")
+    lines = [
+        f"The {role} network of {pair}, trained by `train/cmpl.py`, scheme `{config['scheme']}`, to step "
+        f"{summary['step']} of {config['steps']}, on {summary['labeled_videos']} labeled and "
+        f"{summary['unlabeled_videos']} unlabeled videos{_of_dataset(config)}, seed {config['seed']}.",
+        "",
+        f"cmpl_zoo {summary['version']}, commit {summary['commit']}, {summary['hardware']}.",
+    ]
+    options = {key: value for key, value in config.items() if value is not None and key not in PRIVATE_OPTIONS}
+    lines += [
+        "",
+        "| option | value |",
+        "|---|---|",
+        *(f"| {key} | `{_public(value)}` |" for key, value in options.items()),
+    ]
+    return lines
+
+
+def _evaluation(summary: dict[str, Any]) -> list[str]:
+    """The section of what the run has measured of its networks."""
+    role, validation = summary.get("role", "primary"), summary["validation"]
+    rows = [
+        _row(f"{name}{' (this one)' if name == role else ''}", scores, scores["list"])
+        for name, scores in validation.items()
+    ]
+    return ["## Evaluation", "", *_head(next(iter(validation.values()))), *rows, ""]
+
+
+def _head(scores: dict[str, Any]) -> list[str]:
+    columns = ["network", *(f"top-{k}, %" for k in _tops(scores)), "videos", "views"]
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+
+
+def _row(network: str, scores: dict[str, Any], list_name: str) -> str:
+    accuracies = " | ".join(f"{scores[f'video_top{k}']:.2f}" for k in _tops(scores))
+    return f"| {network} | {accuracies} {_protocol(scores, list_name)}"
+
+
+def _protocol(scores: dict[str, Any], list_name: str) -> str:
+    """The cells of a row that tell what was measured, and how."""
+    videos = f"{scores['videos']} of {Path(list_name).name}"
+    return f"| {videos} | {views_of(scores)}{_VIEWS}"
+
+
+def _public(value: Any) -> Any:
+    """A value without the folders of a path, such as that of `init`."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _of_dataset(config: dict[str, Any]) -> str:
+    return f" of {config['dataset']}" if config.get("dataset") else ""

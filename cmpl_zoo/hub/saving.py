@@ -1,0 +1,91 @@
+"""Model directories in timm's format: config.json, model.safetensors and a card."""
+
+import copy
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from timm.models import save_for_hf
+from timm.utils import unwrap_model
+from torch import nn
+
+from cmpl_zoo.hub.cards import model_card
+from cmpl_zoo.models import create_model
+from cmpl_zoo.models.labels import check_label_names
+from cmpl_zoo.models.pretrained import WEIGHTS
+from cmpl_zoo.models.r3d import R3D
+
+FILES = (WEIGHTS, "README.md", "config.json")
+# What a configuration says of the weights that belong to its name, which these are not.
+_OF_OTHER_WEIGHTS = {"tag", "label_names", "label_descriptions", "license", "description", "origin_url", "notes"}
+_OF_OTHER_WEIGHTS |= {"paper_name", "paper_ids"}
+
+
+def save(
+    model: nn.Module,
+    directory: str | os.PathLike[str],
+    label_names: Sequence[str],
+    summary: dict[str, Any] | None = None,
+    origin: str | None = None,
+) -> Path:
+    """Write a model directory that `create_model(directory)` and timm's `local-dir:` load.
+
+    Class names and clip settings travel in config.json. Files are written beside and moved into place one by
+    one, so that no reader meets a half-written one.
+
+    Args:
+        model: a model of this zoo, also within `torch.compile` or `DistributedDataParallel`.
+        directory: created where missing; a model in it is replaced.
+        label_names: class names by class id.
+        summary: how the model was trained, as train/cmpl.py reports it; told in the model card.
+        origin: the same in words, for weights that train/cmpl.py did not make.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ValueError: the number of names is not the number of classes, or one has control characters; the model is not a
+            whole one of this zoo, as one is not whose batch norm is folded: what is written is loaded before it counts.
+        OSError: the directory cannot be written, as on a full disk.
+    """
+    model = unwrap_model(model)
+    if not isinstance(model, R3D):
+        raise ValueError(f"{type(model).__name__} is not a model that create_model makes; save such a one")
+    check_label_names(label_names, model.num_classes)
+    text = model_card(model, label_names, summary, origin)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    # safetensors wants plain memory order, and training prefers channels last.
+    plain: Any = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
+    plain.pretrained_cfg = {key: v for key, v in plain.pretrained_cfg.items() if key not in _OF_OTHER_WEIGHTS}
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as written:
+        try:
+            save_for_hf(
+                plain,
+                written,
+                model_config={"label_names": list(label_names)},
+                model_args={"clip": model.clip},
+                safe_serialization=True,
+            )
+        except SafetensorError as error:  # what comes of a full disk, among others
+            raise OSError(errno.EIO, str(error), str(directory)) from error
+        try:
+            create_model(written)
+        except RuntimeError as error:
+            reason = str(error).removeprefix(f"{written}: ")
+            raise ValueError(
+                f"this model would not load from what is saved ({reason}); save it as create_model makes it, before "
+                "reparameterize() and the like"
+            ) from error
+        card = Path(written, "README.md")
+        card.write_text(text, encoding="utf-8")
+        shutil.copymode(card, Path(written, WEIGHTS))  # safetensors writes for the owner alone
+        for name in FILES:
+            os.replace(Path(written, name), directory / name)
+    return directory

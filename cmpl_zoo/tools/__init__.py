@@ -1,0 +1,1 @@
+"""What the `cmpl-zoo` command does to a folder of videos: import, check, prepare and shard."""

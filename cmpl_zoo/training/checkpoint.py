@@ -1,0 +1,75 @@
+"""The states that a run saves and continues from."""
+
+import hashlib
+import io
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from cmpl_zoo.training.errors import RunError
+
+
+class States:
+    """The last states of a run, in `states/step-N.pt`: each a SHA-256 digest and, after it, what torch.save writes.
+
+    Args:
+        folder: of the run.
+        keep: how many are kept.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder, self.keep = folder / "states", keep
+
+    def files(self) -> list[Path]:
+        """The states that there are, the oldest first."""
+        return sorted(self.folder.glob("step-*.pt"))
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write a state whole: a reader finds it or the ones before, whenever the process dies.
+
+        Where it cannot be written, as on a full disk, the former ones stay, the log says so and training goes on.
+        """
+        file = self.folder / f"step-{step:09d}.pt"
+        unfinished = file.with_suffix(".writing")
+        content = io.BytesIO()
+        torch.save(state, content)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            with unfinished.open("wb") as out:
+                out.write(hashlib.sha256(content.getbuffer()).digest())
+                out.write(content.getbuffer())
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(unfinished, file)
+        except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink()
+            tqdm.write(
+                f"warning: step {step}: the state cannot be saved ({file}: {error.strerror}); training goes on, and a "
+                "stop before the next state loses the steps since the last",
+                file=sys.stderr,
+            )
+            return
+        for old in self.files()[: -self.keep]:
+            old.unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state that is whole; None where there is none at all.
+
+        Raises:
+            RunError: there are states, and all of them are damaged.
+        """
+        files = self.files()
+        for file in reversed(files):
+            content = memoryview(file.read_bytes())
+            if hashlib.sha256(content[32:]).digest() == content[:32]:
+                return torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+            tqdm.write(f"warning: {file} is damaged; taking the state before it", file=sys.stderr)
+        if files:
+            raise RunError(f"{self.folder}: all {len(files)} states are damaged; begin again with --overwrite")
+        return None

@@ -1,0 +1,230 @@
+"""Cross-Model Pseudo-Labeling: the step of the paper (`CMPL`) and the loop around it (`train`).
+
+The formulas are in `cmpl_zoo/semi.py`. Notation of the paper (CVPR 2022): F is the primary and A the auxiliary network,
+v are labeled clips with labels y, u unlabeled ones, w and s their weak and strong views, tau the threshold, lambda the
+weight of the unsupervised loss. What the paper does not say (the rules of batch norm, the optimizer) is our choice.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from cmpl_zoo.distributed import Ranks, pick_device
+from cmpl_zoo.evaluation import AUTOCAST
+from cmpl_zoo.models import R3D
+from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
+from cmpl_zoo.training.lists import count_steps, load_lists, training_steps
+from cmpl_zoo.training.networks import build_networks, distribute
+from cmpl_zoo.training.run import Run
+from cmpl_zoo.training.run_folder import open_run
+from cmpl_zoo_cli.train_config import Config
+
+
+class CMPL(nn.Module):
+    """F and A, which label unlabeled clips for each other; one call is one step.
+
+    Batch norm: the weak pass uses the statistics of its own batch (`weak_bn="batch"`) or the running ones, and never
+    changes those. Labeled clips and strong views are normalized as two batches, and the running statistics are of the
+    labeled ones alone, unless `strong_bn="labeled"` makes one batch of both. `batch_norm="frozen"` uses the running
+    statistics everywhere and changes them nowhere.
+
+    Args:
+        networks: F and, unless the run has one network alone, A.
+        config: of the run: `scheme`, `threshold`, `hard`, and the three options above.
+    """
+
+    def __init__(self, networks: list[R3D], config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.primary, self.auxiliary = networks[0], networks[1] if len(networks) > 1 else None
+        self.inputs = nn.ModuleList(ClipInput(network, config.strides) for network in networks)
+
+    @property
+    def networks(self) -> dict[str, R3D]:
+        """F and A by their roles, `primary` and `auxiliary`."""
+        return {"primary": self.primary} | ({"auxiliary": self.auxiliary} if self.auxiliary is not None else {})
+
+    def forward(self, batch: dict[str, Tensor], lambda_u: float) -> CMPLLoss:
+        """The loss of one step.
+
+        Args:
+            batch: as `cmpl_zoo.datasets.TrainingSteps` makes it, uint8 clips (batch, strides, 3, T, H, W): `labeled`
+                w(v) with their `labels` y and, unless the scheme is `none`, `weak` w(u) and `strong` s(u).
+            lambda_u: lambda in this step.
+        """
+        config, v, y = self.config, batch["labeled"], batch["labels"]
+        pairs = list(zip(self.networks.values(), self.inputs, strict=True))
+        if config.scheme == "none":
+            return cmpl_loss([network(clips_of(v)) for network, clips_of in pairs], y)
+
+        # p^F = softmax F(w(u)), p^A = softmax A(w(u)), without gradient; l_F and l_A, thresholded by tau
+        p = [self.weak_pass(network, clips_of(batch["weak"])) for network, clips_of in pairs]
+        pseudo = pseudo_labels(p[0], p[1] if len(p) > 1 else None, config.scheme, config.threshold, config.hard)
+
+        # F(w(v)), F(s(u)) and A(w(v)), A(s(u))
+        outputs = [self.learning_pass(network, clips_of(v), clips_of(batch["strong"])) for network, clips_of in pairs]
+        labeled, strong = zip(*outputs, strict=True)
+        return cmpl_loss(labeled, y, strong, pseudo, lambda_u)
+
+    @torch.no_grad()
+    def weak_pass(self, network: R3D, weak: Tensor) -> Tensor:
+        """What a network says of weak views, as probabilities (batch, classes): without dropout and gradient."""
+        of_batch = self.config.weak_bn == "batch" and self.config.batch_norm != "frozen"
+        with evaluating(network, batch_statistics=of_batch):
+            return network(weak).float().softmax(dim=1)
+
+    def learning_pass(self, network: R3D, labeled: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:
+        """A network's logits of labeled clips and of strong views, from which it learns."""
+        if self.config.strong_bn == "labeled":
+            return network(torch.cat([labeled, strong])).split([len(labeled), len(strong)])
+        logits = network(labeled)
+        with running_statistics_kept(network):
+            return logits, network(strong)
+
+    def train(self, mode: bool = True) -> "CMPL":
+        super().train(mode)
+        if self.config.batch_norm == "frozen":
+            for norm in batch_norms(self):
+                norm.eval()
+        return self
+
+
+class ClipInput(nn.Module):
+    """A network's own clips of a batch: those of its stride, normalized by its mean and std, channels last.
+
+    Args:
+        network: its `clip["stride"]`, and `mean` and `std` of `pretrained_cfg`, for values in 0..1.
+        strides: of the clips of a sample.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: R3D, strides: list[int]) -> None:
+        super().__init__()
+        self.place = strides.index(network.clip["stride"])
+        for name in ("mean", "std"):
+            value = 255 * torch.tensor(network.pretrained_cfg[name])[None, :, None, None, None]
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """uint8 (batch, strides, 3, T, H, W) to float32 (batch, 3, T, H, W)."""
+        own = clips[:, self.place].contiguous(memory_format=torch.channels_last_3d)
+        return (own - self.mean) / self.std
+
+
+@contextmanager
+def evaluating(network: nn.Module, batch_statistics: bool) -> Iterator[None]:
+    """Evaluation mode, with batch norm by the statistics of its batch where asked for; the running ones stay."""
+    training = {module: module.training for module in network.modules()}
+    network.eval()
+    norms = batch_norms(network) if batch_statistics else []
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+        for module, mode in training.items():
+            module.training = mode
+
+
+@contextmanager
+def running_statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Batch norm in training uses the statistics of its batch, and the running ones stay as they are.
+
+    A momentum of 0 does it: where activations are recomputed, batch norm must save what it saved before.
+    """
+    momenta = {norm: norm.momentum for norm in batch_norms(module)}
+    for norm in momenta:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
+
+
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    return [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
+
+
+def train(config: Config, ranks: Ranks | None = None) -> Path:
+    """One run, from lists of videos to model directories.
+
+    Args:
+        config: its options.
+        ranks: the processes that share it; by default this one alone.
+
+    Returns:
+        The run's folder: model directories `primary`, `auxiliary` and `best/`, metrics.jsonl, summary.json, states.
+
+    Raises:
+        ListError, VideoError, StorageError, WorkerError: the lists or videos cannot be used.
+        RunError: the run cannot start or continue.
+        RankError: a process was lost.
+        StopRequested: a signal came, and the state is saved.
+    """
+    # Build
+    ranks = ranks or Ranks()
+    lists = load_lists(config, ranks)
+    config = count_steps(config, lists, ranks)
+    open_run(config, ranks)
+    torch.manual_seed(config.seed)
+    device = pick_device(config.device, ranks.local)
+    cmpl = CMPL(build_networks(config, lists.classes), config).to(device).to(memory_format=torch.channels_last_3d)
+    model = distribute(cmpl, config, ranks, device)
+    optimizer = create_optimizer_v2(cmpl, "sgd", lr=config.lr, weight_decay=config.weight_decay, momentum=0.9)
+    steps = training_steps(config, lists, ranks)
+    warmup = min(config.warmup_steps, len(steps))
+    schedule = CosineLRScheduler(optimizer, len(steps), warmup_t=warmup, t_in_epochs=False)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+    autocast = torch.autocast(device.type, AUTOCAST.get(config.precision), enabled=config.precision in AUTOCAST)
+    ema = ModelEmaV3(cmpl, decay=config.ema, use_warmup=True) if config.ema else None
+    state = {"networks": cmpl, "optimizer": optimizer, "scaler": scaler} | ({"ema": ema.module} if ema else {})
+    run = Run(config, ranks, lists, steps, device, networks=(ema.module if ema else cmpl).networks, state=state)
+
+    # The loop
+    cmpl.train()
+    with ranks.together():
+        for batch in run.batches():
+            schedule.step_update(run.step)
+            lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
+            for number, part in enumerate(parts(batch, config.accumulation), start=1):
+                # Ranks add up their gradients once a step.
+                model.require_backward_grad_sync = number == config.accumulation  # type: ignore[assignment]
+                former_buffers = [buffer.clone() for buffer in cmpl.buffers()] if config.skip_nonfinite else []
+                with autocast:
+                    loss: CMPLLoss = model(part, lambda_u)
+                with running_statistics_kept(cmpl):  # activations that are recomputed do not count twice
+                    scaler.scale(loss.total / config.accumulation).backward()
+                for buffer, former in zip(cmpl.buffers(), former_buffers, strict=False):
+                    buffer.copy_(torch.where(loss.total.isfinite(), buffer, former))
+                run.measure(loss, part)
+            scaler.unscale_(optimizer)
+            gradient_norm = nn.utils.clip_grad_norm_(cmpl.parameters(), config.clip_grad or math.inf)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+            if ema:
+                ema.update(cmpl, run.step + 1)
+            run.end_step(gradient_norm, lr=optimizer.param_groups[0]["lr"], lambda_u=lambda_u)
+
+    # Finish
+    return run.finish()
+
+
+def parts(batch: dict[str, Tensor], count: int) -> Iterator[dict[str, Tensor]]:
+    """The clips of a step in equal parts."""
+    chunks = {key: value.chunk(count) for key, value in batch.items()}
+    for number in range(count):
+        yield {key: chunk[number] for key, chunk in chunks.items()}

@@ -1,0 +1,144 @@
+"""What a run learns from: its lists of videos, its classes, and the number of its steps."""
+
+import math
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cmpl_zoo.datasets.classes import class_ids, class_names
+from cmpl_zoo.datasets.lists import ListError, Videos, check_disjoint, read_list
+from cmpl_zoo.datasets.training_steps import TrainingSteps
+from cmpl_zoo.distributed import Ranks
+from cmpl_zoo.models.labels import check_label_names
+from cmpl_zoo.video.video import VideoError, probe
+from cmpl_zoo_cli.train_config import Config
+
+VIDEOS_TRIED = 10  # of each list, one of which must be readable at the start; our choice
+
+
+@dataclass(frozen=True)
+class TrainingLists:
+    """The videos of a run.
+
+    Attributes:
+        classes: class names by class id.
+        labeled: videos to learn from with their class ids.
+        unlabeled: videos to learn from without; the ids of those whose list has labels only tell how right
+            pseudo-labels are, and are -1 elsewhere. None where the scheme is `none`.
+        val: videos to validate on, None without.
+    """
+
+    classes: list[str]
+    labeled: Videos
+    unlabeled: Videos | None
+    val: Videos | None
+
+
+def load_lists(config: Config, ranks: Ranks) -> TrainingLists:
+    """Read the lists of a run and try a few of their videos.
+
+    Raises:
+        ListError: a list is unusable, or a video to train on is also in the validation list.
+        VideoError: no video tried of a list can be read.
+        StorageError: the shards that the videos are in cannot be read.
+    """
+    lists = read_lists(config)
+    ranks.first_alone(lambda: check_readable(config, lists))
+    return lists
+
+
+def read_lists(config: Config) -> TrainingLists:
+    """The lists of a run; raises a `ListError` as `load_lists` does."""
+    labeled = read_list(config.labeled, config.root)
+    classes = class_names(config.classes) if config.classes else sorted(set(labeled.labels or ()))
+    if len(classes) < 2:
+        raise ListError(f"{config.labeled}: all videos are of one class, {classes[0]!r}; label at least two")
+    try:
+        check_label_names(classes, len(classes))
+    except ValueError as error:
+        raise ListError(f"{config.classes or config.labeled}: {error}") from error
+    unlabeled = val = None
+    training_lists = [labeled]
+    if config.scheme != "none" and config.unlabeled is not None:
+        unlabeled_list = read_list(config.unlabeled, config.unlabeled_root or config.root, labeled=False)
+        training_lists.append(unlabeled_list)
+        ids = {name: i for i, name in enumerate(classes)}
+        hidden = unlabeled_list.labels or [""] * len(unlabeled_list)
+        hidden_ids = np.fromiter((ids.get(label, -1) for label in hidden), np.int32, len(unlabeled_list))
+        unlabeled = Videos(unlabeled_list.paths, hidden_ids)
+    if config.val is not None:
+        val_list = read_list(config.val, config.val_root or config.root)
+        for training_list in training_lists:
+            check_disjoint(training_list, val_list)
+        val = Videos(val_list.paths, class_ids(val_list, classes))
+    return TrainingLists(classes, Videos(labeled.paths, class_ids(labeled, classes)), unlabeled, val)
+
+
+def check_readable(config: Config, lists: TrainingLists) -> None:
+    """Refuse a list of which no video can be read, before the run has cost anything: a few videos are tried of each.
+
+    Raises:
+        VideoError: a list or its folder is wrong.
+        StorageError: the shards that the videos are in cannot be read.
+    """
+    for videos, file, options in (
+        (lists.labeled, config.labeled, "--labeled and --root"),
+        (lists.unlabeled, config.unlabeled, "--unlabeled and --unlabeled_root, which is by default as --root"),
+        (lists.val, config.val, "--val and --val_root, which is by default as --root"),
+    ):
+        if videos is None:
+            continue
+        # From all over the list: one that is sorted may begin with a class that is not there.
+        tried = np.unique(np.linspace(0, len(videos) - 1, VIDEOS_TRIED).astype(int)).tolist()
+        errors: list[str] = []
+        for index in tried:
+            try:
+                probe(videos.paths[index])
+                break
+            except VideoError as error:
+                errors.append(str(error))
+        else:
+            raise VideoError(
+                f"{file}: {errors[0]}; none of the {len(tried)} videos tried of this list can be read; check {options}"
+            )
+
+
+def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
+    """The config with its steps: those asked for, or those of so many passes over the unlabeled list (the labeled one,
+    without). Warns where lambda does not reach its value in them."""
+    if config.steps is None:
+        videos, batch = lists.labeled, config.labeled_batch
+        if lists.unlabeled:
+            videos, batch = lists.unlabeled, config.unlabeled_batch
+        config = replace(config, steps=math.ceil((config.epochs or 0) * len(videos) / batch), epochs=None)
+    assert config.steps is not None
+    if ranks.first and lists.unlabeled and config.lambda_u and config.unlabeled_warmup > config.steps:
+        print(
+            f"warning: lambda rises over --unlabeled_warmup {config.unlabeled_warmup} steps, and the run has "
+            f"{config.steps}: it ends at {config.lambda_u * config.steps / config.unlabeled_warmup:.2g} instead of "
+            f"{config.lambda_u:g}; lower --unlabeled_warmup",
+            file=sys.stderr,
+        )
+    return config
+
+
+def training_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> TrainingSteps:
+    """The batches of a rank, by the number of the step."""
+    assert config.steps is not None
+    return TrainingSteps(
+        lists.labeled,
+        lists.unlabeled,
+        labeled_batch=config.labeled_batch,
+        unlabeled_batch=config.unlabeled_batch,
+        steps=config.steps,
+        frames=config.frames,
+        strides=config.strides,
+        size=config.size,
+        short_side=config.short_side,
+        strong=config.strong,
+        cutout=config.cutout,
+        seed=config.seed,
+        rank=ranks.rank,
+        world_size=ranks.size,
+    )

@@ -1,0 +1,199 @@
+"""What a run logs: numbers summed on the device, read once a log step, and the warning of a collapse."""
+
+import json
+import math
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from cmpl_zoo._files import replace_text
+from cmpl_zoo.distributed import Ranks
+from cmpl_zoo.semi import CMPLLoss
+
+
+class Meters:
+    """Losses, the pseudo-labels that count and how right they are, from one log step to the next.
+
+    Sums stay on the device until `read`, so that a GPU never waits for the log; `read` adds up those of all ranks.
+
+    Args:
+        networks: their names.
+        classes: number of classes.
+        device: of the networks.
+        ranks: that share the run.
+        steps: taken since the last log line, where a run goes on within an interval.
+        sums: of those steps.
+    """
+
+    def __init__(
+        self,
+        networks: list[str],
+        classes: int,
+        device: torch.device,
+        ranks: Ranks,
+        steps: int = 0,
+        sums: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.networks, self.classes, self.device, self.ranks = networks, classes, device, ranks
+        self.sums: dict[str, Tensor] = {}
+        self._clear()
+        self.steps = steps
+        if sums and ranks.first:  # they are of all ranks
+            self.sums = {key: value.to(device) for key, value in sums.items()}
+
+    def _clear(self) -> None:
+        self.steps = self.clips = 0
+        self.waited = 0.0
+        self.began = time.perf_counter()
+        self.sums = {}
+
+    def _add(self, key: str, value: Tensor) -> None:
+        value = value.detach()
+        self.sums[key] = self.sums[key] + value if key in self.sums else value
+
+    def update(self, loss: CMPLLoss, clips: dict[str, Tensor], share: float) -> None:
+        """Take in some clips of a step, and the `hidden_labels` of the unlabeled ones (-1 where they are not known).
+
+        Args:
+            loss: of these clips.
+            clips: as `cmpl_zoo.datasets.TrainingSteps` makes them.
+            share: of this rank's clips of the step.
+        """
+        self.clips += len(clips["labels"]) + len(clips.get("weak", ()))
+        hidden_labels = clips.get("hidden_labels")
+        share /= self.ranks.size
+        self._add("loss", share * loss.total)
+        for name, supervised in zip(self.networks, loss.supervised, strict=True):
+            self._add(f"{name}/supervised", share * supervised)
+        for name, unsupervised, pseudo, other in zip(
+            self.networks, loss.unsupervised, loss.pseudo, reversed(loss.pseudo), strict=False
+        ):
+            label = pseudo.target if pseudo.target.ndim == 1 else pseudo.target.argmax(dim=1)
+            self._add(f"{name}/unsupervised", share * unsupervised)
+            # torch.bincount would read its result's size back from the GPU.
+            counts = torch.zeros(self.classes, device=self.device).index_add_(0, label, pseudo.mask.float())
+            self._add(f"{name}/histogram", counts)
+            masks = {"": pseudo.mask} | ({"alone_": pseudo.mask & ~other.mask} if len(loss.pseudo) == 2 else {})
+            for kind, mask in masks.items():
+                self._add(f"{name}/{kind}mask", share * mask.float().mean())
+                if hidden_labels is not None:
+                    counted = mask & (hidden_labels >= 0)
+                    self._add(f"{name}/{kind}known", counted.sum())
+                    self._add(f"{name}/{kind}right", (counted & (label == hidden_labels)).sum())
+
+    def end_step(self, gradient_norm: Tensor) -> None:
+        """Take in what is known once a step is made."""
+        self._add("gradient_norm", gradient_norm / self.ranks.size)
+        self.steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """What has come together since the last log line, over all ranks; the last two arguments of another one."""
+        return {"steps": self.steps, "sums": {key: self.ranks.sum(value) for key, value in self.sums.items()}}
+
+    def read(self) -> dict[str, Any]:
+        """Means since the last reading, and start again.
+
+        Of each network: `mask` is the share of unlabeled clips that it is taught, `pseudo_accuracy` the share of
+        right ones among those (None where no label is known), `pseudo_classes` their distribution over classes;
+        `alone_mask` and `alone_pseudo_accuracy` are the same of those clips that the other network is not taught.
+        `clips_per_s` is of all ranks, `waited_for_data` this rank's share of the time, `memory_mb` its memory, on
+        the GPU where there is one.
+        """
+        seconds = time.perf_counter() - self.began
+        sums = self.state()["sums"]
+        line: dict[str, Any] = {}
+        for key, value in sums.items():
+            name, _, what = key.rpartition("/")
+            if what == "histogram":
+                line[f"{name}/pseudo_classes"] = (value / value.sum().clamp(min=1)).tolist()
+            elif what.endswith("right"):
+                kind = what.removesuffix("right")
+                known = sums[f"{name}/{kind}known"].item()
+                line[f"{name}/{kind}pseudo_accuracy"] = value.item() / known if known else None
+            elif not what.endswith("known"):
+                mean = value.item() / self.steps
+                line[key] = mean if math.isfinite(mean) else None  # as under fp16; JSON has no such number
+        line["clips_per_s"] = self.ranks.size * self.clips / seconds
+        line["waited_for_data"] = self.waited / seconds
+        line["memory_mb"] = _memory(self.device)
+        self._clear()
+        return line
+
+
+def _memory(device: torch.device) -> float:
+    """The most that this process has used so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+class Log:
+    """metrics.jsonl, one line a log step, and the same as TensorBoard curves.
+
+    Args:
+        folder: of the run.
+        start: step the run starts from; lines after it, of a run that got further than its state, are dropped.
+    """
+
+    def __init__(self, folder: Path, start: int) -> None:
+        self.file = folder / "metrics.jsonl"
+        kept = []
+        if self.file.exists():
+            lines = self.file.read_text().splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]  # a killed run may have cut off the last one
+            kept = [line for line in whole if json.loads(line)["step"] <= start]
+        replace_text(self.file, "".join(kept))
+        self.tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.file.read_text().splitlines()]
+
+    def validated(self) -> dict[int, float]:
+        """The primary network's validation accuracy, by step."""
+        return {line["step"]: line[key] for line in self.lines() if (key := "primary/val_top1") in line}
+
+    def write(self, step: int, line: dict[str, Any]) -> None:
+        with self.file.open("a") as file:
+            file.write(json.dumps({"step": step, **line}) + "\n")
+        for key, value in line.items():
+            if isinstance(value, float):
+                self.tensorboard.add_scalar(key, value, step)
+
+    def close(self) -> None:
+        self.tensorboard.close()
+
+
+class CollapseWarning:
+    """Says once when one class takes most of the pseudo-labels: the networks may agree on nonsense."""
+
+    def __init__(self, classes: list[str]) -> None:
+        self.classes = classes
+        self.said = False
+
+    def check(self, step: int, line: dict[str, Any], clips: int) -> None:
+        """Look at a log line of so many unlabeled clips; "most" is half of the labels, and more where classes are few.
+
+        A handful of labels says nothing: there must be fifty.
+        """
+        for key, shares in line.items():
+            network, _, what = key.partition("/")
+            if what != "pseudo_classes" or line[f"{network}/mask"] * clips < 50 or self.said:
+                continue
+            largest = max(shares)
+            if largest > 0.5 + 0.5 / len(shares):
+                name = self.classes[shares.index(largest)]
+                tqdm.write(
+                    f"warning: step {step}: {largest:.0%} of the pseudo-labels for the {network} "
+                    f"network are {name!r}; the networks may be agreeing on nonsense: a longer --unlabeled_warmup "
+                    "or a higher --threshold guards against it",
+                    file=sys.stderr,
+                )
+                self.said = True

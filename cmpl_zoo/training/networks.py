@@ -1,0 +1,101 @@
+"""The networks of a run: built from its options, and shared out to its processes."""
+
+import warnings
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cmpl_zoo.distributed import Ranks
+from cmpl_zoo.models import R3D, create_model
+from cmpl_zoo.training.errors import RunError
+from cmpl_zoo_cli.train_config import Config
+
+
+def build_networks(config: Config, classes: list[str]) -> list[R3D]:
+    """F and, unless the run has one network alone, A.
+
+    Raises:
+        RunError: a model is unknown, or weights to start from do not fit it.
+    """
+    wanted = [(config.primary, config.primary_stride, config.init)]
+    if config.auxiliary is not None:
+        wanted.append((config.auxiliary, config.auxiliary_stride, config.auxiliary_init))
+    try:
+        networks = [build_network(config, *one, classes) for one in wanted]
+    except (ValueError, RuntimeError, OSError) as error:
+        raise RunError(str(error)) from error
+    for network in networks:
+        network.set_grad_checkpointing(config.grad_checkpointing)
+        if config.compile:
+            network.compile()
+    if config.compile:
+        # Passes differ in gradients, batch norm and mode, and networks of a class share their compiled code: beyond
+        # 8 variants torch would continue uncompiled.
+        torch._dynamo.config.recompile_limit = 32
+    return networks
+
+
+def build_network(config: Config, name: str, stride: int, init: str | None, classes: list[str]) -> R3D:
+    """A network with the run's clip settings, from random weights or those of `init`.
+
+    Raises:
+        ValueError: `init` is another architecture.
+    """
+    clip = {"frames": config.frames, "stride": stride, "clips": config.test_clips, "crops": config.test_crops}
+    network = create_model(
+        name,
+        num_classes=len(classes),
+        drop_rate=config.drop_rate,
+        subtract_mean_frame=config.subtract_mean_frame,
+        clip=clip,
+        pretrained_cfg_overlay={
+            "input_size": (3, config.size, config.size),
+            "crop_pct": config.crop_pct,
+            "label_names": classes,
+        },
+    )
+    assert isinstance(network, R3D)
+    if init is not None:
+        start = create_model(init, pretrained=True)
+        assert isinstance(start, R3D)
+        if start.pretrained_cfg.get("label_names") != classes:  # its classifier knows other classes
+            start.reset_classifier(len(classes))
+        if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
+            raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
+        if start.subtract_mean_frame != config.subtract_mean_frame:
+            raise ValueError(
+                f"cannot start {name} from {init}: that needs --subtract_mean_frame "
+                f"{str(start.subtract_mean_frame).lower()}"
+            )
+        network.load_state_dict(start.state_dict())
+        network.pretrained_cfg |= {key: start.pretrained_cfg[key] for key in ("mean", "std")}
+    return network
+
+
+def distribute(cmpl: nn.Module, config: Config, ranks: Ranks, device: torch.device) -> nn.Module:
+    """The module as the processes train it together: one synchronization of gradients a step.
+
+    Raises:
+        RunError: the options do not fit the number of processes or the device.
+    """
+    sizes = {"labeled_batch": config.labeled_batch}
+    if config.scheme != "none":
+        sizes["unlabeled_batch"] = config.unlabeled_batch
+    for name, size in sizes.items():
+        if size % (ranks.size * config.accumulation):
+            raise RunError(
+                f"--{name} {size} cannot be shared by {ranks.size} processes in --accumulation {config.accumulation} "
+                "parts; give a multiple"
+            )
+    if config.batch_norm == "sync" and device.type != "cuda":
+        raise RunError("--batch_norm sync needs GPUs; take local or frozen")
+    if ranks.size == 1:
+        return cmpl
+    if config.batch_norm == "sync":
+        cmpl = nn.SyncBatchNorm.convert_sync_batchnorm(cmpl)
+    # The gradient of a 1x1x1 kernel has other strides than the kernel, for the same memory.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    return DistributedDataParallel(
+        cmpl, device_ids=[device] if device.type == "cuda" else None, gradient_as_bucket_view=True
+    )

@@ -1,0 +1,284 @@
+"""A run from step to step: its batches, what it logs, when it saves and validates, and how it stops."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cmpl_zoo.datasets.loader import iterate
+from cmpl_zoo.datasets.order import derived_seed
+from cmpl_zoo.datasets.training_steps import TrainingSteps
+from cmpl_zoo.distributed import RankError, Ranks
+from cmpl_zoo.evaluation import Scores, evaluate_ensembles
+from cmpl_zoo.models import R3D
+from cmpl_zoo.semi import CMPLLoss
+from cmpl_zoo.training.checkpoint import States
+from cmpl_zoo.training.errors import RunError, StopRequested
+from cmpl_zoo.training.lists import TrainingLists
+from cmpl_zoo.training.meters import CollapseWarning, Log, Meters
+from cmpl_zoo.training.provenance import commit, digests, hardware
+from cmpl_zoo.training.signals import Interrupt
+from cmpl_zoo.training.summary import Summary, save_models, summarize, tell_scores, write_summary
+from cmpl_zoo.training.unreadable_videos import UnreadableVideos
+from cmpl_zoo.video.video import VideoError
+from cmpl_zoo_cli.train_config import Config
+
+
+class Run:
+    """The step a run is at, and all that is kept from step to step.
+
+    Whatever is drawn follows from the seed, the step and the rank, so that a state holds no random state.
+
+    Args:
+        config: its options.
+        ranks: the processes that share it.
+        lists: its videos and classes.
+        steps: its batches by step.
+        device: of this process.
+        networks: what is validated and saved as the result, F and A by their roles.
+        state: what a saved state holds, by name: modules, the optimizer, the scaler. They are loaded from the last
+            state that there is.
+
+    Attributes:
+        step: steps made.
+        seconds: of all its steps so far, without validating, saving and breaks.
+        made_with: `commit` and `hardware`, each all that the run has been on, in their order.
+
+    Raises:
+        RunError: a list has changed since the run began, or no state can be read.
+        RankError: the ranks would continue from different steps.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ranks: Ranks,
+        lists: TrainingLists,
+        steps: TrainingSteps,
+        device: torch.device,
+        networks: dict[str, R3D],
+        state: dict[str, Any],
+    ) -> None:
+        self.config, self.ranks, self.lists, self.steps, self.device = config, ranks, lists, steps, device
+        self.networks, self.state = networks, state
+        self.folder = Path(config.output)
+        self.states = States(self.folder, config.keep_states)
+        self.list_digests = digests(config)
+        self.step, self.seconds = 0, 0.0
+        metered: dict[str, Any] = {}
+        made_with: dict[str, list[str]] = {}
+        if saved := self.states.load():
+            for file, digest in saved["lists"].items():
+                if self.list_digests.get(file) != digest:
+                    raise RunError(
+                        f"{file} has changed since the run began; put it back as it was, or begin another run in "
+                        "another --output"
+                    )
+            for name, part in state.items():
+                part.load_state_dict(saved[name])
+            self.step, self.seconds = saved["step"], saved["seconds"]
+            metered, made_with = saved["meters"], saved["made_with"]
+        now = {"commit": commit(), "hardware": hardware(config, device, ranks)}
+        self.made_with = {key: list(dict.fromkeys([*made_with.get(key, []), value])) for key, value in now.items()}
+        if len(set(every_step := ranks.gather(self.step))) > 1:
+            raise RankError(
+                f"the ranks would continue from different steps, {every_step}; give all of them one --output folder"
+            )
+        self.meters = Meters(list(networks), len(lists.classes), device, ranks, **metered)
+        self.log = Log(self.folder, self.step) if ranks.first else None
+        validated = ranks.gather(self.log.validated() if self.log else {})[0]
+        self.best = max(validated.values(), default=-1.0)  # highest accuracy of F, in percent, by the log
+        self.validated_at_start = self.step in validated
+        self.scores: dict[str, Scores] = {}
+        self.collapse = CollapseWarning(lists.classes)
+        videos = len(lists.labeled) + len(lists.unlabeled or ())
+        self.unreadable = UnreadableVideos(self.folder, videos, config.max_unreadable)
+        self._replaced: list[tuple[str, str]] = []  # unreadable videos, path and message, since the last check
+        self.interrupt = Interrupt()
+        self.began = time.perf_counter() - self.seconds
+        self.saved_at = time.perf_counter()
+        self._first_nonfinite = torch.full((), -1, device=device)  # the first step whose loss is not finite
+        self._state_due = self._stopping = False
+
+    def batches(self) -> Iterator[dict[str, Tensor]]:
+        """The remaining batches, with a progress bar.
+
+        Raises:
+            WorkerError: a worker process died or hangs.
+            VideoError: no video can be read where ten were tried.
+            RankError: another rank stays behind.
+        """
+        config = self.config
+        if self._validation_due() and not self.validated_at_start:  # the state was saved, and then it failed
+            began = time.perf_counter()
+            self._validate()
+            self._pause(began)
+        self.progress = tqdm(
+            total=config.steps, initial=self.step, desc=self.folder.name, unit="step", smoothing=0.05,
+            disable=not self.ranks.first,
+        )  # fmt: skip
+        asked = time.perf_counter()
+        for batch in iterate(self.steps, self.device, config.workers, range(self.step, len(self.steps))):
+            self.meters.waited += time.perf_counter() - asked
+            late = 0 < config.save_every_minutes * 60 < time.perf_counter() - self.saved_at
+            wishes = self.ranks.agree(self.step + 1, self.ranks.first and late, bool(self.interrupt.asked))
+            self._state_due, self._stopping = wishes
+            self._replaced += batch.pop("unreadable")
+            # Dropout, and whatever else draws: not as the ranks before this one, nor as the steps before.
+            torch.manual_seed(derived_seed(config.seed, "step", self.step, self.ranks.rank))
+            yield batch
+            asked = time.perf_counter()
+        self.progress.close()
+
+    def measure(self, loss: CMPLLoss, part: dict[str, Tensor]) -> None:
+        """Meter a part of the step."""
+        self.meters.update(loss, part, 1 / self.config.accumulation)
+        failed = (self._first_nonfinite < 0) & ~torch.isfinite(loss.total.detach())
+        self._first_nonfinite = torch.where(failed, self.step + 1, self._first_nonfinite)
+
+    def end_step(self, gradient_norm: Tensor, lr: float, lambda_u: float) -> None:
+        """Count a step, then log it, save the state and validate, each where it is time to.
+
+        Args:
+            gradient_norm: before clipping.
+            lr: learning rate of the step.
+            lambda_u: lambda of the step.
+
+        Raises:
+            StopRequested: a signal came.
+            RunError: a loss was not finite, or too many videos cannot be read.
+            VideoError: none of the validation videos can be read; the state is saved.
+        """
+        self.step += 1
+        self.seconds = time.perf_counter() - self.began
+        self.progress.update()
+        self.meters.end_step(gradient_norm)
+        last = self.step == self.config.steps
+        log_due = last or self.step % self.config.log_every == 0
+        due = last or self._validation_due() or self.step % self.config.save_every_steps == 0
+        self._state_due |= self._stopping or due
+        if log_due or self._state_due:
+            self._check_faults()
+        if log_due:
+            self._write_log({"lr": lr, "lambda_u": lambda_u})
+        began = time.perf_counter()
+        if self._state_due:
+            self._save_state()
+        if self._stopping:
+            self.progress.close()
+            signal = max(self.ranks.gather(self.interrupt.asked))
+            raise StopRequested(f"stopped at step {self.step}; the same command with --resume continues it", signal)
+        if self._validation_due():
+            self._validate()
+        self._pause(began)  # neither is training
+
+    def finish(self) -> Path:
+        """Save the last step's networks, which are the result, and the summary; returns the folder.
+
+        Raises:
+            RankError: the ranks have come to different weights.
+        """
+        for network in self.networks.values():
+            self.ranks.share_buffers(network)
+            self.ranks.check_equal(network)
+        if self.lists.val and not self.scores:  # a run that was stopped after its last validation
+            self._evaluate()
+        if self.log:
+            save_models(self.networks, self.folder, self.lists.classes, self._summary())
+            write_summary(self.folder, self._summary(), self.log.lines())
+            self.log.close()
+            tell_scores(self.scores)
+            print(self.folder)
+        return self.folder
+
+    def _validation_due(self) -> bool:
+        """Whether a validation belongs to this step."""
+        every = self.config.val_every
+        due = self.step == self.config.steps or (every > 0 and self.step % every == 0)
+        return self.lists.val is not None and self.step > 0 and due
+
+    def _write_log(self, more: dict[str, Any]) -> None:
+        clips = self.meters.steps * self.config.unlabeled_batch
+        line = self.meters.read() | more
+        if self.log:
+            self.log.write(self.step, line)
+            self.collapse.check(self.step, line, clips)
+            self.progress.set_postfix(postfix(line, self.meters.networks))
+
+    def _save_state(self) -> None:
+        metered = self.meters.state()
+        if self.ranks.first:
+            self.states.save(
+                self.step,
+                {name: part.state_dict() for name, part in self.state.items()}
+                | {"step": self.step, "seconds": self.seconds, "meters": metered}
+                | {"made_with": self.made_with, "lists": self.list_digests},
+            )
+        self.saved_at = time.perf_counter()
+
+    def _validate(self) -> None:
+        """Validate, keep the networks where they are the best so far, and log it.
+
+        The log comes last: a run that is killed before its line validates again.
+        """
+        for network in self.networks.values():
+            self.ranks.share_buffers(network)
+        self._evaluate()
+        accuracy = self.scores["primary"]["video_top1"]
+        if self.ranks.first and accuracy > self.best:
+            save_models(self.networks, self.folder / "best", self.lists.classes, self._summary())
+        self.best = max(self.best, accuracy)
+        if self.log:
+            self.log.write(
+                self.step, {f"{name}/val_top1": scores["video_top1"] for name, scores in self.scores.items()}
+            )
+
+    def _evaluate(self) -> None:
+        val, each_alone = self.lists.val, [[network] for network in self.networks.values()]
+        assert val is not None
+        try:
+            scores = evaluate_ensembles(each_alone, val, workers=self.config.workers, ranks=self.ranks)
+        except VideoError as error:
+            raise VideoError(
+                f"{self.config.val}: {error}; the state is saved: repair or change --val and --val_root (by default as "
+                "--root), and the same command with --resume validates and continues"
+            ) from error
+        self.scores = dict(zip(self.networks, scores, strict=True))
+
+    def _summary(self) -> Summary:
+        return summarize(self.config, self.lists, self.scores, self.made_with, self.step, self.seconds)
+
+    def _pause(self, began: float) -> None:
+        """Leave out of the time of training what has passed since, by `time.perf_counter`."""
+        pause = time.perf_counter() - began
+        self.began += pause
+        self.meters.began += pause
+
+    def _check_faults(self) -> None:
+        """Stop all ranks where one of them has met what a run cannot continue with."""
+        fault = None
+        if (step := int(self._first_nonfinite)) >= 0 and not self.config.skip_nonfinite:
+            paths = "\n  ".join(self.steps.paths(step - 1))
+            fault = RunError(
+                f"the loss of step {step} is not finite; start again with a lower --lr or --precision float32, and "
+                f"another --output; the last good state is kept; the clips of that step were of\n  {paths}"
+            )
+        self.ranks.fail(fault)
+        replaced = [video for per_rank in self.ranks.gather(self._replaced) for video in per_rank]
+        self._replaced.clear()
+        try:
+            self.unreadable.note(replaced if self.ranks.first else [])
+        except RunError as error:
+            fault = error
+        self.ranks.fail(fault)
+
+
+def postfix(line: dict[str, Any], networks: list[str]) -> dict[str, str]:
+    """What the progress bar has room for."""
+    masks = {f"above_{name}": f"{line[key]:.0%}" for name in networks if (key := f"{name}/mask") in line}
+    loss = "not finite" if line["loss"] is None else f"{line['loss']:.3f}"
+    return {"loss": loss, **masks, "clips/s": f"{line['clips_per_s']:.0f}"}

@@ -1,0 +1,94 @@
+"""The folder of a run: which run it belongs to, and its options in config.yaml."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cmpl_zoo._files import replace_text
+from cmpl_zoo.distributed import Ranks
+from cmpl_zoo.training.checkpoint import States
+from cmpl_zoo.training.errors import RunError
+from cmpl_zoo.training.provenance import versions
+from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED, Config
+
+
+def open_run(config: Config, ranks: Ranks) -> None:
+    """Make or find the run's folder, and write its resolved options to config.yaml; rank 0 does it.
+
+    Raises:
+        RunError: it holds another run, or the same run with other options.
+    """
+    ranks.first_alone(lambda: _open(config, resume=config.resume or ranks.restarted))
+
+
+def _open(config: Config, resume: bool) -> None:
+    folder = Path(config.output)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"--output {folder} is a file; give a folder")
+    file = folder / "config.yaml"
+    options = asdict(config) | {"short_side": list(config.short_side)}
+    metrics = folder / "metrics.jsonl"
+    # One that failed before its first log line and its first state is no run.
+    begun = States(folder).files() or (metrics.exists() and metrics.stat().st_size)
+    if begun and config.overwrite and not resume:
+        refuse_what_is_needed(config, folder)
+        shutil.rmtree(folder)
+    elif begun:
+        if not resume:
+            raise RunError(
+                f"{folder} holds a run already; continue it with --resume, give another --output, or delete it with "
+                "--overwrite"
+            )
+        before = former_options(file)
+        if used := [key for key, default in REMOVED.items() if before.get(key, default) != default]:
+            raise RunError(f"{folder} holds a run with --{used[0]}, which was removed; give another --output")
+        changed = [k for k, v in options.items() if k not in FREE_ON_RESUME and before.get(k) != v]
+        if changed:
+            was = ", ".join(f"{key} was {before.get(key)}" for key in changed)
+            raise RunError(f"{folder} holds a run with other options ({was}); give them, or another --output")
+        if any(before.get(key) != options[key] for key in ("root", "unlabeled_root")):
+            (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
+    elif not file.exists() and folder.exists() and any(folder.iterdir()):
+        raise RunError(f"{folder} is not empty and holds no run; give another --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not begun:
+            (folder / "unreadable.csv").unlink(missing_ok=True)
+        text = yaml.safe_dump(options | {"resume": False, "overwrite": False}, sort_keys=False)
+        replace_text(file, f"# {versions()}\n{text}")
+    except OSError as error:
+        raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
+
+
+def refuse_what_is_needed(config: Config, folder: Path) -> None:
+    """Raise RunError where the run that is to be deleted holds what this one starts from."""
+    lists = ("labeled", "unlabeled", "val", "classes")
+    for name in ("init", "auxiliary_init", *lists, "root", "unlabeled_root", "val_root"):
+        value = getattr(config, name)
+        if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
+            raise RunError(f"--overwrite would delete --{name} {value} with {folder}; give another --output")
+
+
+def former_options(file: Path) -> dict[str, Any]:
+    """What config.yaml says of a run that is to be continued.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        options = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        cause = error.strerror
+    except (UnicodeDecodeError, yaml.YAMLError):
+        cause = "it is not YAML"
+    else:
+        if isinstance(options, dict):
+            return options
+        cause = "it holds no options"
+    raise RunError(
+        f"{file} cannot be read ({cause}), and a run is continued with its own options alone; put it back, or begin "
+        "again with --overwrite instead of --resume"
+    )

@@ -1,0 +1,89 @@
+"""What a run leaves beside its log: model directories, and a summary that cards and tables are made of."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypedDict
+
+from cmpl_zoo._files import replace_text
+from cmpl_zoo.evaluation import Scores
+from cmpl_zoo.hub.cards import views_of
+from cmpl_zoo.hub.saving import save
+from cmpl_zoo.models import R3D
+from cmpl_zoo.training.lists import TrainingLists
+from cmpl_zoo_cli.train_config import Config
+from cmpl_zoo_cli.version import __version__
+
+
+class Summary(TypedDict):
+    """What summary.json and the model cards report.
+
+    Attributes:
+        version: of cmpl_zoo.
+        commit: of the checkout, and of former ones where a run was continued with another.
+        hardware: the same for the machine.
+        step: steps made.
+        seconds: of training.
+        clips_per_s: labeled and unlabeled ones together.
+        labeled_videos: in the list.
+        unlabeled_videos: in the list, 0 without.
+        validation: scores by role of the network, with the `list` that they are of.
+        config: every option.
+    """
+
+    version: str
+    commit: str
+    hardware: str
+    step: int
+    seconds: float
+    clips_per_s: float
+    labeled_videos: int
+    unlabeled_videos: int
+    validation: dict[str, dict[str, Any]]
+    config: dict[str, Any]
+
+
+def summarize(
+    config: Config,
+    lists: TrainingLists,
+    scores: dict[str, Scores],
+    made_with: dict[str, list[str]],
+    step: int,
+    seconds: float,
+) -> Summary:
+    """The summary of a run after a step."""
+    clips = config.labeled_batch + (config.unlabeled_batch if lists.unlabeled else 0)
+    return {
+        "version": __version__,
+        "commit": ", then ".join(made_with["commit"]),
+        "hardware": ", then ".join(made_with["hardware"]),
+        "step": step,
+        "seconds": seconds,
+        "clips_per_s": step * clips / seconds,
+        "labeled_videos": len(lists.labeled),
+        "unlabeled_videos": len(lists.unlabeled or ()),
+        "validation": {name: {**per_network, "list": config.val} for name, per_network in scores.items()},
+        "config": asdict(config),
+    }
+
+
+def save_models(networks: dict[str, R3D], folder: Path, classes: list[str], summary: Summary) -> None:
+    """Each network as a model directory that is called like its role."""
+    for role, network in networks.items():
+        save(network, folder / role, classes, {**summary, "role": role})
+
+
+def write_summary(folder: Path, summary: Summary, log_lines: list[dict[str, Any]]) -> None:
+    """summary.json, with the numbers of the log as curves: a list for each, None where a line has no such number."""
+    names = dict.fromkeys(key for line in log_lines for key, value in line.items() if isinstance(value, (int, float)))
+    curves = {name: [line.get(name) for line in log_lines] for name in names}
+    replace_text(folder / "summary.json", json.dumps({**summary, "curves": curves}, indent=2) + "\n")
+
+
+def tell_scores(scores: dict[str, Scores]) -> None:
+    """Print a line for each network that was validated."""
+    for role, per_network in scores.items():
+        print(
+            f"{role}: top-1 {per_network['video_top1']:.2f} %, {per_network['videos']} videos, "
+            f"{views_of(per_network)}; always the largest class: {per_network['largest_class']:.2f} %"
+        )

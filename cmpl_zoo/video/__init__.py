@@ -1,0 +1,20 @@
+"""Frames and clips out of video files."""
+
+from cmpl_zoo.video.clips import crop_views, load_clip, load_views, normalize, resolve_clip_config
+from cmpl_zoo.video.sampling import random_clips, uniform_clips
+from cmpl_zoo.video.video import Video, VideoError, VideoInfo, probe, read_frames
+
+__all__ = [
+    "Video",
+    "VideoError",
+    "VideoInfo",
+    "crop_views",
+    "load_clip",
+    "load_views",
+    "normalize",
+    "probe",
+    "random_clips",
+    "read_frames",
+    "resolve_clip_config",
+    "uniform_clips",
+]

@@ -1,0 +1,117 @@
+"""`cmpl-zoo evaluate`."""
+
+import argparse
+import errno
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser(
+        "evaluate",
+        help="accuracy of a model, or of several that vote, on a labeled list",
+        description="Top-1 and top-5 accuracy of a model, or of several together, on a labeled list of videos.",
+    )
+    parser.set_defaults(run=run, parser=parser)
+    parser.add_argument(
+        "--model", required=True, nargs="+", help="model directory, name, or hf-hub:ORG/NAME; several vote"
+    )
+    parser.add_argument("--data", required=True, help="CSV list, header path,label")
+    parser.add_argument("--root", default=".", help="folder that the paths are relative to")
+    parser.add_argument("--clips", type=int, help="clips of a video; by default as the model asks")
+    parser.add_argument("--crops", type=int, choices=[1, 3], help="crops of a clip; by default as the model asks")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--workers", type=int, default=2, help="processes that read videos (default: 2)")
+    parser.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="views that go through a model at a time (default: 32)"
+    )
+    parser.add_argument(
+        "--precision", default="float32", choices=["float32", "bf16", "fp16"], help="arithmetic (default: float32)"
+    )
+    parser.add_argument("--strict", action="store_true", help="refuse a list with a video that cannot be read")
+    parser.add_argument("--json", type=Path, help="write the scores there, too")
+    parser.add_argument("--card", action="store_true", help="tell them in the model's card, README.md of its directory")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.clips is not None and args.clips < 1:
+        args.parser.error(f"--clips must be at least 1, not {args.clips}")
+    if args.workers < 0:
+        args.parser.error(f"--workers must not be negative, and is {args.workers}")
+    if args.batch_size < 1:
+        args.parser.error(f"--batch-size must be at least 1, not {args.batch_size}")
+    if args.card and not (len(args.model) == 1 and Path(args.model[0], "README.md").is_file()):
+        args.parser.error(f"--card is for one model directory with a README.md; {' '.join(args.model)} is none")
+    if args.json:
+        check_target(args.json)
+
+    import torch
+
+    from cmpl_zoo._files import replace_text
+    from cmpl_zoo.datasets import Videos, class_ids, read_list
+    from cmpl_zoo.distributed import pick_device
+    from cmpl_zoo.evaluation import check_alike, evaluate
+    from cmpl_zoo.hub.cards import add_scores
+    from cmpl_zoo.models import R3D, create_model
+    from cmpl_zoo.models.labels import label_names
+
+    try:
+        device = pick_device(args.device)
+        models = [cast(R3D, create_model(name, pretrained=True)).to(device) for name in args.model]
+        for model in models:
+            model.clip |= {key: getattr(args, key) for key in ("clips", "crops") if getattr(args, key) is not None}
+        check_alike(args.model, models)
+        video_list = read_list(args.data, args.root)
+        videos = Videos(video_list.paths, class_ids(video_list, label_names(models[0])))
+        scores = evaluate(
+            models,
+            videos,
+            workers=args.workers,
+            batch_size=args.batch_size,
+            precision=args.precision,
+            strict=args.strict,
+        )
+    except torch.OutOfMemoryError as error:
+        cause = str(error).partition(". ")[0]
+        raise RuntimeError(f"{cause}; a lower --batch-size or --precision bf16 needs less memory") from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; nothing is written") from None
+    print(as_table(dict(scores)))
+    if args.json:
+        replace_text(args.json, json.dumps({"model": args.model, "data": args.data, **scores}, indent=2) + "\n")
+    if args.card:
+        add_scores(args.model[0], dict(scores), args.data)
+    return 0
+
+
+def as_table(scores: dict[str, Any]) -> str:
+    """The scores for a reader, with the protocol they were measured by."""
+    from cmpl_zoo.hub.cards import views_of
+
+    tops = [k for k in (1, 5) if f"video_top{k}" in scores]
+    rows = [
+        (f"video, {views_of(scores)}", "".join(f"{scores[f'video_top{k}']:8.2f}" for k in tops)),
+        ("video, single view", "".join(f"{scores[f'clip_top{k}']:8.2f}" for k in tops)),
+        ("always the largest class", f"{scores['largest_class']:8.2f}"),
+        *((f"  {name}", f"{accuracy:8.2f}") for name, accuracy in scores["per_class"].items()),
+    ]
+    unreadable = f", {scores['unreadable']} unreadable (wrong)" if scores["unreadable"] else ""
+    width = max(len(name) for name, _ in rows)
+    header = f"{scores['videos']} videos{unreadable}".ljust(width) + "".join(f"{f'top-{k}':>8}" for k in tops)
+    lines = [header, *(name.ljust(width) + numbers for name, numbers in rows)]
+    return "\n".join(lines)
+
+
+def check_target(file: Path) -> None:
+    """Raise ValueError where a file cannot be written, before the evaluation has cost anything."""
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not file.parent.exists():
+            file.parent.mkdir(parents=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"--json {file} cannot be written ({error.strerror}); give another file") from error

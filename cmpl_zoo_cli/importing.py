@@ -1,0 +1,163 @@
+"""The verb `cmpl-zoo import`: a parser for each kind of list."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cmpl_zoo.tools.find_videos import FoundVideos
+
+IMPORT = """\
+Make training lists from what you have: CSV files with the header path,label and paths
+relative to ROOT. ROOT is scanned once, and no video is opened. Lists of the same name are
+replaced. Videos that are listed but not found, or ambiguous, are left out of LIST.csv and
+listed in LIST.left_out.csv, with the reason.
+"""
+FOLDERS = """\
+A folder for each class, with its name, and videos at any depth below it:
+
+  ROOT/walk/0001.mp4
+  ROOT/walk/monday/0002.avi
+  ROOT/run/0003/             a folder of JPEG or PNG frames is one video
+
+If classes have subfolders, the list gets a column folder (walk/monday), by which
+cmpl-zoo split --group folder keeps the videos of a subfolder together.
+"""
+VIDEOS = """\
+A list of all videos below a folder, at any depth, without labels: for --unlabeled.
+"""
+KINETICS = """\
+The official CSV of Kinetics-400, -600 or -700 (label,youtube_id,time_start,time_end,split)
+and those of its clips that you have, in any folders below ROOT:
+
+  ROOT/train/abseiling/-3B32lodo2M_000059_000069.mp4
+  ROOT/-3B32lodo2M_000059_000069.webm
+  ROOT/-3B32lodo2M.mp4       if there is no file with the times
+
+The list keeps all columns: cmpl-zoo split --group youtube_id keeps the clips of a video
+together. A list without labels, such as that of a test set, is for --unlabeled.
+"""
+UCF101 = """\
+UCF-101 as it is published, also as .mp4 or as folders of frames:
+
+  ROOT/ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi
+  SPLITS/classInd.txt  SPLITS/trainlist01.txt  SPLITS/testlist01.txt
+
+Makes DIR/train.csv, DIR/test.csv and DIR/classes.txt (official order). Clips of a group
+share a scene: cmpl-zoo split --group group keeps them together.
+"""
+HMDB51 = """\
+HMDB-51 as it is published, also as .mp4 or as folders of frames:
+
+  ROOT/brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi
+  SPLITS/brush_hair_test_split1.txt  ...
+
+Makes DIR/train.csv, DIR/test.csv, DIR/classes.txt (alphabetical) and DIR/unused.csv, the
+videos that the fold does not use: they can serve as --unlabeled, but may come from the same
+film as a test video.
+"""
+PAIRS = """\
+Another project's list, with a path and a label per line, or a path, its number of frames and
+a label:
+
+  /home/someone/k400/train/water_sliding/1SIQD7ocPM4_000006_000016.mp4 384
+  water_sliding/1SIQD7ocPM4_000006_000016 265 384
+
+A path stands for the video of that name below ROOT, with any suffix; if there are several,
+for the one that shares the most folders with it.
+"""
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "import",
+        help="make lists of the videos and lists that you have",
+        description=IMPORT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = verb.add_subparsers(required=True, dest="kind", metavar="KIND")
+
+    def add(name: str, description: str, help: str) -> argparse.ArgumentParser:
+        raw = argparse.RawDescriptionHelpFormatter
+        return kinds.add_parser(name, description=description, help=help, formatter_class=raw)
+
+    kind = add("folders", FOLDERS, "a folder for each class")
+    kind.set_defaults(run=import_list)
+    kind.add_argument("root", metavar="ROOT", help="folder of the class folders")
+    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+
+    kind = add("videos", VIDEOS, "a folder of unlabeled videos")
+    kind.set_defaults(run=import_list)
+    kind.add_argument("root", metavar="ROOT", help="folder of the videos")
+    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+
+    kind = add("kinetics", KINETICS, "Kinetics-400, -600 or -700")
+    kind.set_defaults(run=import_list)
+    kind.add_argument("file", metavar="ANNOTATIONS.csv", help="such as train.csv")
+    kind.add_argument("root", metavar="ROOT", help="folder of the videos")
+    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+
+    for name, title, text in (("ucf101", "UCF-101", UCF101), ("hmdb51", "HMDB-51", HMDB51)):
+        kind = add(name, text, title)
+        kind.set_defaults(run=import_split)
+        kind.add_argument("root", metavar="ROOT", help="folder of the videos")
+        kind.add_argument("--splits", required=True, metavar="SPLITS", help="folder of the official split files")
+        kind.add_argument("--fold", required=True, type=int, choices=[1, 2, 3], help="which of the three splits")
+        kind.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the lists")
+
+    kind = add("pairs", PAIRS, "lists of a path and a label per line, as other projects publish them")
+    kind.set_defaults(run=import_list)
+    kind.add_argument("file", metavar="FILE", help="the list")
+    kind.add_argument("root", metavar="ROOT", help="folder of the videos")
+    kind.add_argument(
+        "--classes",
+        metavar="NAMES",
+        help="names of labels that are numbers from 0: kinetics400, ucf101, or a text file with a name per line",
+    )
+    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+
+
+def import_list(args: argparse.Namespace) -> int:
+    from cmpl_zoo.datasets import class_names
+    from cmpl_zoo.tools import importing
+
+    if args.kind == "folders":
+        listing = importing.folders(args.root)
+    elif args.kind == "videos":
+        listing = importing.videos(args.root)
+    elif Path(args.file).resolve() == Path(args.output).resolve():
+        raise ValueError(f"{args.output}: this is the list that is read; give -o another name")
+    elif args.kind == "kinetics":
+        listing = importing.kinetics(args.file, args.root)
+    else:
+        listing = importing.pairs(args.file, args.root, class_names(args.classes) if args.classes else None)
+    _write_list(listing, Path(args.output))
+    return 0
+
+
+def import_split(args: argparse.Namespace) -> int:
+    from cmpl_zoo.tools import importing
+
+    collect = importing.ucf101 if args.kind == "ucf101" else importing.hmdb51
+    classes, listings = collect(args.root, args.splits, args.fold)
+    for name, listing in listings.items():
+        _write_list(listing, Path(args.output, f"{name}.csv"))
+    importing.write_classes(classes, Path(args.output, "classes.txt"))
+    print(f"{Path(args.output, 'classes.txt')}  {len(classes)} classes")
+    return 0
+
+
+def _write_list(listing: "FoundVideos", file: Path) -> None:
+    from cmpl_zoo.tools import importing
+
+    left_out = importing.write_list(listing, file)
+    labels = {row["label"] for row in listing.rows if "label" in row}
+    print(f"{file}  {len(listing.rows)} videos" + (f" of {len(labels)} classes" if labels else ""))
+    if left_out:
+        first = listing.left_out[0]
+        print(
+            f"cmpl-zoo: left out {len(listing.left_out)}, for the reasons in {left_out} "
+            f"(the first, {first['path']}: {first['reason']})",
+            file=sys.stderr,
+        )

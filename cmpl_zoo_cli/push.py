@@ -1,0 +1,26 @@
+"""`cmpl-zoo push`."""
+
+import argparse
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "push",
+        help="publish a model directory on the Hugging Face Hub",
+        description="Load a model directory, to check that it works, and upload it to the Hugging Face Hub.",
+    )
+    verb.set_defaults(run=run)
+    verb.add_argument("directory", help="model directory, such as runs/NAME/primary")
+    verb.add_argument("repository", metavar="ORG/NAME", help="repository on the Hub, created if it does not exist")
+    verb.add_argument(
+        "--private", action="store_true", help="publish to a private repository; an existing public one is refused"
+    )
+    verb.add_argument("--dry-run", action="store_true", help="check the directory without contacting the Hub")
+
+
+def run(args: argparse.Namespace) -> int:
+    from cmpl_zoo.hub import push
+
+    address = push(args.directory, args.repository, private=args.private, dry_run=args.dry_run)
+    print(f"{args.directory} loads; it would go to {address}" if args.dry_run else address)
+    return 0

@@ -1,0 +1,235 @@
+"""The options of training, and what makes them valid."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+# Options that change neither the weights nor what they are called: a run may be continued with others. What is drawn
+# depends on places in the lists to train on, not on folders.
+FREE_ON_RESUME = {
+    "val", "root", "unlabeled_root", "val_root", "resume", "overwrite", "dataset", "license", "workers", "log_every",
+    "val_every", "save_every_steps", "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
+}  # fmt: skip
+# Options of former versions and their defaults: measured, none helped (docs/results.md). The last commit with them is
+# 9f7f944.
+REMOVED = {
+    "ema_teachers": False,
+    "distribution_alignment": False,
+    "class_thresholds": False,
+    "mix_clips": False,
+    "temporal_warp": False,
+}
+MOST_FRAMES = 10_000  # of the test views of a video, as in a config.json; more is an accident
+BELOW_1, ABOVE_0, ENDLESS = math.nextafter(1, 0), math.nextafter(0, 1), math.inf
+# Option, least, greatest, and what a message says of it.
+RANGES: list[tuple[str, float, float, str]] = [
+    ("seed", 0, 2**63 - 1, "must be from 0 to below 2^63, and is"),
+    ("threshold", 0, 1, "is a probability from 0 to 1, not"),
+    ("ema", 0, BELOW_1, "is a decay from 0 (off) to below 1, not"),
+    ("drop_rate", 0, BELOW_1, "is a share from 0 to below 1, not"),
+    ("crop_pct", ABOVE_0, 1, "is a share above 0, up to 1, not"),
+    ("max_unreadable", 0, 1, "is a share from 0 to 1, not"),
+    ("lr", ABOVE_0, ENDLESS, "must be above 0, and is"),
+    ("timeout_minutes", ABOVE_0, ENDLESS, "must be above 0, and is"),
+    ("size", 32, ENDLESS, "must be at least 32 pixels, and is"),
+    *(
+        (option, 1, ENDLESS, "must be at least 1, and is")
+        for option in (
+            "labeled_batch", "frames", "primary_stride", "auxiliary_stride", "test_clips", "log_every",
+            "save_every_steps", "keep_states", "accumulation",
+        )
+    ),
+    *(
+        (option, 0, ENDLESS, "must not be negative, and is")
+        for option in (
+            "lambda_u", "unlabeled_warmup", "warmup_steps", "workers", "val_every", "weight_decay", "clip_grad",
+            "save_every_minutes",
+        )
+    ),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """Cross-Model Pseudo-Labeling: two networks learn from few labeled and many unlabeled videos."""
+
+    labeled: str
+    """CSV list of labeled videos, header path,label."""
+    output: str
+    """Folder of the run: models, metrics, state."""
+    unlabeled: str | None = None
+    """CSV list of unlabeled videos, header path. Labels in it, if any, only tell how many pseudo-labels are right."""
+    val: str | None = None
+    """CSV list of labeled videos to validate on."""
+    root: str = "."
+    """Folder that the paths in the lists are relative to."""
+    unlabeled_root: str | None = None
+    """The same for the unlabeled list; root by default."""
+    val_root: str | None = None
+    """The same for the validation list; root by default."""
+    classes: str | None = None
+    """kinetics400, ucf101, or a text file with a class name per line, in the order of class ids; by default the sorted
+    labels."""
+
+    dataset: str | None = None
+    """Name of the data set, for the model card."""
+    license: str | None = None
+    """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
+
+    primary: str = "r3d50"
+    """Primary network, F."""
+    auxiliary: str | None = "r3d50_quarter"
+    """Auxiliary network, A, or null for none."""
+    primary_stride: int = 8
+    """Step, in frames of the video, from one frame of F's clips to the next."""
+    auxiliary_stride: int = 8
+    """The same for A."""
+    init: str | None = None
+    """Model or model directory whose weights F starts from; random by default."""
+    auxiliary_init: str | None = None
+    """The same for A; ignored without A."""
+    drop_rate: float = 0.5
+    """Dropout rate before the classifiers."""
+    subtract_mean_frame: bool = False
+    """Subtract the mean frame of a clip in both networks: for cameras that stand still."""
+
+    frames: int = 8
+    """Frames in a clip."""
+    size: int = 224
+    """Height and width of a clip, in pixels."""
+    short_side: tuple[int, int] = (256, 320)
+    """Range of the short side, in pixels, that training frames are resized to before the crop."""
+    crop_pct: float = 0.875
+    """Size divided by the short side that test frames are resized to."""
+    strong: Literal["randaugment", "autoaugment"] = "randaugment"
+    """Augmentation of the strong view."""
+    cutout: bool = True
+    """Cover a square of the strong view with grey."""
+    test_clips: int = 10
+    """Clips per video in validation; stored with the model."""
+    test_crops: Literal[1, 3] = 3
+    """Crops per clip in validation; stored with the model."""
+
+    scheme: Literal["cross", "self-first", "opposite-first", "maximum", "average", "self", "none"] = "cross"
+    """Which network labels which. self with auxiliary null is FixMatch; none learns from the labels alone."""
+    threshold: float = 0.8
+    """Confidence from which a pseudo-label counts (tau)."""
+    lambda_u: float = 1.0
+    """Weight of the unsupervised loss (lambda)."""
+    hard: bool = True
+    """Pseudo-labels are class ids; false: probabilities."""
+    weak_bn: Literal["batch", "running"] = "batch"
+    """Batch-norm statistics in the weak pass: of its own batch, or the running ones, which it never updates."""
+    strong_bn: Literal["own", "labeled"] = "own"
+    """For batch norm, strong views are a batch of their own that its running statistics do not see (own), or one batch
+    with the labeled clips (labeled)."""
+    unlabeled_warmup: int = 0
+    """Steps over which lambda rises linearly from 0."""
+
+    steps: int | None = None
+    """Training steps."""
+    epochs: float | None = None
+    """Instead of steps: passes over the unlabeled list, or over the labeled one if scheme is none."""
+    labeled_batch: int = 8
+    """Labeled clips per step, over all processes."""
+    unlabeled_batch: int = 32
+    """Unlabeled clips per step, over all processes."""
+    lr: float = 0.02
+    """Peak learning rate, for the batch over all processes; SGD with Nesterov momentum 0.9, cosine decay to 0."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises linearly from 0."""
+    weight_decay: float = 1e-4
+    """Weight decay, except of biases and batch norm."""
+    clip_grad: float = 0.0
+    """Largest norm of the gradient; 0: no limit."""
+    accumulation: int = 1
+    """Process the clips of a step in this many parts, one after the other, to save memory."""
+    batch_norm: Literal["local", "sync", "frozen"] = "local"
+    """Batch-norm statistics: of each process's own batch (local), of all processes (sync, GPUs only), or the running
+    ones, never updated (frozen)."""
+    grad_checkpointing: bool = False
+    """Recompute activations in the backward pass, to save memory."""
+    compile: bool = False
+    """Compile the networks (torch.compile)."""
+    ema: float = 0.0
+    """Decay of a moving average of the weights, lower in the first steps (timm's warm-up), which is validated and
+    saved in their place; 0: off."""
+
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Arithmetic of forward and backward passes."""
+    max_unreadable: float = 0.01
+    """Share of the listed videos that may be unreadable; above it training stops."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto takes cuda, then mps, then cpu."""
+    seed: int = 0
+    """Seed of initial weights, order, augmentation and dropout."""
+    workers: int = 2
+    """Processes that read videos, for each process that trains."""
+    log_every: int = 10
+    """Steps between lines of metrics.jsonl."""
+    val_every: int = 0
+    """Steps between validations; 0: only after the last step."""
+    save_every_steps: int = 500
+    """Steps between saved states."""
+    save_every_minutes: float = 0.0
+    """Also save a state when this much time has passed since the last one; 0: never."""
+    keep_states: int = 2
+    """How many of the last states are kept."""
+    timeout_minutes: float = 10.0
+    """How long a process waits for the others in one step."""
+    skip_nonfinite: bool = False
+    """With fp16: skip a step whose loss is not finite, instead of stopping."""
+    resume: bool = False
+    """Continue the run in the output folder, or begin it if there is none."""
+    overwrite: bool = False
+    """Delete an earlier run in the output folder first."""
+
+    @property
+    def strides(self) -> list[int]:
+        """The strides that clips are read with: one where both networks share it."""
+        return sorted({self.primary_stride, self.auxiliary_stride if self.auxiliary else self.primary_stride})
+
+    def __post_init__(self) -> None:
+        def need(condition: bool, message: str) -> None:
+            if not condition:
+                raise ValueError(message)
+
+        need((self.steps is None) != (self.epochs is None), "give either --steps or --epochs")
+        need((self.steps or self.epochs or 0) > 0, "--steps or --epochs must be above 0")
+        for option, least, greatest, demand in RANGES:
+            value = getattr(self, option)
+            need(least <= value <= greatest, f"{flag(option)} {demand} {value}")
+        views = self.frames * self.test_clips * self.test_crops
+        need(
+            views <= MOST_FRAMES,
+            f"--frames x --test-clips x --test-crops are {views:,} frames of a video; {MOST_FRAMES:,} are the most",
+        )
+        need(not (self.resume and self.overwrite), "--resume continues a run and --overwrite deletes it; give one")
+        need(
+            self.precision == "fp16" or not self.skip_nonfinite,
+            "--skip-nonfinite is for --precision fp16, whose range is small; elsewhere such a loss is a fault",
+        )
+        for option in ("labeled_batch", "unlabeled_batch") if self.scheme != "none" else ("labeled_batch",):
+            size = getattr(self, option)
+            need(
+                size % self.accumulation == 0,
+                f"{flag(option)} {size} does not divide into --accumulation {self.accumulation} equal parts",
+            )
+        least, greatest = self.short_side
+        need(
+            self.size <= least <= greatest,
+            f"--short-side [{least},{greatest}] must rise and start at the crop's --size ({self.size}) or above, such "
+            f"as [{round(1.1 * self.size)},{round(1.3 * self.size)}]",
+        )
+        if self.scheme != "none":
+            need(self.unlabeled is not None, f"--scheme {self.scheme} needs --unlabeled LIST; or give --scheme none")
+            need(self.unlabeled_batch >= 1, f"--unlabeled-batch must be at least 1, and is {self.unlabeled_batch}")
+            need(
+                self.auxiliary is not None or self.scheme == "self",
+                f"--scheme {self.scheme} needs --auxiliary MODEL; one network alone allows self (FixMatch) and none",
+            )
+
+
+def flag(option: str) -> str:
+    """An option as it is typed."""
+    return "--" + option.replace("_", "-")
