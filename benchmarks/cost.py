@@ -47,7 +47,7 @@ def forward_flops(name: str, recipe: dict[str, Any]) -> int:
 
 
 def cost(name: str, decode: dict[str, Any], step: dict[str, Any] | None) -> list[str]:
-    recipe = yaml.safe_load((REPO / "train" / "recipes" / f"{name}.yaml").read_text())
+    recipe = yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / f"{name}.yaml").read_text())
     labeled, unlabeled = LISTS[name]
     steps = math.ceil(recipe["epochs"] * unlabeled / recipe["unlabeled_batch"])
     trained = recipe["labeled_batch"] + recipe["unlabeled_batch"]

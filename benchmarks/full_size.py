@@ -43,7 +43,7 @@ def first_steps(name: str, mocap13: Path, folder: Path) -> list[str]:
     classes = write_lists(name, mocap13, folder)
     run = folder / "run"
     command = [
-        sys.executable, str(REPO / "train" / "cmpl.py"), "--config", str(REPO / "train" / "recipes" / f"{name}.yaml"),
+        sys.executable, str(REPO / "train" / "cmpl.py"), "--config", name,
         "--labeled", str(folder / "labeled.csv"), "--unlabeled", str(folder / "unlabeled.csv"), "--classes", classes,
         "--root", str(folder), "--output", str(run), "--size", "32", "--short_side", "[36,40]", "--workers", "2",
         "--log_every", "1", "--device", "cpu", "--precision", "float32",

@@ -17,11 +17,11 @@ within 40 python3 -m pytest -q tests/test_training.py -k every_weight
 
 # The demo in bf16, stopped once it has made some steps, and gone on with.
 demo=$(mktemp -d)
-zoo=(python3 -c 'import sys; from cmpl_zoo.cli import main; sys.exit(main())')
+zoo=(python3 -c 'import sys; from cmpl_zoo_cli.main import main; sys.exit(main())')
 within 60 "${zoo[@]}" demo "$demo/videos" --seed 1
 within 30 "${zoo[@]}" split "$demo/videos/videos.csv" --labels-per-class 5 --seed 1 --val 0.25 --group actor --keep-labels \
     -o "$demo/lists"
-train=(python3 train/cmpl.py --config train/recipes/demo.yaml --labeled "$demo/lists/labeled.csv"
+train=(python3 train/cmpl.py --config demo --labeled "$demo/lists/labeled.csv"
     --unlabeled "$demo/lists/unlabeled.csv" --root "$demo/videos" --output "$demo/run" --precision bf16 --device cuda
     --workers 8 --resume true)
 timeout -k 10 60 "${train[@]}" &

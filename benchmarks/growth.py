@@ -161,7 +161,7 @@ def measure_processes(mocap13: Path) -> dict[str, Any]:
             output = Path(scratch, str(processes))
             torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
             options = {
-                "config": REPO / "train" / "recipes" / "demo.yaml",
+                "config": REPO / "cmpl_zoo" / "training" / "recipes" / "demo.yaml",
                 "labeled": Path(scratch, "list.csv"), "unlabeled": Path(scratch, "list.csv"), "root": mocap13,
                 "primary": MODEL, "size": 112, "short_side": "[112,128]", "labeled_batch": 8, "unlabeled_batch": 8,
                 "steps": 8, "unlabeled_warmup": 0, "warmup_steps": 0, "log_every": 2, "device": "cpu", "output": output,

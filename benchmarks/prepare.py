@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-from cmpl_zoo.data.decode import EveryFrame
 from harness import save
 
 from cmpl_zoo.datasets.lists import read_list
@@ -53,7 +52,7 @@ def encode_otherwise(source: str, target: Path, options: dict[str, str]) -> None
     rest = {"crf": str(DEFAULT.crf), "g": str(DEFAULT.gop), "keyint_min": str(DEFAULT.gop)}
     with Video(source) as video, av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=25, options=options | rest)
-        for place, frame in enumerate(EveryFrame(video)):
+        for place, frame in enumerate(video.decode()):
             picture = frame.reformat(frame.width // 2 * 2, frame.height // 2 * 2, "yuv420p", threads=1)
             if place == 0:
                 stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"

@@ -41,7 +41,7 @@ def write_lists(rows: int, mocap13: Path, folder: Path) -> None:
 def start(lists: Path, output: Path) -> dict[str, float]:
     """Seconds to the first logged step, and megabytes of all processes together at that time."""
     command = [
-        sys.executable, str(REPO / "train" / "cmpl.py"), "--config", str(REPO / "train" / "recipes" / "demo.yaml"),
+        sys.executable, str(REPO / "train" / "cmpl.py"), "--config", "demo",
         "--labeled", str(lists / "labeled.csv"), "--unlabeled", str(lists / "unlabeled.csv"), "--root", str(lists),
         "--workers", str(WORKERS), "--steps", "1000", "--unlabeled_warmup", "0", "--log_every", "1", "--device", "cpu",
         "--output", str(output),
@@ -74,7 +74,7 @@ def start(lists: Path, output: Path) -> dict[str, float]:
 def import_script() -> float:
     """Seconds that Python takes to import what train/cmpl.py imports."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import cmpl"], cwd=REPO / "train", check=True)
+    subprocess.run([sys.executable, "-c", "import cmpl_zoo.training"], check=True)
     return time.perf_counter() - began
 
 

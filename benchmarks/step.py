@@ -10,27 +10,20 @@ of the ratios within a round.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from harness import device_and_rounds, kind, save, where
+from timm.optim import create_optimizer_v2
 from torch import Tensor
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
-
-from cmpl import objective
-from networks import Networks, network_input, weak_pass
-from timm.optim import create_optimizer_v2
-
-from cmpl_zoo.semi import Logits
-from cmpl_zoo.training.config import Config
+from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
+from cmpl_zoo.training import CMPL, Config
+from cmpl_zoo.training.networks import build_networks
 
 CLASSES = [str(number) for number in range(400)]
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -54,52 +47,54 @@ def random_batch(config: Config, device: torch.device) -> dict[str, Tensor]:
 
 
 def actions(config: Config, device: torch.device) -> dict[str, Callable[[], object]]:
-    networks = Networks(config, CLASSES, np.arange(len(CLASSES)))
-    networks.to(device, memory_format=torch.channels_last_3d).train()
-    optimizer = create_optimizer_v2(networks, "sgd", lr=1e-6, momentum=0.9)
+    cmpl = CMPL(build_networks(config, CLASSES), config).to(device).to(memory_format=torch.channels_last_3d).train()
+    optimizer = create_optimizer_v2(cmpl, "sgd", lr=1e-6, momentum=0.9)
     batch = random_batch(config, device)
     dtype = {"bf16": torch.bfloat16}.get(config.precision)
+    networks = list(zip(cmpl.networks.values(), cmpl.inputs, strict=True))
 
     def autocast() -> torch.autocast:
         return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
-    def inputs(network: torch.nn.Module, *names: str) -> Tensor:
-        mean, std = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
-        slot = config.strides.index(network.clip["stride"])
-        return torch.cat([network_input(batch[name][:, slot], mean, std) for name in names])
-
-    def weak(network: torch.nn.Module) -> None:
-        with torch.no_grad(), weak_pass(network, config.weak_bn), autocast():
-            network(inputs(network, "weak"))
-
-    def learn(network: torch.nn.Module, view: str) -> None:
+    def weak(network: torch.nn.Module, clips_of: torch.nn.Module) -> None:
         with autocast():
-            logits = network(inputs(network, view))
+            cmpl.weak_pass(network, clips_of(batch["weak"]))
+
+    def learn(network: torch.nn.Module, clips_of: torch.nn.Module, view: str) -> None:
+        with autocast():
+            logits = network(clips_of(batch[view]))
         F.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.int64, device=device)).backward()
 
     def update() -> None:
         optimizer.step()
         optimizer.zero_grad()
 
-    def finish(outputs: list[Logits]) -> None:
-        objective(outputs, batch["labels"], config, 1.0, config.threshold).total.backward()
+    def finish(loss: CMPLLoss) -> None:
+        loss.total.backward()
         update()
 
     def step() -> None:
         with autocast():
-            outputs = networks(batch)
-        finish(outputs)
+            loss = cmpl(batch, 1.0)
+        finish(loss)
 
     def obvious() -> None:
+        """All views of a network as one batch with gradients."""
         sizes = [config.labeled_batch, config.unlabeled_batch, config.unlabeled_batch]
         with autocast():
-            everything = [network(inputs(network, "labeled", "weak", "strong")) for network in networks.values()]
-        finish([Logits(*logits.split(sizes)) for logits in everything])
+            outputs = [
+                network(torch.cat([clips_of(batch[view]) for view in ("labeled", "weak", "strong")])).split(sizes)
+                for network, clips_of in networks
+            ]
+        labeled, weak_logits, strong = zip(*outputs, strict=True)
+        p_f, p_a = (logits.float().softmax(dim=1) for logits in weak_logits)
+        pseudo = pseudo_labels(p_f, p_a, config.scheme, config.threshold, config.hard)
+        finish(cmpl_loss(labeled, batch["labels"], strong, pseudo, 1.0))
 
     parts: dict[str, Callable[[], object]] = {}
-    for name, network in networks.items():
-        parts[f"{name}, weak"] = partial(weak, network)
-        parts |= {f"{name}, {view}": partial(learn, network, view) for view in ("labeled", "strong")}
+    for name, pair in zip(cmpl.networks, networks, strict=True):
+        parts[f"{name}, weak"] = partial(weak, *pair)
+        parts |= {f"{name}, {view}": partial(learn, *pair, view) for view in ("labeled", "strong")}
     return {"step": step, **parts, "optimizer": update, "obvious": obvious}
 
 

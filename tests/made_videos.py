@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from cmpl_zoo.cli import main
+from cmpl_zoo_cli.main import main
 
 
 def encode(
@@ -67,7 +67,7 @@ def refused(capsys, *command: object) -> str:
 
 def start(*command: object, **settings: object) -> subprocess.Popen[str]:
     """The real command, in a process of its own."""
-    line = [sys.executable, "-m", "cmpl_zoo.cli", *(str(part) for part in command)]
+    line = [sys.executable, "-m", "cmpl_zoo_cli", *(str(part) for part in command)]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)  # type: ignore[call-overload]
 
 

@@ -13,9 +13,9 @@ import psutil
 import pytest
 from made_videos import encode, link_many, refused, rows_of, start, wait_for_rows, write_list
 
-from cmpl_zoo.cli import main
 from cmpl_zoo.tools.check import examine
 from cmpl_zoo.video.video import Video
+from cmpl_zoo_cli.main import main
 
 pytestmark = pytest.mark.timeout(300)
 

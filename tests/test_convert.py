@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import cmpl_zoo
-from cmpl_zoo import convert
+from cmpl_zoo.hub import convert
 from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.video.clips import resolve_clip_config
 

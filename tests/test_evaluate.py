@@ -81,7 +81,6 @@ def test_networks_vote_by_their_mean_probabilities(trained, shared_data, lists, 
 def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(shared_data, tmp_path, monkeypatch):
     """Networks of two strides look at other frames: one of them may fail at a video that the other can read."""
     monkeypatch.syspath_prepend(REPO / "train")
-    from evaluate import evaluate
 
     networks = [
         cmpl_zoo.create_model("r3d50_eighth", num_classes=3, clip={"frames": 4, "stride": stride, "clips": 1},
@@ -105,7 +104,6 @@ def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(shared_d
 def test_networks_that_are_measured_together_read_a_video_once(shared_data, lists, monkeypatch):
     """Each alone and as an ensemble, in one pass: the same as one after the other."""
     monkeypatch.syspath_prepend(REPO / "train")
-    from evaluate import evaluate
 
     def network(name):
         small = {"input_size": (3, 32, 32), "crop_pct": 0.9, "label_names": CLASSES}

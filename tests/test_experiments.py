@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from cmpl_zoo.data import Video
 from training import CLASSES, REPO, read_rows, run, write_rows
+
+from cmpl_zoo.video.video import Video
 
 RECIPE = {
     "primary": "r3d50_eighth", "auxiliary": "r3d50_eighth", "primary_stride": 2, "auxiliary_stride": 2, "frames": 4,
@@ -122,7 +123,7 @@ def test_the_recipe_of_what_helped_is_the_row_that_was_measured(monkeypatch):
     monkeypatch.syspath_prepend(REPO / "train")
     from experiments import MOCAP13_PLUS
 
-    plain, plus = (yaml.safe_load((REPO / "train" / "recipes" / f"{name}.yaml").read_text())
+    plain, plus = (yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / f"{name}.yaml").read_text())
                    for name in ("mocap13_cpu", "mocap13_plus"))  # fmt: skip
     assert plus == plain | MOCAP13_PLUS.options
 
@@ -131,7 +132,7 @@ def test_a_result_is_of_its_lists_and_judges(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(REPO / "train")
     import experiments
 
-    recipe = yaml.safe_load((REPO / "train" / "recipes" / "mocap13_cpu.yaml").read_text())
+    recipe = yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13_cpu.yaml").read_text())
     place = experiments.Place(tmp_path, 0.75, tmp_path, REPO / "benchmarks" / "results", recipe, test=False)
     run_of_5, run_of_20 = (experiments.Run("labels", "cpu", f"cross, {count}", 1) for count in (5, 20))
     result = json.loads(place.result_of(run_of_5).read_text())

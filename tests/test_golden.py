@@ -27,7 +27,7 @@ def test_thirty_steps_of_the_demo(tmp_path):
     run([*cmpl_zoo, "demo", str(tmp_path / "videos"), "--videos-per-class", "8", "--seed", "0"])
     run([*cmpl_zoo, "split", str(tmp_path / "videos" / "videos.csv"), "--labels-per-class", "4", "-o",
          str(tmp_path / "lists")])  # fmt: skip
-    recipe = REPO / "train" / "recipes" / "demo.yaml"
+    recipe = REPO / "cmpl_zoo" / "training" / "recipes" / "demo.yaml"
     run([sys.executable, str(REPO / "train" / "cmpl.py"), "--config", str(recipe), "--labeled",
          str(tmp_path / "lists" / "labeled.csv"), "--unlabeled", str(tmp_path / "lists" / "unlabeled.csv"), "--root",
          str(tmp_path / "videos"), "--output", str(tmp_path / "run"), "--device", "cpu", *SLOW])  # fmt: skip

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cmpl_zoo.cli import main
 from cmpl_zoo.datasets.classes import class_names, read_classes
 from cmpl_zoo.datasets.lists import ListError, read_list
 from cmpl_zoo.tools.find_videos import find_videos
 from cmpl_zoo.video.video import read_frames
+from cmpl_zoo_cli.main import main
 
 
 def write(path: Path, text: str) -> Path:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmpl_zoo.cli import main
 from cmpl_zoo.datasets.classes import class_ids, read_classes
 from cmpl_zoo.datasets.lists import ListError, check_disjoint, read_list
 from cmpl_zoo.datasets.splits import split_list
+from cmpl_zoo_cli.main import main
 
 
 def write(path: Path, text: str) -> Path:

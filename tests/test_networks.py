@@ -15,9 +15,8 @@ ONE = {"scheme": "self", "primary": "r3d50_eighth", "auxiliary": None}
 def small_networks(monkeypatch):
     """Makes the networks of a run with such options and such class ids of its labeled videos."""
     monkeypatch.syspath_prepend(str(REPO / "train"))
-    from networks import Networks
-
     from cmpl_zoo.training.config import Config
+    from networks import Networks
 
     def make(label_ids, **options):
         torch.manual_seed(0)
@@ -54,7 +53,6 @@ def test_thresholds_by_class_follow_what_the_networks_say(small_networks, monkey
 
 
 def test_validating_leaves_frozen_batch_norm_frozen(small_networks, shared_data, lists):
-    from evaluate import evaluate
 
     networks = small_networks([0, 1, 2], **ONE, batch_norm="frozen")
     before = {name: module.training for name, module in networks.named_modules()}

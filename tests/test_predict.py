@@ -194,7 +194,7 @@ def test_predict_command_answers_the_good_and_names_the_bad(saved, video, shared
     bad = tmp_path / "notes.mp4"
     bad.write_text("not a video")
     gif = shared_data / "clips" / "newtonscradle.gif"
-    command = [sys.executable, "-m", "cmpl_zoo.cli", "predict", str(saved), str(bad), str(video), str(gif)]
+    command = [sys.executable, "-m", "cmpl_zoo_cli", "predict", str(saved), str(bad), str(video), str(gif)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
@@ -204,7 +204,7 @@ def test_predict_command_answers_the_good_and_names_the_bad(saved, video, shared
 
 
 def test_version(capsys):
-    from cmpl_zoo.cli import main
+    from cmpl_zoo_cli.main import main
 
     with pytest.raises(SystemExit):
         main(["--version"])

@@ -11,9 +11,9 @@ import pytest
 from made_videos import encode, link_many, refused, rows_of, start, wait_for_rows, write_list
 from PIL import Image
 
-from cmpl_zoo.cli import main
 from cmpl_zoo.tools.prepare import Settings, prepare_video
 from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo_cli.main import main
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -16,12 +16,12 @@ import torch
 import webdataset
 from range_server import serving
 
-from cmpl_zoo.cli import main
 from cmpl_zoo.datasets.lists import ListError, read_list
 from cmpl_zoo.storage import remote
 from cmpl_zoo.storage.remote import Cache, StorageError
 from cmpl_zoo.storage.shards import read_index, read_member
 from cmpl_zoo.video.video import VideoError, probe, read_frames
+from cmpl_zoo_cli.main import main
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +91,7 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(shared_data, tmp_pat
     root = shared_data / "mocap13"
     args = ["shard", str(root / "train.csv"), "--root", str(root), "--shard-size", "4"]
     assert main([*args, str(tmp_path / "whole")]) == 0
-    command = [sys.executable, "-m", "cmpl_zoo.cli", *args, str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "cmpl_zoo_cli", *args, str(tmp_path / "killed")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while not (tmp_path / "killed" / "shard-000001.tar").exists():
         assert process.poll() is None, "it was done before it could be killed"

@@ -19,9 +19,9 @@ from training import CLASSES, REPO, assert_same_weights, command, losses, metric
 
 import cmpl_zoo
 from cmpl_zoo import hub
-from cmpl_zoo.cli import main
+from cmpl_zoo_cli.main import main
 
-DEMO = REPO / "train" / "recipes" / "demo.yaml"
+DEMO = REPO / "cmpl_zoo" / "training" / "recipes" / "demo.yaml"
 
 
 def test_a_run_leaves_models_that_load_by_path(trained, shared_data):
@@ -253,7 +253,7 @@ def test_own_videos_as_the_readme_has_it(shared_data, tmp_path):
         ["split", tmp_path / "videos.csv", "--labels-per-class", "all", "--val", "0.2", "-o", lists],
     ):
         assert main([str(word) for word in verb]) == 0
-    call = [sys.executable, "train/cmpl.py", "--config", "train/recipes/own_videos.yaml", "--steps", "1",
+    call = [sys.executable, "train/cmpl.py", "--config", "cmpl_zoo/training/recipes/own_videos.yaml", "--steps", "1",
             "--device", "cpu", "--labeled", str(lists / "labeled.csv"), "--root", str(videos)]  # fmt: skip
     run([*call, "--unlabeled", str(more), "--output", str(tmp_path / "run")])
     run([*call, "--scheme", "none", "--auxiliary", "null", "--output", str(tmp_path / "alone")])
@@ -311,7 +311,7 @@ def test_mistakes_are_named_in_one_sentence(trained, shared_data, lists, tmp_pat
 
 
 def test_recipes_are_valid():
-    recipes = sorted((REPO / "train" / "recipes").glob("*.yaml"))
+    recipes = sorted((REPO / "cmpl_zoo" / "training" / "recipes").glob("*.yaml"))
     assert {r.stem for r in recipes} >= {"demo", "mocap13", "mocap13_cpu", "k400_1pct"}
     sys.path.insert(0, str(REPO / "train"))
     from cmpl_zoo.training.config import parse_config
@@ -327,7 +327,7 @@ def test_recipes_are_valid():
 def test_shards_and_a_failing_server_give_the_loss_curve_of_the_folder(trained, shared_data, lists, tmp_path):
     everything = [row for name in ("labeled", "unlabeled", "val") for row in read_rows(lists / f"{name}.csv")]
     write_rows(tmp_path / "all.csv", everything)
-    run([sys.executable, "-m", "cmpl_zoo.cli", "shard", str(tmp_path / "all.csv"), str(tmp_path / "shards"), "--root",
+    run([sys.executable, "-m", "cmpl_zoo_cli", "shard", str(tmp_path / "all.csv"), str(tmp_path / "shards"), "--root",
          str(shared_data / "mocap13"), "--shard-size", "0.2"])  # fmt: skip
     assert len(list((tmp_path / "shards").glob("*.tar"))) > 1
     told = ["--steps", "6", "--val_every", "4"]

@@ -165,7 +165,7 @@ def test_a_tag_that_is_not_there_says_how_to_train_it(client: Client) -> None:
     for make in ("cmpl_zoo.create_model", "timm.create_model"):
         sentence = client.fail(f"{make}('r3d50.cmpl_k400_1pct', pretrained=True)")
         assert sentence.startswith("zoo/r3d50.cmpl_k400_1pct: there is no such repository")
-        assert "python train/cmpl.py --config train/recipes/k400_1pct.yaml" in sentence
+        assert "python train/cmpl.py --config cmpl_zoo/training/recipes/k400_1pct.yaml" in sentence
         assert "pretrained=False" in sentence
 
 
