@@ -1,4 +1,4 @@
-"""The processes that share a run, which torchrun starts (without it there is one), and the device of each."""
+"""The processes that share a run, and the device of each. torchrun starts them; without it there is one."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class RankError(RuntimeError):
-    """The ranks cannot go on together; the message names the one that stays behind, where it is known."""
+    """The ranks cannot continue together; the message names the missing one where it is known."""
 
 
 class DeviceError(ValueError):
@@ -40,20 +40,20 @@ class Ranks:
 
     def __init__(self, timeout: float | None = None) -> None:
         self.rank, self.size = 0, 1
-        self._step = 0  # the one that this rank has come to
+        self._step = 0  # the last one that this rank has reached
         self._store: Any = None
-        self._words: Any = None  # the group for what is on the CPU
+        self._cpu_group: Any = None
         if timeout is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # set by torchrun
             patience = timedelta(seconds=timeout)
             store, self.rank, self.size = next(dist.rendezvous("env://", timeout=patience))
-            self._store = _of_this_start(store, self.rank, self.size, timeout)
+            self._store = _store_of_this_start(store, self.rank, self.size, timeout)
             on_gpus = torch.cuda.is_available()
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if on_gpus else "gloo", store=self._store, rank=self.rank, world_size=self.size,
                 timeout=patience * (2 if on_gpus else 1),
             )  # fmt: skip
-            # NCCL ends a process without a word where it waits too long, so what is agreed on here gives up first.
-            self._words = dist.new_group(backend="gloo", timeout=patience)
+            # NCCL ends a process without a message where it waits too long, so this group gives up first.
+            self._cpu_group = dist.new_group(backend="gloo", timeout=patience)
         self.first = self.rank == 0
         self.restarted = any(self.gather(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0))
 
@@ -63,10 +63,10 @@ class Ranks:
         return int(os.environ.get("LOCAL_RANK", "0"))
 
     def agree(self, step: int, *asked: bool) -> list[bool]:
-        """Whether any rank asks for each of these things, once all ranks have come to a step.
+        """Whether any rank asks for each of these things, once all ranks have reached a step.
 
         Raises:
-            RankError: one of them does not come.
+            RankError: one of them does not reach it.
         """
         if self.size == 1:
             return list(asked)
@@ -74,15 +74,15 @@ class Ranks:
         self._store.set(f"step {self.rank}", str(step))
         flags = torch.tensor(asked, dtype=torch.uint8)
         with self.together():
-            dist.all_reduce(flags, dist.ReduceOp.MAX, self._words)
+            dist.all_reduce(flags, dist.ReduceOp.MAX, self._cpu_group)
         return flags.bool().tolist()
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Around what all ranks do at once: a failure in it names those that stay behind.
+        """Around what all ranks do at once: a failure in it names the missing ones.
 
         Raises:
-            RankError: the others did not come, or their connection broke.
+            RankError: the other ranks did not answer, or their connection broke.
         """
         try:
             yield
@@ -94,21 +94,21 @@ class Ranks:
             raise RankError(f"the ranks lost each other at step {self._step}: {self._lost()} ({cause})") from error
 
     def _lost(self) -> str:
-        """Which ranks are not here, in words: those that have not come to this step, else those that are silent now.
+        """Which ranks are missing, in words: those that have not reached this step, else those that do not answer.
 
-        A rank can stand still after it has come. All that live find out at the same time, since all wait as long, and
-        say so here; who has not done that some seconds later is the one that they waited for.
+        A rank can also hang after it has reached a step. All others find out at the same time, since all wait equally
+        long, and announce themselves here; a rank that has not done so some seconds later is the one that hangs.
         """
         if late := [str(rank) for rank in range(self.size) if self._step_of(rank) < self._step]:
-            return f"rank {', '.join(late)} has not come to it"
+            return f"rank {', '.join(late)} has not reached it"
         self._store.set(f"alive {self.rank} {self._step}", "")
         silent, deadline = set(range(self.size)), time.monotonic() + 5
         while silent and time.monotonic() < deadline:
             silent = {rank for rank in silent if not self._store.check([f"alive {rank} {self._step}"])}
             time.sleep(0.05)
         if silent:
-            return f"rank {', '.join(map(str, sorted(silent)))} has come to it but no longer answers"
-        return "all of them are in it and answer"
+            return f"rank {', '.join(map(str, sorted(silent)))} has reached it but no longer answers"
+        return "all of them have reached it and answer"
 
     def _step_of(self, rank: int) -> int:
         key = f"step {rank}"
@@ -116,10 +116,10 @@ class Ranks:
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all ranks, on the CPU."""
-        values = values.to("cpu", copy=True)  # on a CPU, too: the caller's own go on
+        values = values.to("cpu", copy=True)  # on a CPU, too: the caller's values stay as they are
         if self.size > 1:
             with self.together():
-                dist.all_reduce(values, group=self._words)
+                dist.all_reduce(values, group=self._cpu_group)
         return values
 
     def gather(self, value: Any) -> list[Any]:
@@ -128,38 +128,38 @@ class Ranks:
             return [value]
         values = [None] * self.size
         with self.together():
-            dist.all_gather_object(values, value, self._words)
+            dist.all_gather_object(values, value, self._cpu_group)
         return values
 
     def fail(self, error: Exception | None) -> None:
-        """Raise, on rank 0, the first error that any rank brings, and end the others in silence. All ranks call it."""
+        """Raise the first error that any rank has on rank 0, and end the others without a message; all ranks call it."""
         if errors := [error for error in self.gather(error) if error is not None]:
             if self.first:
                 raise errors[0]
             raise SystemExit(2)
 
     def first_alone(self, work: Callable[[], object]) -> None:
-        """Have rank 0 do something, and the others wait until it is done, or end where it fails."""
-        fault = None
+        """Let rank 0 do something while the others wait; where it fails, all end."""
+        failure = None
         if self.first:
             try:
                 work()
             except Exception as error:
-                fault = error
-        self.fail(fault)
+                failure = error
+        self.fail(failure)
 
     def share_buffers(self, module: nn.Module) -> None:
-        """Give every rank the buffers of rank 0: batch norm keeps statistics of what its own rank has seen."""
+        """Give every rank the buffers of rank 0: batch norm keeps statistics of the clips of its own rank."""
         if self.size > 1:
             with self.together():
                 for buffer in module.buffers():
                     dist.broadcast(buffer, 0)
 
     def check_equal(self, module: nn.Module) -> None:
-        """Make sure that all ranks have come to the same weights and buffers.
+        """Check that all ranks have the same weights and buffers.
 
         Raises:
-            RankError: one of them has others, and on all of them the run is worth nothing.
+            RankError: one of them has other ones, so that the run cannot be used.
         """
         digest = hashlib.sha256()
         for tensor in module.state_dict().values():
@@ -169,13 +169,18 @@ class Ranks:
             raise RankError(f"the weights of rank {', '.join(others)} are not those of rank 0; the run cannot be used")
 
     def leave(self) -> None:
-        """Part from the others, all at once: where one of them is lost, NCCL would wait for it here."""
+        """Leave the group; all ranks do so at once. Where one of them is lost, NCCL would wait for it here."""
         if self.size > 1:
             dist.destroy_process_group()
 
 
 def pick_device(name: str, number: int = 0) -> torch.device:
-    """`auto` is the first there is of cuda, mps and cpu; `number` tells which GPU of several.
+    """The device of a process.
+
+    Args:
+        name: `cuda`, `mps` or `cpu`; `auto` is the first of them that this machine has.
+        number: which GPU of several.
+
 
     Raises:
         DeviceError: the device is not there.
@@ -196,11 +201,12 @@ def pick_device(name: str, number: int = 0) -> torch.device:
     return torch.device(name)
 
 
-def _of_this_start(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Store:
-    """The part of torchrun's store that belongs to the processes that are alive.
+def _store_of_this_start(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Store:
+    """The part of torchrun's store that belongs to this start of the processes.
 
-    The store outlives a restart and still holds the addresses of the dead, to which the living would try to connect.
-    So rank 0 tells each process that is here, by a name that no earlier one has had, where this start keeps its keys.
+    The store outlives a restart and still holds the addresses of the former processes, to which the new ones would try
+    to connect. So each process announces itself by a name that no former one had, and rank 0 tells it under which
+    prefix this start keeps its keys.
     """
     name = uuid.uuid4().hex
     if rank:

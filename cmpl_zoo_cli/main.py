@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None, prog: str = "cmpl-zoo") -> int:
 
 
 def reporting(prog: str, work: Callable[[], int]) -> int:
-    """The exit status of some work; an error that a user can mend is told in one sentence."""
+    """The exit status of some work; an error that a user can repair is told in one sentence."""
     try:
         return work()
     except KeyboardInterrupt as stop:
@@ -37,6 +37,6 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
             raise
         message = str(error)
         if isinstance(error, OSError) and error.filename:  # as the system says it
-            message = f"{error.filename}: {error.strerror}; mend that, or give another path"
+            message = f"{error.filename}: {error.strerror}; repair that, or give another path"
         print(f"{prog}: {message}", file=sys.stderr)
         return 128 + error.signal if hasattr(error, "signal") else 2

@@ -15,7 +15,7 @@ from cmpl_zoo.training.errors import RunError
 
 
 class States:
-    """The last states of a run, in `states/step-N.pt`: each a SHA-256 digest and, after it, what torch.save writes.
+    """The last states of a run, in `states/step-N.pt`: a SHA-256 digest each, and after it what torch.save writes.
 
     Args:
         folder: of the run.
@@ -26,13 +26,13 @@ class States:
         self.folder, self.keep = folder / "states", keep
 
     def files(self) -> list[Path]:
-        """The states that there are, the oldest first."""
+        """The saved states, the oldest first."""
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write a state whole: a reader finds it or the ones before, whenever the process dies.
+        """Write a state whole or not at all, whenever the process dies.
 
-        Where it cannot be written, as on a full disk, the former ones stay, the log says so and training goes on.
+        Where it cannot be written, as on a full disk, a warning says so, the former states stay and training continues.
         """
         file = self.folder / f"step-{step:09d}.pt"
         unfinished = file.with_suffix(".writing")
@@ -50,8 +50,8 @@ class States:
             with suppress(OSError):
                 unfinished.unlink()
             tqdm.write(
-                f"warning: step {step}: the state cannot be saved ({file}: {error.strerror}); training goes on, and a "
-                "stop before the next state loses the steps since the last",
+                f"warning: step {step}: the state cannot be saved ({file}: {error.strerror}); training continues, and "
+                "a stop before the next state loses the steps since the last",
                 file=sys.stderr,
             )
             return
@@ -59,7 +59,7 @@ class States:
             old.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """The last state that is whole; None where there is none at all.
+        """The last state that is not damaged; None where none was saved.
 
         Raises:
             RunError: there are states, and all of them are damaged.

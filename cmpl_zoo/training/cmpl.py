@@ -77,8 +77,8 @@ class CMPL(nn.Module):
     @torch.no_grad()
     def weak_pass(self, network: R3D, weak: Tensor) -> Tensor:
         """What a network says of weak views, as probabilities (batch, classes): without dropout and gradient."""
-        of_batch = self.config.weak_bn == "batch" and self.config.batch_norm != "frozen"
-        with evaluating(network, batch_statistics=of_batch):
+        by_batch = self.config.weak_bn == "batch" and self.config.batch_norm != "frozen"
+        with evaluating(network, batch_statistics=by_batch):
             return network(weak).float().softmax(dim=1)
 
     def learning_pass(self, network: R3D, labeled: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,8 +24,8 @@ class TrainingLists:
     Attributes:
         classes: class names by class id.
         labeled: videos to learn from with their class ids.
-        unlabeled: videos to learn from without; the ids of those whose list has labels only tell how right
-            pseudo-labels are, and are -1 elsewhere. None where the scheme is `none`.
+        unlabeled: videos to learn from without labels; None where the scheme is `none`. Their class ids, -1 where the
+            list has none, only serve to measure how right pseudo-labels are.
         val: videos to validate on, None without.
     """
 
@@ -84,8 +84,8 @@ def check_readable(config: Config, lists: TrainingLists) -> None:
     """
     for videos, file, options in (
         (lists.labeled, config.labeled, "--labeled and --root"),
-        (lists.unlabeled, config.unlabeled, "--unlabeled and --unlabeled_root, which is by default as --root"),
-        (lists.val, config.val, "--val and --val_root, which is by default as --root"),
+        (lists.unlabeled, config.unlabeled, "--unlabeled and --unlabeled-root, which is by default as --root"),
+        (lists.val, config.val, "--val and --val-root, which is by default as --root"),
     ):
         if videos is None:
             continue
@@ -105,8 +105,10 @@ def check_readable(config: Config, lists: TrainingLists) -> None:
 
 
 def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
-    """The config with its steps: those asked for, or those of so many passes over the unlabeled list (the labeled one,
-    without). Warns where lambda does not reach its value in them."""
+    """The config with `steps` in place of `epochs`, passes over the unlabeled list or, without one, the labeled list.
+
+    Warns where lambda does not reach its value in these steps.
+    """
     if config.steps is None:
         videos, batch = lists.labeled, config.labeled_batch
         if lists.unlabeled:
@@ -115,9 +117,9 @@ def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
     assert config.steps is not None
     if ranks.first and lists.unlabeled and config.lambda_u and config.unlabeled_warmup > config.steps:
         print(
-            f"warning: lambda rises over --unlabeled_warmup {config.unlabeled_warmup} steps, and the run has "
+            f"warning: lambda rises over --unlabeled-warmup {config.unlabeled_warmup} steps, and the run has "
             f"{config.steps}: it ends at {config.lambda_u * config.steps / config.unlabeled_warmup:.2g} instead of "
-            f"{config.lambda_u:g}; lower --unlabeled_warmup",
+            f"{config.lambda_u:g}; lower --unlabeled-warmup",
             file=sys.stderr,
         )
     return config

@@ -28,7 +28,7 @@ class Meters:
         classes: number of classes.
         device: of the networks.
         ranks: that share the run.
-        steps: taken since the last log line, where a run goes on within an interval.
+        steps: since the last log line, where a run continues within an interval.
         sums: of those steps.
     """
 
@@ -59,11 +59,12 @@ class Meters:
         self.sums[key] = self.sums[key] + value if key in self.sums else value
 
     def update(self, loss: CMPLLoss, clips: dict[str, Tensor], share: float) -> None:
-        """Take in some clips of a step, and the `hidden_labels` of the unlabeled ones (-1 where they are not known).
+        """Add the loss of some clips of a step.
 
         Args:
             loss: of these clips.
-            clips: as `cmpl_zoo.datasets.TrainingSteps` makes them.
+            clips: as `cmpl_zoo.datasets.TrainingSteps` makes them. `hidden_labels`, -1 where they are not known, tell
+                how right the pseudo-labels are.
             share: of this rank's clips of the step.
         """
         self.clips += len(clips["labels"]) + len(clips.get("weak", ()))
@@ -89,22 +90,22 @@ class Meters:
                     self._add(f"{name}/{kind}right", (counted & (label == hidden_labels)).sum())
 
     def end_step(self, gradient_norm: Tensor) -> None:
-        """Take in what is known once a step is made."""
+        """Add what is known at the end of a step."""
         self._add("gradient_norm", gradient_norm / self.ranks.size)
         self.steps += 1
 
     def state(self) -> dict[str, Any]:
-        """What has come together since the last log line, over all ranks; the last two arguments of another one."""
+        """The steps and sums since the last log line, over all ranks: the last two arguments of a new `Meters`."""
         return {"steps": self.steps, "sums": {key: self.ranks.sum(value) for key, value in self.sums.items()}}
 
     def read(self) -> dict[str, Any]:
-        """Means since the last reading, and start again.
+        """Means since the last reading; then start again.
 
-        Of each network: `mask` is the share of unlabeled clips that it is taught, `pseudo_accuracy` the share of
-        right ones among those (None where no label is known), `pseudo_classes` their distribution over classes;
-        `alone_mask` and `alone_pseudo_accuracy` are the same of those clips that the other network is not taught.
-        `clips_per_s` is of all ranks, `waited_for_data` this rank's share of the time, `memory_mb` its memory, on
-        the GPU where there is one.
+        Of each network: `mask` is the share of unlabeled clips whose pseudo-label counts, `pseudo_accuracy` the share
+        of right ones among those labels (None where no true label is known), `pseudo_classes` their distribution over
+        classes; `alone_mask` and `alone_pseudo_accuracy` are the same for the clips whose label counts for this
+        network alone. `clips_per_s` is of all ranks, `waited_for_data` this rank's share of the time, `memory_mb` its
+        memory, on the GPU where there is one.
         """
         seconds = time.perf_counter() - self.began
         sums = self.state()["sums"]
@@ -128,7 +129,7 @@ class Meters:
 
 
 def _memory(device: torch.device) -> float:
-    """The most that this process has used so far."""
+    """The most memory that this process has used so far, in MB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
@@ -136,11 +137,11 @@ def _memory(device: torch.device) -> float:
 
 
 class Log:
-    """metrics.jsonl, one line a log step, and the same as TensorBoard curves.
+    """metrics.jsonl, one line per log step, and the same numbers for TensorBoard.
 
     Args:
         folder: of the run.
-        start: step the run starts from; lines after it, of a run that got further than its state, are dropped.
+        start: step that the run starts from; later lines, of a run that got further than its state, are dropped.
     """
 
     def __init__(self, folder: Path, start: int) -> None:
@@ -172,16 +173,16 @@ class Log:
 
 
 class CollapseWarning:
-    """Says once when one class takes most of the pseudo-labels: the networks may agree on nonsense."""
+    """Warns once when most pseudo-labels are of one class: the networks may agree on nonsense."""
 
     def __init__(self, classes: list[str]) -> None:
         self.classes = classes
         self.said = False
 
     def check(self, step: int, line: dict[str, Any], clips: int) -> None:
-        """Look at a log line of so many unlabeled clips; "most" is half of the labels, and more where classes are few.
+        """Check a log line, which is of `clips` unlabeled clips.
 
-        A handful of labels says nothing: there must be fifty.
+        "Most" is half of the labels, and more where classes are few. Fewer than fifty labels say nothing.
         """
         for key, shares in line.items():
             network, _, what = key.partition("/")
@@ -192,7 +193,7 @@ class CollapseWarning:
                 name = self.classes[shares.index(largest)]
                 tqdm.write(
                     f"warning: step {step}: {largest:.0%} of the pseudo-labels for the {network} "
-                    f"network are {name!r}; the networks may be agreeing on nonsense: a longer --unlabeled_warmup "
+                    f"network are {name!r}; the networks may be agreeing on nonsense: a longer --unlabeled-warmup "
                     "or a higher --threshold guards against it",
                     file=sys.stderr,
                 )

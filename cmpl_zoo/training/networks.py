@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import R3D, create_model
 from cmpl_zoo.training.errors import RunError
-from cmpl_zoo_cli.train_config import Config
+from cmpl_zoo_cli.train_config import Config, flag
 
 
 def build_networks(config: Config, classes: list[str]) -> list[R3D]:
@@ -65,7 +65,7 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
             raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
         if start.subtract_mean_frame != config.subtract_mean_frame:
             raise ValueError(
-                f"cannot start {name} from {init}: that needs --subtract_mean_frame "
+                f"cannot start {name} from {init}: that needs --subtract-mean-frame "
                 f"{str(start.subtract_mean_frame).lower()}"
             )
         network.load_state_dict(start.state_dict())
@@ -85,11 +85,11 @@ def distribute(cmpl: nn.Module, config: Config, ranks: Ranks, device: torch.devi
     for name, size in sizes.items():
         if size % (ranks.size * config.accumulation):
             raise RunError(
-                f"--{name} {size} cannot be shared by {ranks.size} processes in --accumulation {config.accumulation} "
-                "parts; give a multiple"
+                f"{flag(name)} {size} cannot be shared by {ranks.size} processes in --accumulation "
+                f"{config.accumulation} parts; give a multiple"
             )
     if config.batch_norm == "sync" and device.type != "cuda":
-        raise RunError("--batch_norm sync needs GPUs; take local or frozen")
+        raise RunError("--batch-norm sync needs GPUs; take local or frozen")
     if ranks.size == 1:
         return cmpl
     if config.batch_norm == "sync":

@@ -46,7 +46,7 @@ class Run:
     Attributes:
         step: steps made.
         seconds: of all its steps so far, without validating, saving and breaks.
-        made_with: `commit` and `hardware`, each all that the run has been on, in their order.
+        made_with: `commit` and `hardware`: everything that the run has been made with so far, in order.
 
     Raises:
         RunError: a list has changed since the run began, or no state can be read.
@@ -110,7 +110,7 @@ class Run:
         Raises:
             WorkerError: a worker process died or hangs.
             VideoError: no video can be read where ten were tried.
-            RankError: another rank stays behind.
+            RankError: another rank does not reach the step.
         """
         config = self.config
         if self._validation_due() and not self.validated_at_start:  # the state was saved, and then it failed
@@ -180,7 +180,7 @@ class Run:
         """Save the last step's networks, which are the result, and the summary; returns the folder.
 
         Raises:
-            RankError: the ranks have come to different weights.
+            RankError: the ranks have different weights.
         """
         for network in self.networks.values():
             self.ranks.share_buffers(network)
@@ -244,7 +244,7 @@ class Run:
             scores = evaluate_ensembles(each_alone, val, workers=self.config.workers, ranks=self.ranks)
         except VideoError as error:
             raise VideoError(
-                f"{self.config.val}: {error}; the state is saved: repair or change --val and --val_root (by default as "
+                f"{self.config.val}: {error}; the state is saved: repair or change --val and --val-root (by default as "
                 "--root), and the same command with --resume validates and continues"
             ) from error
         self.scores = dict(zip(self.networks, scores, strict=True))
@@ -253,13 +253,13 @@ class Run:
         return summarize(self.config, self.lists, self.scores, self.made_with, self.step, self.seconds)
 
     def _pause(self, began: float) -> None:
-        """Leave out of the time of training what has passed since, by `time.perf_counter`."""
+        """Do not count the time since `began`, by `time.perf_counter`, as training."""
         pause = time.perf_counter() - began
         self.began += pause
         self.meters.began += pause
 
     def _check_faults(self) -> None:
-        """Stop all ranks where one of them has met what a run cannot continue with."""
+        """Stop all ranks where one of them has a fault that the run cannot continue with."""
         fault = None
         if (step := int(self._first_nonfinite)) >= 0 and not self.config.skip_nonfinite:
             paths = "\n  ".join(self.steps.paths(step - 1))

@@ -12,7 +12,7 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.provenance import versions
-from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED, Config
+from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED, Config, flag
 
 
 def open_run(config: Config, ranks: Ranks) -> None:
@@ -44,7 +44,7 @@ def _open(config: Config, resume: bool) -> None:
             )
         before = former_options(file)
         if used := [key for key, default in REMOVED.items() if before.get(key, default) != default]:
-            raise RunError(f"{folder} holds a run with --{used[0]}, which was removed; give another --output")
+            raise RunError(f"{folder} holds a run with {flag(used[0])}, which was removed; give another --output")
         changed = [k for k, v in options.items() if k not in FREE_ON_RESUME and before.get(k) != v]
         if changed:
             was = ", ".join(f"{key} was {before.get(key)}" for key in changed)
@@ -69,7 +69,7 @@ def refuse_what_is_needed(config: Config, folder: Path) -> None:
     for name in ("init", "auxiliary_init", *lists, "root", "unlabeled_root", "val_root"):
         value = getattr(config, name)
         if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
-            raise RunError(f"--overwrite would delete --{name} {value} with {folder}; give another --output")
+            raise RunError(f"--overwrite would delete {flag(name)} {value} with {folder}; give another --output")
 
 
 def former_options(file: Path) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from cmpl_zoo.training.errors import RunError
 
 
 class UnreadableVideos:
-    """The videos of a run that cannot be read: each is named once, in the log and in unreadable.csv.
+    """The videos of a run that cannot be read: each is named once, on stderr and in unreadable.csv.
 
-    Those that only an earlier start of the run has met do not count: they may have been mended since.
+    Those that only an earlier start of the run could not read do not count: they may have been repaired since.
 
     Args:
         folder: of the run.
@@ -23,20 +23,20 @@ class UnreadableVideos:
     def __init__(self, folder: Path, videos: int, most: float) -> None:
         self.file = folder / "unreadable.csv"
         self.videos, self.most = videos, most
-        self.met: set[str] = set()
+        self.seen: set[str] = set()
         self.named: set[str] = set()
         if self.file.exists():
             with self.file.open(newline="", encoding="utf-8") as lines:
                 self.named = {row["path"] for row in csv.DictReader(lines)}
 
     def note(self, unreadable: list[tuple[str, str]]) -> None:
-        """Take down the (path, message) of videos that others came in the place of.
+        """Record the (path, message) of videos that were replaced by others.
 
         Raises:
-            RunError: they are too many.
+            RunError: too many videos are unreadable.
         """
         for path, message in unreadable:
-            self.met.add(path)
+            self.seen.add(path)
             if path in self.named:
                 continue
             self.named.add(path)
@@ -46,9 +46,9 @@ class UnreadableVideos:
                 if not lines.tell():
                     writer.writerow(["path", "cause"])
                 writer.writerow([path, message])
-        if len(self.met) > self.most * self.videos:
+        if len(self.seen) > self.most * self.videos:
             raise RunError(
-                f"{len(self.met)} of {self.videos} videos cannot be read, more than --max_unreadable {self.most:g} "
-                f"allows; {self.file} names them: mend them, begin again with lists without them, which `cmpl-zoo "
+                f"{len(self.seen)} of {self.videos} videos cannot be read, more than --max-unreadable {self.most:g} "
+                f"allows; {self.file} names them: repair them, begin again with lists without them, which `cmpl-zoo "
                 "check` writes, or allow more"
             )
