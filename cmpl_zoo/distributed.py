@@ -132,7 +132,7 @@ class Ranks:
         return values
 
     def fail(self, error: Exception | None) -> None:
-        """Raise the first error that any rank has on rank 0, and end the others without a message; all ranks call it."""
+        """On rank 0, raise the first error of any rank; end the others without a message. All ranks call it."""
         if errors := [error for error in self.gather(error) if error is not None]:
             if self.first:
                 raise errors[0]

@@ -12,7 +12,7 @@ from cmpl_zoo._files import replace_text
 
 # Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
 PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "val_root", "classes", "output"}
-# Stands in a card for the place that the model is loaded from, until it is published.
+# In a card, where the model is loaded from, until it is published.
 PLACE = "PATH_OF_THIS_FOLDER"
 _VIEWS = ", softmax averaged |"  # ends a row of the table of accuracies
 
@@ -23,11 +23,11 @@ def model_card(
     """The text of a model card, with the metadata that the Hugging Face Hub reads.
 
     Args:
-        model: the model; its architecture and clip settings are told.
+        model: the card shows its architecture and clip settings.
         label_names: class names by class id.
-        summary: what train/cmpl.py reports, with the network's `role` where it is not the primary one; without it and
-            `origin` the card says that the training is unrecorded.
-        origin: the training in words, for weights that train/cmpl.py did not make.
+        summary: what `cmpl_zoo.training` reports, with the network's `role` where it is not the primary one; without
+            it and `origin` the card says that the training is unrecorded.
+        origin: the training in words, for weights that `cmpl_zoo.training` did not make.
     """
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     clip: dict[str, int] = model.clip  # type: ignore[assignment]
@@ -72,12 +72,12 @@ def model_card(
 
 
 def add_scores(directory: str | os.PathLike[str], scores: dict[str, Any], list_name: str) -> None:
-    """Tell in the card of a model directory what was measured of the model; a same measurement before is replaced.
+    """Add measured accuracies to the card of a model directory; they replace a former measurement by the same protocol.
 
     Args:
         directory: holds README.md, a card of `model_card`.
-        scores: as train/evaluate.py measures them.
-        list_name: of the videos they are of.
+        scores: as `cmpl_zoo.evaluate` returns them.
+        list_name: the list of the videos they were measured on.
 
     Raises:
         FileNotFoundError: there is no such card.
@@ -126,7 +126,7 @@ def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
 
 
 def views_of(protocol: Mapping[str, Any]) -> str:
-    """As the field tells the views of a video, "10 x 3 views (clips x crops)", of its `clips` and `crops`."""
+    """The test views of a video as the field writes them: "10 x 3 views (clips x crops)"."""
     return f"{protocol['clips']} x {protocol['crops']} views (clips x crops)"
 
 
@@ -161,13 +161,13 @@ def _licence(summary: dict[str, Any] | None) -> str:
 
 
 def _training(summary: dict[str, Any]) -> list[str]:
-    """The lines of the card that a run's summary fills."""
+    """The lines on how a run trained the network."""
     config, role = summary["config"], summary.get("role", "primary")
     pair = f"`{config['primary']}`" + (f" and `{config['auxiliary']}`" if config["auxiliary"] else " alone")
     lines = [
         f"The {role} network of {pair}, trained by `train/cmpl.py`, scheme `{config['scheme']}`, to step "
         f"{summary['step']} of {config['steps']}, on {summary['labeled_videos']} labeled and "
-        f"{summary['unlabeled_videos']} unlabeled videos{_of_dataset(config)}, seed {config['seed']}.",
+        f"{summary['unlabeled_videos']} unlabeled videos{_dataset(config)}, seed {config['seed']}.",
         "",
         f"cmpl_zoo {summary['version']}, commit {summary['commit']}, {summary['hardware']}.",
     ]
@@ -182,7 +182,7 @@ def _training(summary: dict[str, Any]) -> list[str]:
 
 
 def _evaluation(summary: dict[str, Any]) -> list[str]:
-    """The section of what the run has measured of its networks."""
+    """The section with the accuracies that the run measured."""
     role, validation = summary.get("role", "primary"), summary["validation"]
     rows = [
         _row(f"{name}{' (this one)' if name == role else ''}", scores, scores["list"])
@@ -202,7 +202,7 @@ def _row(network: str, scores: dict[str, Any], list_name: str) -> str:
 
 
 def _protocol(scores: dict[str, Any], list_name: str) -> str:
-    """The cells of a row that tell what was measured, and how."""
+    """The cells of a row that say what was measured, and how."""
     videos = f"{scores['videos']} of {Path(list_name).name}"
     return f"| {videos} | {views_of(scores)}{_VIEWS}"
 
@@ -212,5 +212,5 @@ def _public(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
-def _of_dataset(config: dict[str, Any]) -> str:
+def _dataset(config: dict[str, Any]) -> str:
     return f" of {config['dataset']}" if config.get("dataset") else ""

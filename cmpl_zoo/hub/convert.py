@@ -39,7 +39,7 @@ def slow_r50(file: str | os.PathLike[str], directory: str | os.PathLike[str]) ->
 
     Args:
         file: `SLOW_8x8_R50.pyth`, which PyTorchVideo's model zoo offers; read without running code in it. Weights of
-            the same network for other clips cannot be told from it.
+            the same network for other clips look the same.
         directory: of the model to write.
 
     Returns:

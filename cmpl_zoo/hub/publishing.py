@@ -18,17 +18,17 @@ from cmpl_zoo_cli.version import __version__
 def push(directory: str | os.PathLike[str], repository: str, *, private: bool = False, dry_run: bool = False) -> str:
     """Publish a model directory on the Hugging Face Hub, in one commit, where every way in loads it.
 
-    The directory is loaded first, so that nothing is published that does not load. A repository that is not there is
-    made. Its README.md becomes the model card; one without gets a card that says its training is unrecorded.
+    The directory is loaded first, so that nothing is published that does not load. A missing repository is created.
+    README.md becomes the model card; without it, a card says that the training is unrecorded.
 
     Args:
-        directory: as `save` and train/cmpl.py write it.
+        directory: as `save` and training write it.
         repository: `ORG/NAME`.
-        private: only those with the right to it see the repository.
-        dry_run: check everything here, and ask the Hub nothing.
+        private: only members of the organisation see the repository.
+        dry_run: only check the directory, without asking the Hub.
 
     Returns:
-        The address of the commit; of the repository where it is a dry run.
+        The address of the commit, or of the repository in a dry run.
 
     Raises:
         FileNotFoundError, RuntimeError: the directory holds no model of this zoo, or the Hub refuses, and why; nothing

@@ -22,9 +22,9 @@ from cmpl_zoo.models.pretrained import WEIGHTS
 from cmpl_zoo.models.r3d import R3D
 
 FILES = (WEIGHTS, "README.md", "config.json")
-# What a configuration says of the weights that belong to its name, which these are not.
-_OF_OTHER_WEIGHTS = {"tag", "label_names", "label_descriptions", "license", "description", "origin_url", "notes"}
-_OF_OTHER_WEIGHTS |= {"paper_name", "paper_ids"}
+# Entries of a configuration that describe the published weights of its name, which these are not.
+_PUBLISHED_ONLY = {"tag", "label_names", "label_descriptions", "license", "description", "origin_url", "notes"}
+_PUBLISHED_ONLY |= {"paper_name", "paper_ids"}
 
 
 def save(
@@ -43,8 +43,8 @@ def save(
         model: a model of this zoo, also within `torch.compile` or `DistributedDataParallel`.
         directory: created where missing; a model in it is replaced.
         label_names: class names by class id.
-        summary: how the model was trained, as train/cmpl.py reports it; told in the model card.
-        origin: the same in words, for weights that train/cmpl.py did not make.
+        summary: how the model was trained, as `cmpl_zoo.training` reports it; the model card shows it.
+        origin: the same in words, for weights that `cmpl_zoo.training` did not make.
 
     Returns:
         The directory.
@@ -63,7 +63,7 @@ def save(
     directory.mkdir(parents=True, exist_ok=True)
     # safetensors wants plain memory order, and training prefers channels last.
     plain: Any = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
-    plain.pretrained_cfg = {key: v for key, v in plain.pretrained_cfg.items() if key not in _OF_OTHER_WEIGHTS}
+    plain.pretrained_cfg = {key: v for key, v in plain.pretrained_cfg.items() if key not in _PUBLISHED_ONLY}
     with tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as written:
         try:
             save_for_hf(
