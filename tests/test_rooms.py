@@ -1,0 +1,46 @@
+"""The rooms of the package: none imports one that stands above it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cmpl_zoo
+
+# From the bottom up. Rooms of one line do not know each other. Of the command, the library knows the options alone.
+FLOORS = [
+    {"cmpl_zoo_cli.version", "cmpl_zoo_cli.train_config"},
+    {"_files", "semi", "models"},
+    {"storage", "distributed"},
+    {"video", "demo"},
+    {"datasets", "prediction"},
+    {"hub", "evaluation", "tools"},
+    {"training"},
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+PACKAGE = Path(cmpl_zoo.__file__).parent
+MODULES = sorted(file for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py")
+
+
+def room_of(module: str) -> str:
+    """The room that a module of the project is in; "" for others."""
+    package, _, rest = module.partition(".")
+    if package == "cmpl_zoo_cli":
+        return module
+    return rest.partition(".")[0] if package == "cmpl_zoo" else ""
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_room_imports_one_above_it(file: Path) -> None:
+    own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imported = [node.module] + [
+                f"{node.module}.{alias.name}" for alias in node.names if node.module == "cmpl_zoo"
+            ]
+        elif isinstance(node, ast.Import):
+            imported = [alias.name for alias in node.names]
+        else:
+            continue
+        for room in {room_of(module) for module in imported} - {own, ""}:
+            assert FLOOR[room] < FLOOR[own], f"{own} imports {room}"
