@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from experiment_results import accuracies, markdown, mean_and_spread
 from matplotlib.figure import Figure
+from pages import markdown, mean_and_spread
+from results import Result, accuracies, row_title
 
 from cmpl_zoo.card import views_of
 from cmpl_zoo.data.files import as_csv, replace_text, whole_or_nothing
@@ -24,17 +25,17 @@ PSEUDO = {
 }
 
 
-def report(results: list[dict[str, Any]], folder: Path) -> Path:
+def report(results: list[Result], folder: Path) -> Path:
     """Write the table (Markdown and CSV) and the plot of an experiment's results; returns the Markdown file.
 
     Args:
-        results: of one experiment, as train/experiments.py records them, in the order of the rows.
+        results: of one experiment, as experiments/runner.py records them, in the order of the rows.
         folder: where the three files go.
     """
     first = results[0]
-    by_row: dict[str, list[dict[str, Any]]] = {}
+    by_row: dict[str, list[Result]] = {}
     for result in results:
-        by_row.setdefault(result["row"], []).append(result)
+        by_row.setdefault(row_title(result), []).append(result)
     rows = [summary(row, runs) for row, runs in by_row.items()]
     experiment, setting, measured_on = first["experiment"], first["setting"], first["measured_on"]
     file = folder / f"{experiment}-{setting}-{measured_on}.md"
@@ -49,7 +50,7 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
     columns = ["", "top-1, %", "mean over classes, %", "seeds", "videos", "labeled", "unlabeled", "steps",
                "training, s", *pseudo.values()]  # fmt: skip
     caption = (
-        f"`python train/experiments.py {experiment} DIR --setting {setting}{test}`: "
+        f"`python experiments/runner.py {experiment} DIR --setting {setting}{test}`: "
         f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
         f"({recipe['primary']}, F; of both where they vote) after its last step (of its averaged weights where such "
         "exist) and its mean over classes, mean ± standard deviation over seeds, "
@@ -68,7 +69,7 @@ def report(results: list[dict[str, Any]], folder: Path) -> Path:
     return file
 
 
-def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(row: str, runs: list[Result]) -> dict[str, Any]:
     """A line of the table: the runs of a row over their seeds."""
     spread = {}
     for kind, values in accuracies(runs).items():
@@ -87,7 +88,7 @@ def summary(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def of_last_quarter(column: str, runs: list[dict[str, Any]]) -> float | str:
+def of_last_quarter(column: str, runs: list[Result]) -> float | str:
     """Mean of a curve over the last quarter of the steps of all runs, in percent; empty where there is none.
 
     An accuracy counts by the share of clips that it is of.

@@ -1,17 +1,17 @@
 """The paper's experiments, and some beyond it, on the real motions of mocap13, run by run.
 
-python train/experiments.py schemes DIR                                      # Table 1, small enough for a CPU
-python train/experiments.py schemes DIR --setting gpu --jobs 3 --minutes 8
+python experiments/runner.py schemes DIR                                      # Table 1, small enough for a CPU
+python experiments/runner.py schemes DIR --setting gpu --jobs 3 --minutes 8
 
 DIR holds mocap13 (and fights, for `transfer`). A run is train/cmpl.py with the recipe of the setting and the options of
 a row; what a row is not about is the same in all rows of an experiment, the labels too, seed by seed. Videos are
-decoded once. A finished run is one file in benchmarks/results/ and is not repeated, not for another experiment either;
+decoded once. A finished run is one line in experiments/results/ and is not repeated, not for another experiment either;
 one that was stopped goes on. What is compared is the primary network after its last step, or both where a row says that
 they vote. By default they are measured on recordings cut off from train.csv, to choose settings by; `--test true`
 measures the same networks on test.csv, for final tables alone.
 
 Exit status: 0 when all runs are there, 1 where some failed, 2 for a mistake in the call, 3 when the time was up, 130
-after Ctrl-C. Whatever it is, the same call goes on; one call at a time in a --work folder.
+after Ctrl-C. Whatever it is, the same call goes on; one call at a time in a --work folder, and one for an experiment.
 """
 
 import importlib.util
@@ -29,26 +29,26 @@ from typing import Any, Literal
 
 import jsonargparse
 import yaml
-from config import FREE_ON_RESUME, Config
-from experiment_lists import LABELS, decode_once, make_lists
-from experiment_results import kept
+from lists import LABELS, decode_once, make_lists
+from results import FREE, Result, ResultsError, ResultsWriter, difference, facts_of, read_results
 
-from cmpl_zoo.card import PRIVATE_OPTIONS
 from cmpl_zoo.data import VideoError
 from cmpl_zoo.data.every_video import available_cores
-from cmpl_zoo.data.files import replace_text
 from cmpl_zoo.data.manifest import ManifestError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
+
+from config import Config
 
 REPO = Path(__file__).resolve().parents[1]
 RECIPES = {"cpu": "mocap13_cpu.yaml", "gpu": "mocap13.yaml"}
-FREE = FREE_ON_RESUME | PRIVATE_OPTIONS  # options that a run's networks do not depend on, or the runner gives
 DEFAULTS = json.loads(json.dumps({option.name: option.default for option in fields(Config) if option.name not in FREE}))
 # Share of a frame of mocap13 that is kept: the actor is in the middle, and 32 pixels show as much as 43 of the whole.
 CENTER = {"cpu": 0.75, "gpu": 1.0}
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """What a row of a table differs in.
 
     Attributes:
@@ -67,80 +67,75 @@ FIXMATCH = {"scheme": "self", "auxiliary": None}
 METHODS: dict[str, dict[str, Any]] = {"labels-alone": ALONE, "fixmatch": FIXMATCH, "cross": {}}
 ONE_BATCH = {"strong_bn": "labeled"}
 BOTH = ("primary", "auxiliary")
-MOCAP13_PLUS = Row({"ema": 0.99}, judged=BOTH)  # what helped of `beyond`: train/recipes/mocap13_plus.yaml
+MOCAP13_PLUS = TableRow({"ema": 0.99}, judged=BOTH)  # what helped of `beyond`: train/recipes/mocap13_plus.yaml
 
-EXPERIMENTS: dict[str, dict[str, Row]] = {
+EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     # Table 1: which network labels which.
     "schemes": {
-        "labels-alone": Row(ALONE),
-        "fixmatch": Row(FIXMATCH),
+        "labels-alone": TableRow(ALONE),
+        "fixmatch": TableRow(FIXMATCH),
         **{
-            scheme: Row({"scheme": scheme})
+            scheme: TableRow({"scheme": scheme})
             for scheme in ("self-first", "opposite-first", "maximum", "average", "cross")
         },
-        "all-labels": Row(ALONE, lists="all"),
+        "all-labels": TableRow(ALONE, lists="all"),
     },
     # Table 4: how the labeled videos are drawn.
-    "sampling": {"uniform": Row(), "category-wise": Row(lists=f"category-wise-{LABELS}")},
+    "sampling": {"uniform": TableRow(), "category-wise": TableRow(lists=f"category-wise-{LABELS}")},
     # Table 2: unlabeled videos of classes that are not labeled.
     "transfer": {
-        "half, labels-alone": Row(ALONE, lists="half-same"),
-        "half, unlabeled of the same classes": Row(lists="half-same"),
-        "half, unlabeled of the other classes": Row(lists="half-other"),
-        "fights, labels-alone": Row(ALONE, lists="fights"),
-        "fights, unlabeled mocap13": Row(lists="fights"),
+        "half, labels-alone": TableRow(ALONE, lists="half-same"),
+        "half, unlabeled of the same classes": TableRow(lists="half-same"),
+        "half, unlabeled of the other classes": TableRow(lists="half-other"),
+        "fights, labels-alone": TableRow(ALONE, lists="fights"),
+        "fights, unlabeled mocap13": TableRow(lists="fights"),
     },
     "auxiliary": {
-        **{f"{width}": Row({"auxiliary": f"r3d50_{width}"}) for width in ("eighth", "quarter", "half")},
-        "equal": Row({"auxiliary": "the primary's"}),
-        "r3d18": Row({"auxiliary": "r3d18"}),
-        "quarter, stride 3": Row({"auxiliary": "r3d50_quarter", "auxiliary_stride": 3}),
+        **{f"{width}": TableRow({"auxiliary": f"r3d50_{width}"}) for width in ("eighth", "quarter", "half")},
+        "equal": TableRow({"auxiliary": "the primary's"}),
+        "r3d18": TableRow({"auxiliary": "r3d18"}),
+        "quarter, stride 3": TableRow({"auxiliary": "r3d50_quarter", "auxiliary_stride": 3}),
     },
     "labels": {
-        f"{method}, {count}": Row(options, lists=f"uniform-{count}")
+        f"{method}, {count}": TableRow(options, lists=f"uniform-{count}")
         for count in (1, 2, 5, 10, 20)
         for method, options in METHODS.items()
     },
     # The above with ten labels alone, for more seeds than all of it can be run for.
-    "ten-labels": {method: Row(options, lists="uniform-10") for method, options in METHODS.items()},
+    "ten-labels": {method: TableRow(options, lists="uniform-10") for method, options in METHODS.items()},
     # Surer pseudo-labels.
     "threshold": {
-        f"{method}, {tau}": Row(METHODS[method] | {"threshold": tau})
+        f"{method}, {tau}": TableRow(METHODS[method] | {"threshold": tau})
         for method in ("fixmatch", "cross")
         for tau in (0.7, 0.9)
     },
     # Strong views in batch norm's batch of the labeled clips, as concatenating all clips of a step makes it.
     "batch-norm": {
-        "labels-alone": Row(ALONE),
-        "fixmatch, one batch": Row(FIXMATCH | ONE_BATCH),
-        "fixmatch": Row(FIXMATCH),
-        "cross, one batch": Row(ONE_BATCH),
-        "cross": Row(),
+        "labels-alone": TableRow(ALONE),
+        "fixmatch, one batch": TableRow(FIXMATCH | ONE_BATCH),
+        "fixmatch": TableRow(FIXMATCH),
+        "cross, one batch": TableRow(ONE_BATCH),
+        "cross": TableRow(),
     },
     # What other work adds, off by default.
     "beyond": {
-        "cross": Row(),
-        "both networks vote": Row(judged=BOTH),
-        "averaged weights": Row({"ema": 0.99}),
+        "cross": TableRow(),
+        "both networks vote": TableRow(judged=BOTH),
+        "averaged weights": TableRow({"ema": 0.99}),
         "averaged weights vote": MOCAP13_PLUS,
-        "averaged weights teach": Row({"ema": 0.99, "ema_teachers": True}),
-        "distribution alignment": Row({"distribution_alignment": True}),
-        "thresholds by class": Row({"class_thresholds": True}),
-        "temporal warp": Row({"temporal_warp": True}),
-        "clips mixed": Row({"mix_clips": True}),
-        "lambda from the first step": Row({"unlabeled_warmup": 0}),
+        "lambda from the first step": TableRow({"unlabeled_warmup": 0}),
     },
-    "plus": {"cross": Row(), "mocap13_plus": MOCAP13_PLUS},
+    "plus": {"cross": TableRow(), "mocap13_plus": MOCAP13_PLUS},
     "knobs": {
-        "as the recipe": Row(),
-        **{f"threshold {tau}": Row({"threshold": tau}) for tau in (0.3, 0.5, 0.8, 0.95)},
-        **{f"lambda {weight}": Row({"lambda_u": weight}) for weight in (0.5, 2.0)},
-        "soft labels": Row({"hard": False}),
-        **{f"{count} unlabeled clips a step": Row({"unlabeled_batch": count}) for count in (16, 128)},
-        "autoaugment": Row({"strong": "autoaugment"}),
-        "randaugment without cutout": Row({"cutout": False}),
-        "autoaugment without cutout": Row({"strong": "autoaugment", "cutout": False}),
-        "weak pass by running statistics": Row({"weak_bn": "running"}),
+        "as the recipe": TableRow(),
+        **{f"threshold {tau}": TableRow({"threshold": tau}) for tau in (0.3, 0.5, 0.8, 0.95)},
+        **{f"lambda {weight}": TableRow({"lambda_u": weight}) for weight in (0.5, 2.0)},
+        "soft labels": TableRow({"hard": False}),
+        **{f"{count} unlabeled clips a step": TableRow({"unlabeled_batch": count}) for count in (16, 128)},
+        "autoaugment": TableRow({"strong": "autoaugment"}),
+        "randaugment without cutout": TableRow({"cutout": False}),
+        "autoaugment without cutout": TableRow({"strong": "autoaugment", "cutout": False}),
+        "weak pass by running statistics": TableRow({"weak_bn": "running"}),
     },
 }
 
@@ -150,7 +145,7 @@ class ExperimentError(Exception):
 
 
 @dataclass(frozen=True)
-class Run:
+class ExperimentRun:
     """One run of an experiment: a row with a seed."""
 
     experiment: str
@@ -173,9 +168,9 @@ class Place:
         frames: folder of decoded videos.
         center: share of mocap13's frames that they show.
         work: lists, runs and their logs.
-        results: one JSON file a run.
+        results: folder of one file an experiment.
         recipe: options of train/cmpl.py.
-        test: measure on test.csv.
+        measured_on: `validation`, or `test` for test.csv.
     """
 
     frames: Path
@@ -183,73 +178,84 @@ class Place:
     work: Path
     results: Path
     recipe: dict[str, Any]
-    test: bool
+    measured_on: str
 
-    def result_of(self, run: Run) -> Path:
-        """The file that says a run is done."""
-        return self.results / f"{run.name}{'-test' * self.test}.json"
+    def results_file(self, experiment: str) -> Path:
+        """The file of an experiment's results."""
+        return self.results / f"{experiment}.jsonl"
 
-    def runs_of(self, experiment: str, setting: str, seeds: int) -> list[Run]:
+    def results_of(self, experiment: str) -> dict[ExperimentRun, Result]:
+        """The finished runs of an experiment, in the order of the file."""
+        return {
+            ExperimentRun(experiment, result["setting"], result["row"], result["seed"]): result
+            for result in read_results(self.results_file(experiment))
+            if result["measured_on"] == self.measured_on
+        }
+
+    def runs_of(self, experiment: str, setting: str, seeds: int) -> list[ExperimentRun]:
         """All runs of an experiment; of rows that come to the same in this setting, the first."""
         rows: dict[str, str] = {}
         for row in EXPERIMENTS[experiment]:
-            rows.setdefault(json.dumps(self.made_with(Run(experiment, setting, row, seed=1))), row)
-        return [Run(experiment, setting, row, seed) for seed in range(1, seeds + 1) for row in rows.values()]
+            rows.setdefault(json.dumps(self.made_with(ExperimentRun(experiment, setting, row, seed=1))), row)
+        return [ExperimentRun(experiment, setting, row, seed) for seed in range(1, seeds + 1) for row in rows.values()]
 
-    def twins(self, run: Run) -> list[Run]:
+    def twins(self, run: ExperimentRun) -> list[ExperimentRun]:
         """The runs of all experiments that come to the same training, itself among them."""
         every = (replace(run, experiment=name, row=row) for name, rows in EXPERIMENTS.items() for row in rows)
         wanted = self.training(run)
         return [one for one in every if self.training(one) == wanted]
 
-    def folder_of(self, run: Run) -> Path:
+    def folder_of(self, run: ExperimentRun) -> Path:
         """Where its networks are trained, which twins share."""
         return self.work / self.twins(run)[0].name
 
-    def training(self, run: Run) -> dict[str, Any]:
+    def training(self, run: ExperimentRun) -> dict[str, Any]:
         """What tells its training from others: every option that the networks depend on, the lists and the frames."""
         options = {key: value for key, value in self.options(run).items() if key not in FREE}
         lists = EXPERIMENTS[run.experiment][run.row].lists
         return DEFAULTS | options | {"seed": run.seed, "lists": lists, "center": self.center}
 
-    def made_with(self, run: Run) -> dict[str, Any]:
+    def made_with(self, run: ExperimentRun) -> dict[str, Any]:
         """What tells its result from others: the training, and which networks are judged."""
         return self.training(run) | {"judged": list(EXPERIMENTS[run.experiment][run.row].judged)}
 
-    def log_of(self, run: Run) -> Path:
+    def log_of(self, run: ExperimentRun) -> Path:
         """What the run's processes print."""
         return self.work / f"{self.folder_of(run).name}.log"
 
-    def options(self, run: Run) -> dict[str, Any]:
+    def options(self, run: ExperimentRun) -> dict[str, Any]:
         """What the run's recipe and its row say, the row before the recipe."""
         options = self.recipe | EXPERIMENTS[run.experiment][run.row].options
         if options.get("auxiliary") == "the primary's":
             options["auxiliary"] = options.get("primary", Config.primary)
         return options
 
-    def change(self, result: dict[str, Any], run: Run) -> str | None:
+    def change(self, result: Result, run: ExperimentRun) -> str | None:
         """The first thing in which a result was made otherwise than a run would be now; None where there is none."""
         made = result["recipe"] | {key: result.get(key) for key in ("lists", "center", "judged")}
         return difference(made, self.made_with(run))
 
-    def check(self, run: Run) -> None:
+    def check(self, run: ExperimentRun, result: Result | None) -> None:
         """Refuse a result, or a finished run, of other options."""
-        if (file := self.result_of(run)).exists() and (change := self.change(json.loads(file.read_text()), run)):
-            raise ExperimentError(f"{file}: was made with {change}; delete it, or give another --results")
+        if result and (change := self.change(result, run)):
+            raise ExperimentError(
+                f"{self.results_file(run.experiment)}: {run.row}, seed {run.seed}, was made with {change}; delete its "
+                "line, or give another --results"
+            )
         if (file := self.folder_of(run) / "summary.json").exists():
             config = json.loads(file.read_text())["config"]
             lists, _, _ = Path(config["labeled"]).parent.name.rpartition("-seed")
             if change := difference(config | {"lists": lists, "center": self.center}, self.training(run)):
                 raise ExperimentError(f"{file}: was made with {change}; delete {file.parent}, or give another --work")
 
-    def scores_of(self, run: Run) -> Path | None:
+    def scores_of(self, run: ExperimentRun) -> Path | None:
         """What train/evaluate.py measures of its networks; None where the training has done it."""
         judged = EXPERIMENTS[run.experiment][run.row].judged
-        if not self.test and judged == ("primary",):
+        if self.measured_on == "validation" and judged == ("primary",):
             return None
-        return self.folder_of(run) / f"{'test' if self.test else 'validation'}-{'-'.join(judged)}.json"
+        return self.folder_of(run) / f"{self.measured_on}-{'-'.join(judged)}.json"
 
-    def next_command(self, run: Run, jobs: int) -> list[str] | None:
+    def next_command(self, run: ExperimentRun, jobs: int) -> list[str] | None:
         """What a run needs next: training, a measurement, or nothing."""
         folder = self.folder_of(run)
         lists = EXPERIMENTS[run.experiment][run.row].lists
@@ -259,7 +265,7 @@ class Place:
             if (scores := self.scores_of(run)) is None or scores.exists():
                 return None
             judged = [str(folder / network) for network in EXPERIMENTS[run.experiment][run.row].judged]
-            data = files["test" if self.test else "val"]
+            data = files["test" if self.measured_on == "test" else "val"]
             return [sys.executable, str(REPO / "train" / "evaluate.py"), "--model", *judged, "--data", str(data),
                     "--root", str(root), "--workers", "0", "--json", str(scores)]  # fmt: skip
         options = self.options(run)
@@ -280,14 +286,14 @@ class Place:
             words += [f"--{name}", str(value) if isinstance(value, str | Path) else json.dumps(value)]
         return [sys.executable, str(REPO / "train" / "cmpl.py"), *words]
 
-    def result_of_a_twin(self, run: Run) -> dict[str, Any] | None:
+    def result_of_a_twin(self, run: ExperimentRun) -> Result | None:
         """What another experiment has measured of the same networks; None where none has."""
-        for file in map(self.result_of, self.twins(run)):
-            if file.exists() and not self.change(found := json.loads(file.read_text()), run):
+        for twin in self.twins(run):
+            if (found := self.results_of(twin.experiment).get(twin)) and not self.change(found, run):
                 return found | {"experiment": run.experiment, "row": run.row}
         return None
 
-    def record(self, run: Run) -> dict[str, Any]:
+    def record(self, run: ExperimentRun) -> Result:
         """What is kept of a finished run."""
         folder = self.folder_of(run)
         summary = json.loads((folder / "summary.json").read_text())
@@ -300,29 +306,30 @@ class Place:
             "setting": run.setting,
             "row": run.row,
             "seed": run.seed,
-            "measured_on": "test" if self.test else "validation",
-            **kept(summary, measured),
+            "measured_on": self.measured_on,
+            **facts_of(summary, measured),
             **{key: self.made_with(run)[key] for key in ("lists", "center", "judged")},
             "curves": curves,
         }  # fmt: skip
 
 
-def difference(made: dict[str, Any], wanted: dict[str, Any]) -> str | None:
-    """The first of the wanted options that is another one in `made`, in words; None where all agree."""
-    other = next((key for key, value in wanted.items() if key not in made or made[key] != value), None)
-    return f"{other} {made.get(other, 'unknown')}, which is {wanted[other]} now" if other else None
-
-
-def next_of(waiting: list[Run], running: Iterable[Run], place: Place) -> Run | None:
+def next_of(waiting: list[ExperimentRun], running: Iterable[ExperimentRun], place: Place) -> ExperimentRun | None:
     """The first run that does not wait for one in the same folder."""
     taken = {place.folder_of(run) for run in running}
     return next((run for run in waiting if place.folder_of(run) not in taken), None)
 
 
-def run_all(runs: list[Run], place: Place, jobs: int, deadline: float) -> list[str]:
-    """Make the runs that have no result, so many side by side, until the time is up; returns what went wrong."""
-    waiting, failures = [run for run in runs if not place.result_of(run).exists()], []
-    running: dict[subprocess.Popen[bytes], Run] = {}
+def run_all(
+    runs: list[ExperimentRun],
+    finished: dict[ExperimentRun, Result],
+    writer: ResultsWriter,
+    place: Place,
+    jobs: int,
+    deadline: float,
+) -> list[str]:
+    """Make the runs that are not finished, so many side by side, until the time is up; returns what went wrong."""
+    waiting, failures = [run for run in runs if run not in finished], []
+    running: dict[subprocess.Popen[bytes], ExperimentRun] = {}
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, available_cores() // jobs))}
     stopping = False
     try:
@@ -336,8 +343,9 @@ def run_all(runs: list[Run], place: Place, jobs: int, deadline: float) -> list[s
                     running[process] = run
                     continue
                 result = result or place.record(run)
-                replace_text(place.result_of(run), json.dumps(result, indent=1) + "\n")
-                made = sum(place.result_of(one).exists() for one in runs)
+                writer.add(result)
+                finished[run] = result
+                made = sum(one in finished for one in runs)
                 print(f"{made}/{len(runs)}  {run.row}, seed {run.seed}: top-1 {result['top1']:.1f} %", flush=True)
             if time.monotonic() > deadline and not stopping:
                 stopping = True
@@ -373,7 +381,7 @@ def run_experiment(
     test: bool = False,
     work: str = "runs/experiments",
     recipe: str | None = None,
-    results: str = "benchmarks/results",
+    results: str = "experiments/results",
 ) -> int:
     """The paper's experiments and some beyond it on real motion, resumable run by run, with a table and a plot.
 
@@ -387,7 +395,7 @@ def run_experiment(
         test: measure on test.csv, for final tables, instead of on recordings cut off from train.csv.
         work: folder of lists and runs.
         recipe: another recipe instead of the setting's.
-        results: folder of one JSON file a run; tables and plots go to `experiments` beside it.
+        results: folder of one file an experiment; tables and plots go to `reports` beside it.
     """
     deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
     if name == "knobs" and setting == "cpu":
@@ -418,26 +426,38 @@ def run_experiment(
     folder, center = Path(work).absolute(), CENTER[setting]
     short_side = options.get("short_side", Config.short_side)[1]
     frames = folder / f"frames-{short_side}-of-{center}"
-    place = Place(frames, center, folder, Path(results).absolute(), options, test)
-    for made in (place.work, place.results):
-        made.mkdir(parents=True, exist_ok=True)
+    place = Place(frames, center, folder, Path(results).absolute(), options, "test" if test else "validation")
+    place.work.mkdir(parents=True, exist_ok=True)
     runs = place.runs_of(name, setting, seeds)
-    for run in runs:
-        place.check(run)
-    for needed in lists:
-        kept = center if needed.startswith("mocap13") else 1.0
-        decode_once(Path(data, needed), frames / Path(needed).parent, short_side, kept)
-    print(f"{name}: {sum(place.result_of(run).exists() for run in runs)} of {len(runs)} runs are there", flush=True)
-    failures = run_all(runs, place, jobs, deadline)
-    from experiment_report import report  # needs matplotlib
+    with ResultsWriter(place.results_file(name)) as writer:
+        finished = place.results_of(name)
+        for run in runs:
+            place.check(run, finished.get(run))
+        for needed in lists:
+            kept = center if needed.startswith("mocap13") else 1.0
+            decode_once(Path(data, needed), frames / Path(needed).parent, short_side, kept)
+        print(f"{name}: {sum(run in finished for run in runs)} of {len(runs)} runs are there", flush=True)
+        failures = run_all(runs, finished, writer, place, jobs, deadline)
+    from report import report  # needs matplotlib
 
-    in_order = sorted(runs, key=lambda run: list(EXPERIMENTS[name]).index(run.row))
-    found = [json.loads(place.result_of(run).read_text()) for run in in_order if place.result_of(run).exists()]
-    if found:
-        print(report(found, place.results.parent / "experiments"))
-    if missing := len(runs) - len(found) - len(failures):
+    rows = rows_in_order(name, finished)
+    told = [run for run in finished if run.setting == setting and run.seed <= seeds]
+    if told:
+        told.sort(key=lambda run: (rows.index(run.row), run.seed))
+        print(report([finished[run] for run in told], place.results.parent / "reports"))
+    if missing := sum(run not in finished for run in runs) - len(failures):
         print(f"stopped with {missing} runs to go; the same command goes on")
     return 1 if failures else 3 if missing else 0
+
+
+def rows_in_order(experiment: str, finished: Iterable[ExperimentRun]) -> list[str]:
+    """The rows of an experiment; one that cannot be run any more comes after the one that it follows in the file."""
+    rows, place = list(EXPERIMENTS[experiment]), 0
+    for row in dict.fromkeys(run.row for run in finished):
+        if row not in rows:
+            rows.insert(place, row)
+        place = rows.index(row) + 1
+    return rows
 
 
 def main() -> int:
@@ -446,11 +466,11 @@ def main() -> int:
     jsonargparse.set_parsing_settings(parse_optionals_as_positionals=False)
     try:
         return int(jsonargparse.auto_cli(run_experiment, as_positional=True))
-    except (ExperimentError, ManifestError, VideoError) as error:
-        print(f"experiments.py: {error}", file=sys.stderr)
+    except (ExperimentError, ResultsError, ManifestError, VideoError) as error:
+        print(f"runner.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("experiments.py: stopped; the same command goes on", file=sys.stderr)
+        print("runner.py: stopped; the same command goes on", file=sys.stderr)
         return 130
 
 
