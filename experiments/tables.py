@@ -39,7 +39,6 @@ BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, l
         "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe"}  # fmt: skip
 
-
 RunsByRow = dict[str, dict[int, Result]]  # then by seed
 
 
@@ -52,9 +51,8 @@ def add(experiment: str, row: str, run: Path) -> Path:
     return file
 
 
-def table_of_test_runs(file: Path) -> str:
+def table_of_test_runs(results: list[Result]) -> str:
     """A row for each kind of run: mean and standard deviation over seeds, with the protocol above."""
-    results = read_results(file)
     rows: dict[str, list[Result]] = {}
     for result in results:
         rows.setdefault(row_title(result), []).append(result)
@@ -175,8 +173,8 @@ def named_table(name: str) -> str | None:
     experiment, *where = name.rsplit("-", 2)
     if len(where) == 2 and where[0] in ("cpu", "gpu") and where[1] in ("validation", "test"):
         return labels_table(*where) if experiment == "labels" else compared(experiment, *where)
-    file = RESULTS / f"{name}.jsonl"
-    return table_of_test_runs(file) if file.exists() else None
+    results = read_results(RESULTS / f"{name}.jsonl")
+    return table_of_test_runs(results) if results else None
 
 
 def main() -> None:
