@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that waits for a GPU, correctness first, within ten minutes; benchmarks leave JSON files in
-# benchmarks/results/, and a line that fails or takes too long leaves the others alone. Where $OUT is a folder, it has the
-# results of every line as soon as that has ended.
+# benchmarks/results/, the demo a line in experiments/results/, and a line that fails or takes too long leaves the others
+# alone. Where $OUT is a folder, it has both folders of results as soon as a line has ended.
 cd "$(dirname "$0")/.."
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}  # where the package is not installed
 export PYTORCH_ALLOC_CONF=expandable_segments:True  # networks of many sizes take turns
@@ -11,7 +11,7 @@ python3 -c 'import av, jsonargparse, docstring_parser, torch; print(torch.__vers
 # Seconds that a command may take, and the command.
 within() {
     timeout -k 10 "$@" || failed=1
-    [ -z "${OUT:-}" ] || cp -r benchmarks/results "$OUT"
+    [ -z "${OUT:-}" ] || cp -r --parents benchmarks/results experiments/results "$OUT"
 }
 within 40 python3 -m pytest -q tests/test_training.py -k every_weight
 
@@ -35,7 +35,7 @@ ls "$demo"/run/states/step-*.pt || failed=1
 within 60 "${train[@]}"
 within 40 python3 train/evaluate.py --model "$demo/run/primary" --data "$demo/lists/val.csv" --root "$demo/videos" \
     --json "$demo/run/test.json"
-within 20 python3 benchmarks/results.py add demo-cuda cmpl "$demo/run"
+within 20 python3 experiments/tables.py add demo-cuda cmpl "$demo/run"
 
 within 50 python3 benchmarks/convolutions.py --device cuda
 within 75 python3 benchmarks/step.py --device cuda

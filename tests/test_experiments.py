@@ -2,17 +2,23 @@
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from training import CLASSES, REPO, read_rows, run, write_rows
+from training import REPO, read_rows, run, write_rows
 
+from cmpl_zoo.demo.render import render_demo
 from cmpl_zoo.video.video import Video
 
+ACTIONS = ["circle_arms_fast", "run", "walk"]
+OF_REMOVED = {"averaged weights teach", "distribution alignment", "thresholds by class", "temporal warp", "clips mixed"}
+RECORDINGS = {"train": range(20), "test": range(20, 21)}
 RECIPE = {
     "primary": "r3d50_eighth", "auxiliary": "r3d50_eighth", "primary_stride": 2, "auxiliary_stride": 2, "frames": 4,
     "size": 32, "short_side": [34, 40], "test_clips": 1, "test_crops": 1, "labeled_batch": 3, "unlabeled_batch": 3,
@@ -21,51 +27,68 @@ RECIPE = {
 
 
 @pytest.fixture(scope="module")
-def data(shared_data, tmp_path_factory) -> Path:
-    """A few videos of three classes, in the form of mocap13."""
+def data(tmp_path_factory) -> Path:
+    """A few videos of three actions of the demo, in the form of mocap13: two renderings of each recording."""
     folder = tmp_path_factory.mktemp("data") / "mocap13"
-    folder.mkdir()
-    for label in CLASSES:
-        (folder / label).symlink_to(shared_data / "mocap13" / label)
-    for name, count in {"train": 40, "test": 2}.items():
-        rows = read_rows(shared_data / "mocap13" / f"{name}.csv")
-        write_rows(folder / f"{name}.csv", [row for label in CLASSES
-                                            for row in [r for r in rows if r["label"] == label][:count]])  # fmt: skip
+    videos = render_demo(tmp_path_factory.mktemp("demo"), videos_per_class=14, size=64, frames=10).parent
+    for action in ACTIONS:
+        (folder / action).mkdir(parents=True)
+    for part, recordings in RECORDINGS.items():
+        rows = []
+        for action in ACTIONS:
+            for number in (2 * recording + version for recording in recordings for version in (0, 1)):
+                name = f"{action}/recording{number // 2:02}_v{number % 2}.mp4"
+                shutil.copy(videos / action / f"{action}_{number % 14 + 1:04}.mp4", folder / name)
+                rows.append({"path": name, "label": action})
+        write_rows(folder / f"{part}.csv", rows)
     return folder.parent
+
+
+@pytest.fixture
+def runner(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(REPO / "experiments")
+    import runner
+
+    return runner
 
 
 def experiments(data: Path, work: Path, *more: str, **recipe: object) -> list[str]:
     (work / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | recipe))
     return [
-        sys.executable, str(REPO / "train" / "experiments.py"), "sampling", str(data), "--recipe",
+        sys.executable, str(REPO / "experiments" / "runner.py"), "sampling", str(data), "--recipe",
         str(work / "recipe.yaml"), "--work", str(work / "runs"), "--results", str(work / "results"), *more,
     ]  # fmt: skip
 
 
-def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
+def lines_of(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path, runner, monkeypatch):
     stopped = run(experiments(data, tmp_path, "--seeds", "1", "--minutes", "0.02"), expect=3)
     assert "stopped with 2 runs to go; the same command goes on" in stopped.stdout
     done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2"))
     assert "sampling: 0 of 2 runs are there" in done.stdout
-    results = [json.loads(file.read_text()) for file in sorted((tmp_path / "results").glob("*.json"))]
-    assert [r["row"] for r in results] == ["category-wise", "uniform"]
+    file = tmp_path / "results" / "sampling.jsonl"
+    results = runner.read_results(file)
+    assert sorted(r["row"] for r in results) == ["category-wise", "uniform"]
     for result in results:
         assert (result["experiment"], result["setting"], result["seed"], result["measured_on"], result["step"]) == (
             "sampling", "cpu", 1, "validation", 2)  # fmt: skip
         assert 0 <= result["top1"] <= 100
         assert result["recipe"]["size"] == 32
         assert result["labeled_videos"] == 60
-    with Video(data / "mocap13" / (video := read_rows(data / "mocap13" / "train.csv")[0]["path"])) as file:
-        middle = file.read(range(file.num_frames))[:, 14:98, 14:98].permute(0, 3, 1, 2).float()
+    with Video(data / "mocap13" / (video := read_rows(data / "mocap13" / "train.csv")[0]["path"])) as opened:
+        middle = opened.read(range(opened.num_frames))[:, 8:56, 8:56].permute(0, 3, 1, 2).float()
     small = torch.nn.functional.interpolate(middle, 40, mode="bilinear", antialias=True).permute(0, 2, 3, 1)
     decoded = np.load((tmp_path / "runs" / "frames-40-of-0.75" / "mocap13" / video).with_suffix(".npy"))
-    np.testing.assert_allclose(decoded, small, atol=1)
+    np.testing.assert_allclose(decoded, small.round(), atol=1)
     lists = tmp_path / "runs" / "lists" / "uniform-20-seed1"
     recordings = [{row["path"].rpartition("_v")[0] for row in read_rows(lists / f"{part}.csv")}
                   for part in ("labeled", "unlabeled", "val", "test")]  # fmt: skip
     assert not (recordings[0] | recordings[1]) & (recordings[2] | recordings[3])
 
-    reports = tmp_path / "experiments"
+    reports = tmp_path / "reports"
     with (reports / "sampling-cpu-validation.csv").open(newline="") as table:
         assert [row["row"] for row in csv.DictReader(table)] == ["uniform", "category-wise"]
     assert "| uniform | " in (reports / "sampling-cpu-validation.md").read_text()
@@ -75,25 +98,36 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
     elsewhere = experiments(data, tmp_path, "--seeds", "1", "--work", str(tmp_path / "other runs"))
     elsewhere[elsewhere.index("sampling")] = "plus"
     run(elsewhere)
-    of_uniform, of_cross = (json.loads((tmp_path / "results" / f"{name}-seed1.json").read_text())
-                            for name in ("sampling-cpu-uniform", "plus-cpu-cross"))  # fmt: skip
+    of_uniform = next(result for result in results if result["row"] == "uniform")
+    of_cross = runner.read_results(tmp_path / "results" / "plus.jsonl")[0]
     assert of_cross == of_uniform | {"experiment": "plus", "row": "cross"}
     trained = {folder.name for folder in (tmp_path / "other runs").glob("*-seed1")}
     assert trained == {"beyond-cpu-averaged-weights-seed1"}, "what was measured for another experiment is not repeated"
 
-    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}
+    whole = file.read_bytes()
     run(experiments(data, tmp_path, "--seeds", "1"))
-    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "results").iterdir()}
+    assert file.read_bytes() == whole
+
+    file.write_bytes(whole[:-100])  # as a writer that was killed leaves it
+    again = run(experiments(data, tmp_path, "--seeds", "1"))
+    assert f"{file}: its last line was cut off" in again.stderr
+    assert "sampling: 1 of 2 runs are there" in again.stdout
+    assert file.read_bytes() == whole
+    with runner.ResultsWriter(file):
+        second = run(experiments(data, tmp_path, "--seeds", "1"), expect=2)
+    assert f"runner.py: {file}: another process writes to it" in second.stderr and second.stderr.count("\n") == 1
 
     states = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").glob("*/primary/model.safetensors")}
     tested = run(experiments(data, tmp_path, "--seeds", "1", "--test", "true"))
     assert "sampling-cpu-test.md" in tested.stdout
     assert states == {file: file.stat().st_mtime_ns for file in states}, "networks are measured, not trained again"
-    result = json.loads((tmp_path / "results" / "sampling-cpu-uniform-seed1-test.json").read_text())
-    assert (result["measured_on"], result["videos"]) == ("test", 6)
+    *before, one, other = runner.read_results(file)
+    assert before == results
+    assert [(r["measured_on"], r["videos"]) for r in (one, other)] == [("test", 6)] * 2
+    assert file.read_bytes().startswith(whole) and len(lines_of(file)) == 1 + 4, "a recipe, and four runs"
 
     other = run(experiments(data, tmp_path, "--seeds", "1", threshold=0.5), expect=2)
-    assert "was made with threshold 0.8, which is 0.5 now; delete it" in other.stderr
+    assert "uniform, seed 1, was made with threshold 0.8, which is 0.5 now; delete its line" in other.stderr
     other = run(experiments(data, tmp_path, "--seeds", "1", subtract_mean_frame=True), expect=2)
     assert "was made with subtract_mean_frame False, which is True now" in other.stderr
     typo = run(experiments(data, tmp_path, treshold=0.5), expect=2)
@@ -101,16 +135,26 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path):
     passes = run(experiments(data, tmp_path, steps=None, epochs=2), expect=2)
     assert "recipe.yaml: gives no steps; all rows of an experiment have the same number" in passes.stderr
 
+    import tables  # a run of one's own is kept with what the same scripts have left
 
-def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path):
+    folder = tmp_path / "runs" / "schemes-cpu-cross-seed1"
+    shutil.copy(folder / "test-primary.json", folder / "test.json")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")
+    tables.add("mine", "cmpl", folder)
+    (added,) = runner.read_results(tmp_path / "results" / "mine.jsonl")
+    of_uniform = next(r for r in runner.read_results(file) if (r["row"], r["measured_on"]) == ("uniform", "test"))
+    assert added.items() <= (of_uniform | {"experiment": "mine", "row": "cmpl"}).items()
+    assert f"\n| cmpl | 60 | {added['unlabeled_videos']} | 2 | 1 | {added['top1']:.1f} | " in tables.named_table("mine")
+
+
+def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path, runner):
     call = experiments(data, tmp_path, "--seeds", "1", "--jobs", "2", unlabeled_warmup=1)
     call[call.index("sampling")] = "beyond"
     run(call)
-    results = {result["row"]: result for file in (tmp_path / "results").glob("*.json")
-               if (result := json.loads(file.read_text()))}  # fmt: skip
-    assert len(results) == 10
+    results = {result["row"]: result for result in runner.read_results(tmp_path / "results" / "beyond.jsonl")}
+    assert len(results) == 5
     assert {row: result["recipe"]["ema"] for row, result in results.items() if result["recipe"]["ema"]} == {
-        "averaged weights": 0.99, "averaged weights vote": 0.99, "averaged weights teach": 0.99}  # fmt: skip
+        "averaged weights": 0.99, "averaged weights vote": 0.99}  # fmt: skip
     trained = tmp_path / "runs" / "schemes-cpu-cross-seed1"
     together = [str(trained / network) for network in ("primary", "auxiliary")]
     scores = json.loads((trained / "validation-primary-auxiliary.json").read_text())
@@ -119,31 +163,63 @@ def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path):
     assert not (tmp_path / "runs" / "beyond-cpu-both-networks-vote-seed1").exists()
 
 
-def test_the_recipe_of_what_helped_is_the_row_that_was_measured(monkeypatch):
-    monkeypatch.syspath_prepend(REPO / "train")
-    from experiments import MOCAP13_PLUS
-
+def test_the_recipe_of_what_helped_is_the_row_that_was_measured(runner):
     plain, plus = (yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / f"{name}.yaml").read_text())
                    for name in ("mocap13_cpu", "mocap13_plus"))  # fmt: skip
-    assert plus == plain | MOCAP13_PLUS.options
+    assert plus == plain | runner.MOCAP13_PLUS.options
 
 
-def test_a_result_is_of_its_lists_and_judges(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(REPO / "train")
-    import experiments
-
+def place_of_stored_results(runner: ModuleType, work: Path, measured_on: str = "validation"):
     recipe = yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13_cpu.yaml").read_text())
-    place = experiments.Place(tmp_path, 0.75, tmp_path, REPO / "benchmarks" / "results", recipe, test=False)
-    run_of_5, run_of_20 = (experiments.Run("labels", "cpu", f"cross, {count}", 1) for count in (5, 20))
-    result = json.loads(place.result_of(run_of_5).read_text())
-    assert place.change(result, run_of_5) is None
-    assert place.change(result, run_of_20) == "lists uniform-5, which is uniform-20 now"
-    vote = experiments.Run("beyond", "cpu", "both networks vote", 1)
-    assert place.change(json.loads(place.result_of(run_of_20).read_text()), vote) == (
-        "judged ['primary'], which is ['primary', 'auxiliary'] now"
-    )
+    return runner.Place(work, 0.75, work, REPO / "experiments" / "results", recipe, measured_on)
+
+
+def test_a_result_is_of_its_lists_and_judges(runner, tmp_path):
+    place = place_of_stored_results(runner, tmp_path)
+    run_of_5, run_of_20 = (runner.ExperimentRun("labels", "cpu", f"cross, {count}", 1) for count in (5, 20))
+    stored = place.results_of("labels")
+    assert place.change(stored[run_of_5], run_of_5) is None
+    assert place.change(stored[run_of_5], run_of_20) == "lists uniform-5, which is uniform-20 now"
+    vote = runner.ExperimentRun("beyond", "cpu", "both networks vote", 1)
+    assert place.change(stored[run_of_20], vote) == "judged ['primary'], which is ['primary', 'auxiliary'] now"
     rows = {run.row for run in place.runs_of("auxiliary", "cpu", seeds=1)}
     assert "quarter" in rows and "equal" not in rows, "on a CPU the primary network is r3d50_quarter, too"
+
+
+@pytest.mark.parametrize("measured_on", ["validation", "test"])
+def test_stored_results_are_those_of_todays_rows(runner, tmp_path, measured_on):
+    place = place_of_stored_results(runner, tmp_path, measured_on)
+    removed = set()
+    for file in place.results.glob("*.jsonl"):
+        if file.stem not in runner.EXPERIMENTS:
+            continue  # added by hand
+        stored = place.results_of(file.stem)
+        runs = set(place.runs_of(file.stem, "cpu", seeds=6))
+        assert [place.change(stored[one], one) for one in runs & stored.keys()] == [None] * len(runs & stored.keys())
+        removed |= {one.row for one in stored.keys() - runs}
+    assert removed == (OF_REMOVED if measured_on == "validation" else set())
+
+
+def test_the_result_of_a_twin_serves_unless_it_used_an_option_that_is_removed(runner, tmp_path):
+    place = place_of_stored_results(runner, tmp_path)
+    cross = runner.ExperimentRun("plus", "cpu", "cross", 2)
+    found = place.result_of_a_twin(cross)
+    assert (found["experiment"], found["row"]) == ("plus", "cross")
+    assert found["top1"] == place.results_of("schemes")[runner.ExperimentRun("schemes", "cpu", "cross", 2)]["top1"]
+    mixed = place.results_of("beyond")[runner.ExperimentRun("beyond", "cpu", "clips mixed", 2)]
+    assert place.change(mixed, cross) == "mix_clips True, which is False now"
+    with runner.ResultsWriter(tmp_path / "results" / "schemes.jsonl") as writer:
+        writer.add(mixed | {"row": "cross"})
+    assert runner.replace(place, results=tmp_path / "results").result_of_a_twin(cross) is None
+
+
+def test_rows_that_cannot_be_run_any_more_stay_where_they_were(runner, tmp_path):
+    stored = place_of_stored_results(runner, tmp_path).results_of("beyond")
+    assert runner.rows_in_order("beyond", stored) == [
+        "cross", "both networks vote", "averaged weights", "averaged weights vote", "averaged weights teach",
+        "distribution alignment", "thresholds by class", "temporal warp", "clips mixed", "lambda from the first step",
+    ]  # fmt: skip
+    assert runner.rows_in_order("beyond", []) == list(runner.EXPERIMENTS["beyond"])
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
@@ -154,7 +230,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
     for row in ("uniform", "category-wise"):
         assert f"{row}, seed 1: ended with status 2, last saying " in done.stderr
     assert "--size must be at least 32 pixels, and is 16" in done.stderr
-    assert not list((tmp_path / "results").iterdir())
+    assert (tmp_path / "results" / "sampling.jsonl").read_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -177,14 +253,5 @@ def test_mistakes_are_named(data, tmp_path, words, message):
     (tmp_path / "broken.yaml").write_text("steps: [")
     paths = {"DATA": data, "LIST": tmp_path / "list.yaml", "BROKEN": tmp_path / "broken.yaml"}
     words = [str(paths.get(word, word)) for word in words]
-    done = run([sys.executable, str(REPO / "train" / "experiments.py"), *words, "--work", str(tmp_path)], expect=2)
+    done = run([sys.executable, str(REPO / "experiments" / "runner.py"), *words, "--work", str(tmp_path)], expect=2)
     assert message in done.stderr and "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("name", ["cost", "load"])
-def test_a_benchmark_that_is_asked_for_help_measures_nothing(name):
-    result = REPO / "benchmarks" / "results" / f"{name}.json"
-    before = result.stat().st_mtime_ns
-    assert f"usage: {name}.py" in run([sys.executable, f"benchmarks/{name}.py", "--help"]).stdout
-    run([sys.executable, f"benchmarks/{name}.py", "--nonsense"], expect=2)
-    assert result.stat().st_mtime_ns == before

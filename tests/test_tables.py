@@ -1,77 +1,112 @@
-"""The tables in the pages: made of results/*.json, and of runs that can be compared."""
+"""The tables in the pages: made of the stored results, and of runs that can be compared."""
 
-import json
 import re
-import shutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from training import REPO
 
-PAGES = [REPO / "README.md", REPO / "benchmarks" / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(REPO / "experiments")
+    import tables
+
+    return tables
 
 
 @pytest.fixture
-def results(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def speed_tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(REPO / "benchmarks")
-    import results
+    import speed_tables
 
-    return results
+    return speed_tables
 
 
 @pytest.fixture
-def few(results: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Two seeds of real runs with five labels a class."""
-    for file in (REPO / "benchmarks" / "results").glob("labels-cpu-*-5-seed[12].json"):
-        shutil.copy(file, tmp_path)
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    return tmp_path
+def few(tables: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """Two seeds of real runs with five labels a class; tables are made of what `store` has stored."""
+    stored = tables.read_results(tables.RESULTS / "labels.jsonl")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    return [result for result in stored if result["measured_on"] == "validation" and result["row"].endswith(", 5")
+            and result["seed"] < 3]  # fmt: skip
 
 
-def change(file: Path, target: Path, **values: object) -> None:
-    result = json.loads(file.read_text())
-    result |= {key: value for key, value in values.items() if key in result}
-    result["recipe"] |= {key: value for key, value in values.items() if key in result["recipe"]}
-    target.write_text(json.dumps(result))
+def store(tables: ModuleType, experiment: str, results: list[dict[str, Any]]) -> None:
+    (file := tables.RESULTS / f"{experiment}.jsonl").unlink(missing_ok=True)
+    with tables.ResultsWriter(file) as writer:
+        for result in results:
+            writer.add(result)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
-def test_no_table_is_typed(results: ModuleType, page: Path) -> None:
-    tables = re.findall(r"<!-- table: (\S+) -->\n(.*?)\n<!-- end -->", page.read_text(), re.DOTALL)
-    for name, table in tables:
-        assert table == results.named_table(name), f"{name}: run python benchmarks/results.py tables"
+def test_no_table_is_typed(tables: ModuleType, speed_tables: ModuleType) -> None:
+    from pages import PAGES
+
+    found = [(page, name, table) for page in PAGES for name, table
+             in re.findall(r"<!-- table: (\S+) -->\n(.*?)\n<!-- end -->", page.read_text(), re.DOTALL)]  # fmt: skip
+    assert {page.parent for page, _, _ in found} == {REPO / room for room in (".", "experiments", "benchmarks", "docs")}
+    for page, name, table in found:
+        made = [one for one in (tables.named_table(name), speed_tables.named_table(name)) if one is not None]
+        assert made == [table], f"{page}, {name}: run python experiments/tables.py write, benchmarks/speed_tables.py"
 
 
-def test_a_seed_that_not_all_rows_have_is_left_out(results: ModuleType, few: Path) -> None:
-    whole = results.named_table("labels-cpu-validation")
+def test_a_script_leaves_the_tables_of_another_alone(tables: ModuleType, monkeypatch, tmp_path: Path) -> None:
+    import pages
+
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- table: ours -->\nold\n<!-- end -->\nb\n<!-- table: theirs -->\nkept\n<!-- end -->\n")
+    monkeypatch.setattr(pages, "PAGES", [page])
+    pages.fill_pages(lambda name: r"\1 new" if name == "ours" else None)
+    assert page.read_text() == (
+        "a\n<!-- table: ours -->\n\\1 new\n<!-- end -->\nb\n<!-- table: theirs -->\nkept\n<!-- end -->\n"
+    )
+
+
+def test_a_seed_that_not_all_rows_have_is_left_out(tables: ModuleType, few: list[dict[str, Any]]) -> None:
+    store(tables, "labels", few)
+    whole = tables.named_table("labels-cpu-validation")
     assert "\n| 5 | 2 | " in whole
-    change(few / "labels-cpu-cross-5-seed1.json", few / "labels-cpu-cross-5-seed3.json", seed=3, top1=99.0)
-    assert results.named_table("labels-cpu-validation") == whole
+    more = next(result for result in few if result["row"] == "cross, 5") | {"seed": 3, "top1": 99.0}
+    store(tables, "labels", [*few, more])
+    assert tables.named_table("labels-cpu-validation") == whole
 
 
-def test_of_a_half_run_experiment_there_is_what_can_be_compared(results: ModuleType, few: Path) -> None:
-    for file in few.glob("labels-cpu-cross-*"):
-        for row in ("fights, unlabeled mocap13", "half, labels-alone"):
-            name = f"transfer-cpu-{row.partition(',')[0]}-seed{json.loads(file.read_text())['seed']}.json"
-            change(file, few / name, experiment="transfer", row=row)
-        file.unlink()
-    assert results.named_table("labels-cpu-validation").count("\n") == 1, "the head alone"
-    lines = results.named_table("transfer-cpu-validation").splitlines()
+def test_of_a_half_run_experiment_there_is_what_can_be_compared(tables: ModuleType, few: list[dict[str, Any]]) -> None:
+    cross = [result for result in few if result["row"] == "cross, 5"]
+    rows = ("fights, unlabeled mocap13", "half, labels-alone")
+    store(tables, "transfer", [result | {"row": row} for result in cross for row in rows])
+    store(tables, "labels", [result for result in few if result not in cross])
+    assert tables.named_table("labels-cpu-validation").count("\n") == 1, "the head alone"
+    lines = tables.named_table("transfer-cpu-validation").splitlines()
     assert [line.split("|")[4].strip() for line in lines[2:]] == ["", ""], "no base to be set against, or the base"
 
 
-def test_runs_of_several_recipes_or_steps_make_no_table(results: ModuleType, few: Path) -> None:
-    file = few / "labels-cpu-cross-5-seed1.json"
-    original = file.read_text()
-    change(file, file, threshold=0.1)
-    with pytest.raises(SystemExit, match="the runs of labels, cross, 5, have several recipes"):
-        results.named_table("labels-cpu-validation")
-    file.write_text(original)
-    change(file, file, step=7)
-    with pytest.raises(SystemExit, match=r"the runs of labels have \[7, 1600\] steps"):
-        results.named_table("labels-cpu-validation")
+def test_runs_of_several_recipes_or_steps_make_no_table(tables: ModuleType, few: list[dict[str, Any]]) -> None:
+    first, *others = sorted(few, key=lambda result: result["row"])
+    store(tables, "labels", [first | {"recipe": first["recipe"] | {"threshold": 0.1}}, *others])
+    with pytest.raises(tables.ResultsError, match=r"labels\.jsonl: the runs of cross, 5 have several recipes"):
+        tables.named_table("labels-cpu-validation")
+    store(tables, "labels", [first | {"step": 7}, *others])
+    with pytest.raises(tables.ResultsError, match=r"labels\.jsonl: runs have \[7, 1600\] steps"):
+        tables.named_table("labels-cpu-validation")
 
 
-def test_empty_cells(results: ModuleType) -> None:
-    assert results.markdown(["", "a"], [["x", ""], ["", ""]]) == "| | a |\n|---|---|\n| x | |\n| | |"
+def test_removed_options_divide_runs_by_their_values_alone(tables: ModuleType, few: list[dict[str, Any]]) -> None:
+    store(tables, "labels", few)
+    whole = tables.named_table("labels-cpu-validation")
+    first, *others = few
+    without = {key: value for key, value in first["recipe"].items() if key not in tables.REMOVED}
+    assert len(without) == len(first["recipe"]) - 5
+    store(tables, "labels", [first | {"recipe": without}, *others])
+    assert tables.named_table("labels-cpu-validation") == whole, "left out is the same as at its default"
+    cross = [result | {"row": "cross"} for result in few if result["row"] == "cross, 5"]
+    mixed = [result | {"row": "clips mixed", "recipe": result["recipe"] | {"mix_clips": True}} for result in cross]
+    store(tables, "beyond", cross + mixed)
+    lines = tables.named_table("beyond-cpu-validation").splitlines()[2:]
+    assert [line.split(" | ")[:2] for line in lines] == [["| clips mixed (commit 9f7f944)", "2"], ["| cross", "2"]]
+
+
+def test_empty_cells(tables: ModuleType) -> None:
+    assert tables.markdown(["", "a"], [["x", ""], ["", ""]]) == "| | a |\n|---|---|\n| x | |\n| | |"

@@ -1,0 +1,199 @@
+"""Tables of what training runs reached, made of experiments/results/*.jsonl.
+
+python experiments/tables.py add EXPERIMENT ROW RUN    # keep a run, after train/evaluate.py --json RUN/test.json
+python experiments/tables.py write                     # write all tables into the pages
+"""
+
+import argparse
+import json
+import statistics
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from pages import fill_pages, markdown, mean_and_spread
+from results import (
+    FREE,
+    RESULTS,
+    Result,
+    ResultsError,
+    ResultsWriter,
+    accuracies,
+    facts_of,
+    read_results,
+    row_title,
+)
+
+from cmpl_zoo.hub.cards import views_of
+from cmpl_zoo_cli.train_config import REMOVED
+
+# The paper's own figures: Kinetics-400, 1% of the labels, short ablation setting, top-1 in %.
+PAPER = {
+    "schemes": {"fixmatch": 6.78, "self-first": 10.80, "opposite-first": 11.13, "maximum": 11.85, "average": 12.16,
+                "cross": 12.90},  # Table 1
+    "sampling": {"uniform": 12.90, "category-wise": 12.68},  # Table 4
+}  # fmt: skip
+
+# The row that the others are set against, seed by seed; one for each part where rows are called "part, row".
+BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, labels-alone", "auxiliary": "quarter",
+        "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
+        "plus": "cross", "knobs": "as the recipe"}  # fmt: skip
+
+RunsByRow = dict[str, dict[int, Result]]  # then by seed
+
+
+def add(experiment: str, row: str, run: Path) -> Path:
+    """Keep what a table needs of a finished and evaluated run."""
+    summary = json.loads((run / "summary.json").read_text())
+    scores = json.loads((run / "test.json").read_text())
+    with ResultsWriter(file := RESULTS / f"{experiment}.jsonl") as writer:
+        writer.add({"row": row, "seed": summary["config"]["seed"], **facts_of(summary, scores)})
+    return file
+
+
+def table_of_test_runs(results: list[Result]) -> str:
+    """A row for each kind of run: mean and standard deviation over seeds, with the protocol above."""
+    rows: dict[str, list[Result]] = {}
+    for result in results:
+        rows.setdefault(row_title(result), []).append(result)
+    first = results[0]
+    caption = (
+        f"{span(result['videos'] for result in results)} test videos, {views_of(first)}, "
+        f"{len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
+    )
+    columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []
+    for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(r["top1"] for r in item[1])):
+        top1 = [run["top1"] for run in runs]
+        seconds = statistics.median(run["seconds"] for run in runs)
+        counts = [span(run[key] for run in runs) for key in ("labeled_videos", "unlabeled_videos", "step")]
+        cells.append([row, *counts, len(runs), mean_and_spread(top1), f"{seconds:.0f}"])
+    return f"{caption}\n\n{markdown(columns, cells)}"
+
+
+def span(values: Iterable[int]) -> str:
+    """A number, or the least and the greatest of several."""
+    values = sorted(set(values))
+    return f"{values[0]} to {values[-1]}" if len(values) > 1 else str(values[0])
+
+
+def base_of(experiment: str, row: str) -> str:
+    """The row that one is set against."""
+    return BASE[experiment].format(part=row.partition(", ")[0])
+
+
+def rows_of(experiment: str, setting: str, measured_on: str) -> RunsByRow:
+    """What experiments/runner.py has recorded of an experiment, sorted by row and seed.
+
+    Raises:
+        ResultsError: runs of a row differ in more than their seed, or rows have been trained for unequal steps.
+    """
+    file = RESULTS / f"{experiment}.jsonl"
+    rows: RunsByRow = {}
+    for result in sorted(read_results(file), key=lambda result: (result["row"], result["seed"])):
+        if (result["setting"], result["measured_on"]) == (setting, measured_on):
+            rows.setdefault(row_title(result), {})[result["seed"]] = result
+    for row, runs in rows.items():
+        recipes = [
+            {k: v for k, v in (REMOVED | run["recipe"]).items() if k not in {"seed", *FREE}} for run in runs.values()
+        ]
+        if any(recipe != recipes[0] for recipe in recipes):
+            raise ResultsError(f"{file}: the runs of {row} have several recipes; delete those of one")
+    if len(steps := {run["step"] for runs in rows.values() for run in runs.values()}) > 1:
+        raise ResultsError(f"{file}: runs have {sorted(steps)} steps, which cannot be compared; delete those of one")
+    return rows
+
+
+def in_common(rows: RunsByRow) -> RunsByRow:
+    """The runs of those seeds that all of these rows have; no rows where there is none."""
+    seeds = set.intersection(*(set(runs) for runs in rows.values()))
+    return {row: {seed: runs[seed] for seed in sorted(seeds)} for row, runs in rows.items() if seeds}
+
+
+def gain(runs: dict[int, Result], base: dict[int, Result]) -> str:
+    """How far a row's top-1 is above another's, seed by seed."""
+    return mean_and_spread(runs[seed]["top1"] - base[seed]["top1"] for seed in runs)
+
+
+def compared(experiment: str, setting: str, measured_on: str) -> str:
+    """The rows of an experiment on mocap13, those of one base together, over it, and beside the paper's."""
+    if not (rows := rows_of(experiment, setting, measured_on)):
+        return "Not yet run."
+    parts: dict[str, RunsByRow] = {}
+    for row, runs in rows.items():
+        parts.setdefault(base_of(experiment, row), {})[row] = runs
+    paper = PAPER.get(experiment)
+    over_what = next(iter(parts)) if len(parts) == 1 else "its base"
+    columns = ["", "seeds", "top-1, %", f"gain over {over_what}, seed by seed", "mean over classes, %"]
+    columns += ["the paper's top-1, Kinetics-400 1%"] if paper else []
+    cells = []
+    for base, part in sorted(parts.items()):
+        part = in_common(part)
+        measured = {row: accuracies(list(runs.values())) for row, runs in part.items()}
+        for row in sorted(part, key=lambda row: statistics.mean(measured[row]["top1"])):
+            line = [row, len(part[row]), mean_and_spread(measured[row]["top1"])]
+            line += [gain(part[row], part[base]) if row != base and base in part else ""]
+            line += [mean_and_spread(measured[row]["of_classes"])]
+            line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
+            cells.append(line)
+    return markdown(columns, cells) + where_machines_differ(rows)
+
+
+def labels_table(setting: str, measured_on: str) -> str:
+    """A row for each number of labels a class, a column for each method."""
+    if not (rows := rows_of("labels", setting, measured_on)):
+        return "Not yet run."
+    methods = ("labels-alone", "fixmatch", "cross")
+    first, *others = methods
+    columns = ["labels a class", "seeds", f"top-1, %: {first}", *others, "gain of cross over fixmatch, seed by seed",
+               f"mean over classes, %: {first}", *others]  # fmt: skip
+    cells = []
+    for count in sorted({int(row.rpartition(", ")[2]) for row in rows}):
+        part = in_common({method: rows.get(f"{method}, {count}", {}) for method in methods})
+        if not part:
+            continue  # not all methods have been run
+        measured = [accuracies(list(runs.values())) for runs in part.values()]
+        line = [count, len(part[first]), *(mean_and_spread(of["top1"]) for of in measured)]
+        line += [gain(part["cross"], part["fixmatch"]), *(mean_and_spread(of["of_classes"]) for of in measured)]
+        cells.append(line)
+    return markdown(columns, cells) + where_machines_differ(rows)
+
+
+def where_machines_differ(rows: RunsByRow) -> str:
+    """How many runs were made on what, where that is not one thing; processors and versions round sums differently."""
+    counts = Counter(run["hardware"] for runs in rows.values() for run in runs.values())
+    lines = []
+    for hardware, count in counts.most_common():
+        whole = [f"`{row}`" for row, runs in rows.items() if all(run["hardware"] == hardware for run in runs.values())]
+        lines.append(f"{count} on {hardware}" + (f" (all of {', '.join(whole)})" if whole and lines else ""))
+    return f"\n\nRuns: {'; '.join(lines)}." if len(counts) > 1 else ""
+
+
+def named_table(name: str) -> str | None:
+    """The table of a name in a page, EXPERIMENT-SETTING-LIST or EXPERIMENT; None where it is not of training runs."""
+    experiment, *where = name.rsplit("-", 2)
+    if len(where) == 2 and where[0] in ("cpu", "gpu") and where[1] in ("validation", "test"):
+        return labels_table(*where) if experiment == "labels" else compared(experiment, *where)
+    results = read_results(RESULTS / f"{name}.jsonl")
+    return table_of_test_runs(results) if results else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verb = verbs.add_parser("add")
+    verb.add_argument("experiment")
+    verb.add_argument("row")
+    verb.add_argument("run", type=Path)
+    verbs.add_parser("write")
+    args = parser.parse_args()
+    try:
+        if args.verb == "add":
+            print(add(args.experiment, args.row, args.run))
+        else:
+            fill_pages(named_table)
+    except ResultsError as error:
+        raise SystemExit(f"tables.py: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
