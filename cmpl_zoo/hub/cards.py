@@ -46,10 +46,9 @@ def model_card(
         "",
         "```python",
         "import cmpl_zoo",
-        "from cmpl_zoo.predict import predict",
         "",
         f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True).eval()',
-        'print(predict(model, "video.mp4"))',
+        'print(cmpl_zoo.predict(model, "video.mp4"))',
         "```",
         "",
         "## Training",
@@ -165,7 +164,7 @@ def _training(summary: dict[str, Any]) -> list[str]:
     config, role = summary["config"], summary.get("role", "primary")
     pair = f"`{config['primary']}`" + (f" and `{config['auxiliary']}`" if config["auxiliary"] else " alone")
     lines = [
-        f"The {role} network of {pair}, trained by `train/cmpl.py`, scheme `{config['scheme']}`, to step "
+        f"The {role} network of {pair}, trained by `cmpl-zoo train`, scheme `{config['scheme']}`, to step "
         f"{summary['step']} of {config['steps']}, on {summary['labeled_videos']} labeled and "
         f"{summary['unlabeled_videos']} unlabeled videos{_dataset(config)}, seed {config['seed']}.",
         "",
