@@ -29,7 +29,7 @@ LAST_COMMIT_WITH_REMOVED = "9f7f944"  # the last one that has the options in `RE
 Result = dict[str, Any]
 
 
-class ResultsError(Exception):
+class ResultsError(RuntimeError):
     """A file of results that cannot be read or written; the message names it and the next step."""
 
 

@@ -6,12 +6,12 @@ python experiments/runner.py schemes DIR --setting gpu --jobs 3 --minutes 8
 DIR holds mocap13 (and fights, for `transfer`). A run is train/cmpl.py with the recipe of the setting and the options of
 a row; what a row is not about is the same in all rows of an experiment, the labels too, seed by seed. Videos are
 decoded once. A finished run is one line in experiments/results/ and is not repeated, not for another experiment either;
-one that was stopped goes on. What is compared is the primary network after its last step, or both where a row says that
-they vote. By default they are measured on recordings cut off from train.csv, to choose settings by; `--test true`
+one that was stopped is continued. What is compared is the primary network after its last step, or both where a row says
+that they vote. By default they are measured on recordings cut off from train.csv, to choose settings by; `--test true`
 measures the same networks on test.csv, for final tables alone.
 
 Exit status: 0 when all runs are there, 1 where some failed, 2 for a mistake in the call, 3 when the time was up, 130
-after Ctrl-C. Whatever it is, the same call goes on; one call at a time in a --work folder, and one for an experiment.
+after Ctrl-C. In every case the same call continues; one call at a time in a --work folder, and one for an experiment.
 """
 
 import importlib.util
@@ -30,11 +30,10 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 from lists import LABELS, decode_once, make_lists
-from results import FREE, Result, ResultsError, ResultsWriter, difference, facts_of, read_results
+from results import FREE, Result, ResultsWriter, difference, facts_of, read_results
 
-from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.tools.worker_pool import available_cores
-from cmpl_zoo.video.video import VideoError
+from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.train_config import Config
 
 REPO = Path(__file__).resolve().parents[1]
@@ -137,7 +136,7 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
 }
 
 
-class ExperimentError(Exception):
+class ExperimentError(RuntimeError):
     """What keeps an experiment from being run; the message names it and the next step."""
 
 
@@ -443,7 +442,7 @@ def run_experiment(
         told.sort(key=lambda run: (rows.index(run.row), run.seed))
         print(report([finished[run] for run in told], place.results.parent / "reports"))
     if missing := sum(run not in finished for run in runs) - len(failures):
-        print(f"stopped with {missing} runs to go; the same command goes on")
+        print(f"stopped with {missing} runs to go; the same command continues")
     return 1 if failures else 3 if missing else 0
 
 
@@ -461,14 +460,14 @@ def main() -> int:
     # As Ctrl-C: the runs, which are processes of their own, are to be stopped, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     jsonargparse.set_parsing_settings(parse_optionals_as_positionals=False)
-    try:
-        return int(jsonargparse.auto_cli(run_experiment, as_positional=True))
-    except (ExperimentError, ResultsError, ListError, VideoError) as error:
-        print(f"runner.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("runner.py: stopped; the same command goes on", file=sys.stderr)
-        return 130
+
+    def work() -> int:
+        try:
+            return int(jsonargparse.auto_cli(run_experiment, as_positional=True))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("stopped; the same command continues") from None
+
+    return reporting("runner.py", work)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ python experiments/tables.py write                     # write all tables into t
 import argparse
 import json
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,7 @@ from results import (
 )
 
 from cmpl_zoo.hub.cards import views_of
+from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.train_config import REMOVED
 
 # The paper's own figures: Kinetics-400, 1% of the labels, short ablation setting, top-1 in %.
@@ -177,7 +179,7 @@ def named_table(name: str) -> str | None:
     return table_of_test_runs(results) if results else None
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("add")
@@ -186,14 +188,16 @@ def main() -> None:
     verb.add_argument("run", type=Path)
     verbs.add_parser("write")
     args = parser.parse_args()
-    try:
+
+    def work() -> int:
         if args.verb == "add":
             print(add(args.experiment, args.row, args.run))
         else:
             fill_pages(named_table)
-    except ResultsError as error:
-        raise SystemExit(f"tables.py: {error}") from error
+        return 0
+
+    return reporting("tables.py", work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -66,7 +66,7 @@ def lines_of(file: Path) -> list[dict]:
 
 def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path, runner, monkeypatch):
     stopped = run(experiments(data, tmp_path, "--seeds", "1", "--minutes", "0.02"), expect=3)
-    assert "stopped with 2 runs to go; the same command goes on" in stopped.stdout
+    assert "stopped with 2 runs to go; the same command continues" in stopped.stdout
     done = run(experiments(data, tmp_path, "--seeds", "1", "--jobs", "2"))
     assert "sampling: 0 of 2 runs are there" in done.stdout
     file = tmp_path / "results" / "sampling.jsonl"
