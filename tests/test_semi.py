@@ -1,22 +1,14 @@
 """The labeling schemes and the loss, against values worked out by hand from the formulas of the paper."""
 
 import math
+from typing import NamedTuple
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmpl_zoo.semi import (
-    SCHEMES,
-    Logits,
-    align,
-    class_thresholds,
-    cmpl_loss,
-    pseudo_labels,
-    threshold_labels,
-    unsupervised_loss,
-)
+from cmpl_zoo.semi import SCHEMES, CMPLLoss, cmpl_loss, pseudo_labels, threshold_labels
 
 # Four clips, three classes, tau = 0.5. All values are exact in binary, so comparisons with tau are too.
 #   clip 0: both sure, of different classes      F: 0 (0.75)    A: 1 (0.625)
@@ -76,16 +68,32 @@ def test_unknown_scheme_is_named():
         pseudo_labels(P_F, P_A, "crossed", TAU)
 
 
-def logits(labeled, weak_probabilities, strong) -> Logits:
-    return Logits(torch.tensor(labeled), torch.tensor(weak_probabilities).log(), torch.tensor(strong))
+class Network(NamedTuple):
+    """One network's logits of labeled clips, weak and strong views."""
+
+    labeled: torch.Tensor
+    weak: torch.Tensor
+    strong: torch.Tensor
+
+
+def by_probabilities(labeled, weak_probabilities, strong) -> Network:
+    return Network(torch.tensor(labeled), torch.tensor(weak_probabilities).log(), torch.tensor(strong))
+
+
+def step_loss(*networks: Network, labels, scheme="cross", threshold=0.8, lambda_u=1.0, hard=True) -> CMPLLoss:
+    """The loss of one step of one network or two, from the pseudo-labels on."""
+    p_f, p_a = [network.weak.softmax(dim=1) for network in networks] + [None] * (2 - len(networks))
+    pseudo = pseudo_labels(p_f, p_a, scheme, threshold, hard)
+    labeled, strong = [network.labeled for network in networks], [network.strong for network in networks]
+    return cmpl_loss(labeled, torch.tensor(labels), strong, pseudo, lambda_u)
 
 
 def test_loss_by_hand():
     # Labeled logits 0: cross-entropy log 2. Strong logits (log 3, 0): -log p is log 4/3 for class 0, log 4 for 1.
     strong = [[math.log(3.0), 0.0]] * 2
-    primary = logits([[0.0, 0.0]], [[0.875, 0.125], [0.5, 0.5]], strong)
-    auxiliary = logits([[0.0, 0.0]], [[0.25, 0.75], [0.125, 0.875]], strong)
-    loss = cmpl_loss(primary, auxiliary, torch.tensor([1]), scheme="cross", threshold=0.75, lambda_u=2.0)
+    primary = by_probabilities([[0.0, 0.0]], [[0.875, 0.125], [0.5, 0.5]], strong)
+    auxiliary = by_probabilities([[0.0, 0.0]], [[0.25, 0.75], [0.125, 0.875]], strong)
+    loss = step_loss(primary, auxiliary, labels=[1], threshold=0.75, lambda_u=2.0)
     assert [s.item() for s in loss.supervised] == pytest.approx([math.log(2)] * 2)
     # F learns class 1 on both clips; A class 0 on the first, and the masked second counts as zero in the mean.
     assert loss.unsupervised[0].item() == pytest.approx(math.log(4))
@@ -94,35 +102,40 @@ def test_loss_by_hand():
     assert loss.total.item() == pytest.approx(expected)
 
 
+def test_labels_alone_by_hand():
+    loss = cmpl_loss([torch.zeros(1, 2), torch.tensor([[math.log(3.0), 0.0]])], torch.tensor([0]))
+    assert loss.total.item() == pytest.approx(math.log(2) + math.log(4 / 3))
+    assert loss.unsupervised == loss.pseudo == ()
+
+
 def test_soft_loss_by_hand():
-    primary = logits([[0.0, 0.0]], [[0.75, 0.25]], [[math.log(3.0), 0.0]])
-    loss = cmpl_loss(primary, None, torch.tensor([0]), scheme="self", threshold=0.5, hard=False)
+    primary = by_probabilities([[0.0, 0.0]], [[0.75, 0.25]], [[math.log(3.0), 0.0]])
+    loss = step_loss(primary, labels=[0], scheme="self", threshold=0.5, hard=False)
     assert loss.unsupervised[0].item() == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
 
 
 def test_fixmatch_is_self_with_one_network():
     torch.manual_seed(0)
-    primary = Logits(torch.randn(2, 5), torch.randn(6, 5), torch.randn(6, 5))
-    labels = torch.tensor([0, 3])
-    alone = cmpl_loss(primary, None, labels, scheme="self", threshold=0.3)
-    with_other = cmpl_loss(primary, Logits(*map(torch.randn_like, primary)), labels, scheme="self", threshold=0.3)
+    primary = Network(torch.randn(2, 5), torch.randn(6, 5), torch.randn(6, 5))
+    other = Network(*map(torch.randn_like, primary))
+    alone = step_loss(primary, labels=[0, 3], scheme="self", threshold=0.3)
+    with_other = step_loss(primary, other, labels=[0, 3], scheme="self", threshold=0.3)
     assert len(alone.supervised) == len(alone.pseudo) == 1
     assert alone.unsupervised[0] == with_other.unsupervised[0]
     assert alone.total == alone.supervised[0] + alone.unsupervised[0]
 
 
 def test_one_network_cannot_be_labeled_by_another():
-    one = Logits(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, 2))
     with pytest.raises(ValueError, match="needs an auxiliary"):
-        cmpl_loss(one, None, torch.tensor([0]), scheme="cross")
+        pseudo_labels(P_F, None, "cross", TAU)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("hard", [True, False])
 def test_gradients_reach_strong_and_labeled_logits_only(scheme, hard):
     torch.manual_seed(0)
-    networks = [Logits(*(torch.randn(4, 3, requires_grad=True) for _ in range(3))) for _ in range(2)]
-    loss = cmpl_loss(*networks, torch.tensor([0, 1, 2, 0]), scheme=scheme, threshold=0.0, hard=hard)
+    networks = [Network(*(torch.randn(4, 3, requires_grad=True) for _ in range(3))) for _ in range(2)]
+    loss = step_loss(*networks, labels=[0, 1, 2, 0], scheme=scheme, threshold=0.0, hard=hard)
     loss.total.backward()
     for network in networks:
         assert network.weak.grad is None
@@ -131,8 +144,8 @@ def test_gradients_reach_strong_and_labeled_logits_only(scheme, hard):
 
 
 def test_nothing_above_the_threshold_leaves_the_supervised_loss_and_zero_gradients():
-    networks = [Logits(torch.randn(2, 3), torch.zeros(4, 3), torch.randn(4, 3, requires_grad=True)) for _ in "FA"]
-    loss = cmpl_loss(*networks, torch.tensor([0, 1]), threshold=0.9)
+    networks = [Network(torch.randn(2, 3), torch.zeros(4, 3), torch.randn(4, 3, requires_grad=True)) for _ in "FA"]
+    loss = step_loss(*networks, labels=[0, 1], threshold=0.9)
     loss.total.backward()
     assert loss.total == sum(loss.supervised)
     assert all(torch.equal(n.strong.grad, torch.zeros(4, 3)) for n in networks)
@@ -148,39 +161,3 @@ def test_masks_mean_confidence_at_least_threshold(scheme, threshold, seed, hard)
     swapped = pseudo_labels(p_a, p_f, scheme, threshold, hard)
     for labels, mirrored in zip(pseudo_labels(p_f, p_a, scheme, threshold, hard), reversed(swapped), strict=True):
         assert torch.equal(labels.mask, mirrored.mask)  # the schemes are symmetrical in the two networks
-
-
-def test_alignment_weighs_probabilities_by_what_is_wanted_over_what_was_found():
-    wanted, found = torch.tensor([0.25, 0.25, 0.5]), torch.tensor([0.5, 0.25, 0.25])
-    # (0.75 0.125 0.125) * (0.5 1 2) is (0.375 0.125 0.25), and 0.75 in all
-    aligned = align(P_F[:1].log(), wanted, found).softmax(dim=1)
-    torch.testing.assert_close(aligned, torch.tensor([[1 / 2, 1 / 6, 1 / 3]]))
-    never = align(P_F.log(), torch.tensor([0.0, 0.5, 0.5]), found).softmax(dim=1)
-    assert never[:, 0].eq(0).all() and never.isfinite().all()
-
-
-def test_rarer_classes_have_lower_thresholds():
-    thresholds = class_thresholds(0.5, torch.tensor([0.5, 0.25, 0.25]))
-    assert thresholds.tolist() == [0.5, 0.25, 0.25]
-    for scheme in SCHEMES:
-        equal = pseudo_labels(P_F, P_A, scheme, torch.full((3,), TAU))
-        for labels, by_class in zip(pseudo_labels(P_F, P_A, scheme, TAU), equal, strict=True):
-            assert torch.equal(labels.target, by_class.target) and torch.equal(labels.mask, by_class.mask)
-    distribution = torch.tensor([[0.375, 0.3125, 0.3125], [0.3125, 0.375, 0.3125]])
-    assert threshold_labels(distribution, thresholds).mask.tolist() == [False, True]
-    # The second is sure of the rarer class, so that it stays with itself; the first turns to the other network.
-    to_primary, _ = pseudo_labels(distribution, distribution.flip(1), "self-first", thresholds)
-    assert to_primary.target.tolist() == [2, 1] and to_primary.mask.tolist() == [True, True]
-
-
-@pytest.mark.parametrize("hard", [True, False])
-def test_mixed_clips_are_learned_by_their_shares(hard):
-    strong = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 0.0], [3.0, 1.0, 0.0]])
-    distribution = torch.tensor([[0.75, 0.25, 0.0], [0.25, 0.25, 0.5], [0.25, 0.5, 0.25]])
-    pseudo = threshold_labels(distribution, TAU, hard)._replace(mask=torch.tensor([True, True, False]))
-    targets = torch.eye(3)[[0, 2, 1]] if hard else distribution
-    own = [-(target * row.log_softmax(0)).sum() for row, target in zip(strong, targets, strict=True)]
-    of_next = [-(targets[(i + 1) % 3] * strong[i].log_softmax(0)).sum() for i in range(3)]
-    # The mask goes with the label: clip 1 learns nothing for the third's, clip 2 learns for the first's.
-    wanted = (0.75 * own[0] + 0.25 * of_next[0] + 0.75 * own[1] + 0.25 * of_next[2]) / 3
-    torch.testing.assert_close(unsupervised_loss(strong, pseudo, 0.75), wanted)
