@@ -17,7 +17,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from cmpl_zoo._files import as_csv, replace_text, whole_or_nothing
+from cmpl_zoo._files import as_csv, replace_text, atomic_write
 
 # As in a family's own videos, few people are filmed often. With an actor a video a network can tell the few labeled
 # videos of a class by their clothes and rooms, and learns that instead of the motion.
@@ -375,7 +375,7 @@ def _render_row(row: dict[str, str], directory: Path, size: int, frames: int, fp
 
 def write_video(path: Path, frames: Iterator[np.ndarray], size: int, fps: int) -> None:
     """Encode `frames` as H.264 in MP4; `path` appears only once it is whole."""
-    with whole_or_nothing(path) as half, av.open(str(half), "w", format="mp4") as container:
+    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options=OPTIONS)
         stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from cmpl_zoo._files import half_of, whole_or_nothing
+from cmpl_zoo._files import temporary_path, atomic_write
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.shards import is_shard_set
 from cmpl_zoo.tools.journal import Journal
@@ -100,8 +100,8 @@ def prepare(
         try:
             report.complete(partial(_prepare_task, settings=settings), tasks, workers)
         finally:
-            for _, target in tasks:  # half a copy, where a worker died or an earlier run was killed
-                half_of(target).unlink(missing_ok=True)
+            for _, target in tasks:  # of a worker that died, or of an earlier run that was killed
+                temporary_path(target).unlink(missing_ok=True)
         summary = report.conclude(KEPT, targets)
         return all(verdict in KEPT for verdict in report.verdicts), summary
 
@@ -172,8 +172,8 @@ def prepare_video(
     try:
         with Video(path) as video:
             if settings.copy and (frames := _fitting_frames(video, settings, alive)):
-                with whole_or_nothing(target) as half:
-                    shutil.copyfile(path, half)
+                with atomic_write(target) as temporary:
+                    shutil.copyfile(path, temporary)
                 row |= {"verdict": "copied", "frames": frames}
             else:
                 row |= {"verdict": "encoded", **_encode(video, target, settings, alive)}
@@ -220,8 +220,8 @@ def _encode(video: Video, target: str, settings: Settings, alive: Callable[[], N
     clock = _Clock(video)
     options = ENCODER | {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
     with (
-        whole_or_nothing(target) as half,
-        av.open(f"file:{half}", "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        atomic_write(target) as temporary,
+        av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
         stream = container.add_stream("libx264", rate=ENCODER_RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = upright.width, upright.height, "yuv420p"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cmpl_zoo._files import as_csv, whole_or_nothing
+from cmpl_zoo._files import as_csv, atomic_write
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.storage.shards import INDEX, PLACE
@@ -130,7 +130,7 @@ def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
     if file.exists():
         progress.update(len(members))
         return
-    with whole_or_nothing(file) as half, tarfile.open(half, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with atomic_write(file) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
         for member in members:
             with open(member.path, "rb") as video:
                 _add(tar, f"{member.key}{Path(member.path).suffix.lower() or '.video'}", video, member.size)
