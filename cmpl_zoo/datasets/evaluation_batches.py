@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.datasets.training_steps import Unreadable
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
-from cmpl_zoo.video.clips import load_views
+from cmpl_zoo.video.clips import ViewConfig, load_views
 from cmpl_zoo.video.video import VideoError
 
 
@@ -29,7 +28,7 @@ class EvaluationBatches(Dataset[tuple[list[Tensor], Tensor, Unreadable] | Storag
         batch: views an item for each of the settings, at least those of one video.
     """
 
-    def __init__(self, videos: Videos, settings: Sequence[dict[str, Any]], *, batch: int = 32) -> None:
+    def __init__(self, videos: Videos, settings: Sequence[ViewConfig], *, batch: int = 32) -> None:
         self.videos, self.settings = videos, settings
         self.videos_per_item = max(1, batch // (settings[0]["clips"] * settings[0]["crops"]))
 

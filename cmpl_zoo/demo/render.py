@@ -17,7 +17,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from cmpl_zoo._files import as_csv, replace_text, atomic_write
+from cmpl_zoo._files import as_csv, atomic_write, replace_text
 
 # As in a family's own videos, few people are filmed often. With an actor a video a network can tell the few labeled
 # videos of a class by their clothes and rooms, and learns that instead of the motion.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from cmpl_zoo.datasets.lists import ListError
-from cmpl_zoo.video.video import PICTURE_SUFFIXES
+from cmpl_zoo.video.video import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = {
     ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
@@ -156,7 +156,7 @@ def _walk(folder: str, prefix: str = "", above: tuple[tuple[int, int], ...] = ()
     for entry in visible:
         if entry.is_dir():
             videos += _walk(entry.path, f"{prefix}{entry.name}/", (*above, here))
-    if prefix and not videos and any(_suffix(entry.name) in PICTURE_SUFFIXES for entry in visible):
+    if prefix and not videos and any(_suffix(entry.name) in IMAGE_SUFFIXES for entry in visible):
         videos = [prefix.removesuffix("/")]
     yield from videos
 

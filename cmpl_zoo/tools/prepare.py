@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from cmpl_zoo._files import temporary_path, atomic_write
+from cmpl_zoo._files import atomic_write, temporary_path
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.shards import is_shard_set
 from cmpl_zoo.tools.journal import Journal
