@@ -19,7 +19,7 @@ from tqdm import tqdm
 from cmpl_zoo._files import as_csv, atomic_write
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.remote import StorageError
-from cmpl_zoo.storage.shards import INDEX, PLACE
+from cmpl_zoo.storage.shards import INDEX_COLUMNS, INDEX_FILE
 
 BLOCK = tarfile.BLOCKSIZE
 _TAIL = 2 * BLOCK + tarfile.RECORDSIZE  # what ends an archive takes at most
@@ -60,7 +60,7 @@ def write_shards(video_list: VideoList, directory: str | os.PathLike[str], shard
         raise ValueError(f"shards of {shard_bytes} bytes cannot hold a video; give a larger --shard-size")
     directory = Path(directory)
     members = list(_plan(video_list, shard_bytes))
-    index, plan = directory / INDEX, directory / f"{INDEX}.writing"
+    index, plan = directory / INDEX_FILE, directory / f"{INDEX_FILE}.writing"
     text = _index(members)
     for file in (index, plan):
         if file.exists() and file.read_text(encoding="utf-8") != text:
@@ -83,7 +83,7 @@ def write_shards(video_list: VideoList, directory: str | os.PathLike[str], shard
 
 def _plan(video_list: VideoList, shard_bytes: int) -> Iterator[_Member]:
     """Where each video will lie."""
-    if clash := set(PLACE) & set(video_list.rows[0]):
+    if clash := set(INDEX_COLUMNS) & set(video_list.rows[0]):
         raise ValueError(f"{video_list.file}: the column {min(clash)!r} would hide the index's own; rename it")
     number, offset = 0, 0
     for index, row in enumerate(video_list.rows):
@@ -121,8 +121,8 @@ def _end(offset: int, size: int, row: dict[str, str]) -> int:
 
 
 def _index(members: list[_Member]) -> str:
-    rows = (member.row | {name: getattr(member, name) for name in PLACE} for member in members)
-    return as_csv(rows, [*members[0].row, *PLACE])
+    rows = (member.row | {name: getattr(member, name) for name in INDEX_COLUMNS} for member in members)
+    return as_csv(rows, [*members[0].row, *INDEX_COLUMNS])
 
 
 def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
