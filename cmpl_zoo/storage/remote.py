@@ -15,7 +15,7 @@ def is_url(path: str) -> bool:
 
 
 def read_range(url: str, start: int | None = None, size: int | None = None) -> bytes:
-    """Read a range of bytes of a remote file, by default the whole file. A read that fails is repeated for half a minute.
+    """Read a range of bytes of a remote file, by default all. A read that fails is repeated for half a minute.
 
     Args:
         url: URL of any file system that fsspec knows: https://, s3://, gs://, hf://, ...

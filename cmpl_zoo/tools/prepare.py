@@ -115,13 +115,13 @@ def _targets(video_list: VideoList, root: str | os.PathLike[str]) -> list[str]:
         relative = os.path.relpath(path, root)
         if relative.split(os.sep)[0] in (os.pardir, os.curdir):
             raise ListError(
-                f"{video_list.position(index)}: {path} lies outside {root}, so its copy has no place; "
+                f"{video_list.file_and_line(index)}: {path} lies outside {root}, so its copy has no place; "
                 "give a --root that holds all videos"
             )
         target = (relative if os.path.isdir(path) else os.path.splitext(relative)[0]) + ".mp4"
         if (other := targets.setdefault(target, index)) != index:
             raise ListError(
-                f"{video_list.position(index)}: the copy would be {target}, as that of line "
+                f"{video_list.file_and_line(index)}: the copy would be {target}, as that of line "
                 f"{video_list.lines[other]}; rename one of the two, or delete its line"
             )
     return list(targets)

@@ -91,14 +91,14 @@ def _plan(video_list: VideoList, shard_bytes: int) -> Iterator[_Member]:
         if os.path.isdir(path) or path.endswith(".npy"):
             kind = "a file of decoded frames" if path.endswith(".npy") else "a folder of frames"
             raise ListError(
-                f"{video_list.position(index)}: {path} is {kind}; `cmpl-zoo prepare` makes videos of "
+                f"{video_list.file_and_line(index)}: {path} is {kind}; `cmpl-zoo prepare` makes videos of "
                 "those, which can be packed"
             )
         try:
             size = os.path.getsize(path)
         except OSError as error:
             raise ListError(
-                f"{video_list.position(index)}: {path} cannot be packed ({error.strerror}); `cmpl-zoo "
+                f"{video_list.file_and_line(index)}: {path} cannot be packed ({error.strerror}); `cmpl-zoo "
                 "check` writes a list without such videos"
             ) from error
         end = _end(offset, size, row)
