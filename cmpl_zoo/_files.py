@@ -14,7 +14,7 @@ def atomic_write(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside the target to write to; at the end it replaces the target, or on error is removed.
 
     Raises:
-        OSError: the folder cannot be made, or the target cannot be replaced.
+        OSError: the folder cannot be created, or the target cannot be replaced.
     """
     temporary = temporary_path(target)
     temporary.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
     A video is decoded once for its weak and strong view. All clips of a view of a sample have the same random crop,
     flip and strong augmentation.
 
-    An unreadable video is replaced by the one at the same position of the next step. If ten in a row are unreadable,
+    An unreadable video is replaced by the one at the same position of the next step. If ten in turn are unreadable,
     the item is a `VideoError`, and if shards cannot be read, a `StorageError`. It is returned, not raised, as a worker
     would add its traceback to the message.
 
@@ -164,7 +164,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             except VideoError as error:
                 unreadable.append(UnreadableVideo(path, str(error)))
         raise VideoError(
-            f"{unreadable[-len(candidates)].message}; the next {len(candidates) - 1} videos in the order of training "
+            f"{unreadable[-len(candidates)].message}; the {len(candidates) - 1} videos that could replace it "
             "cannot be read either; check --root, and the list with `cmpl-zoo check`"
         )
 

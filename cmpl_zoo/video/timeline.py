@@ -117,7 +117,8 @@ def saves_decoding(stream: VideoStream, wanted: list[int]) -> bool:
 def decode_from_keyframe(
     container: InputContainer, stream: VideoStream, timeline: Timeline, key: int, wanted: Collection[int]
 ) -> Iterator[av.VideoFrame]:
-    """Frames from a keyframe to the last wanted frame, in presentation order, without some that no other frame needs.
+    """Frames from a keyframe to the last wanted one, in presentation order; skips some that are neither wanted nor
+    needed to predict others.
 
     Args:
         container: the open file.
