@@ -60,7 +60,7 @@ class Journal:
                 f"{directory} holds {video_list.file}, which the new list would overwrite; give another folder"
             )
         if self.kept_file == self.file:
-            raise ValueError(f"{video_list.file} has the same name as the report; rename the list")
+            raise ValueError(f"{video_list.file} has the name of the report; rename the list")
         if not os.path.isdir(root):
             raise ValueError(
                 f"--root {root}: no such folder; give the one that the paths in {video_list.file} are relative to"
