@@ -30,7 +30,7 @@ import torch
 from harness import save
 from torch import Tensor
 
-from cmpl_zoo._files import whole_or_nothing
+from cmpl_zoo._files import atomic_write
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.training_steps import TrainingSteps
@@ -72,7 +72,7 @@ def encode(path: Path, frames: Iterator[av.VideoFrame], height: int, options: di
     """H.264 in MP4, yuv420p, crf 23, without sound; `path` appears only once it is whole."""
     first = next(frames)
     width = 2 * round(first.width * height / first.height / 2)
-    with whole_or_nothing(path) as half, av.open(str(half), "w", format="mp4") as container:
+    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "23", **options})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, frame in enumerate(itertools.islice(itertools.chain([first], frames), FRAMES)):

@@ -20,16 +20,16 @@ import av
 from harness import save
 
 from cmpl_zoo.datasets.lists import read_list
-from cmpl_zoo.tools.prepare import ENCODER, Settings, prepare
+from cmpl_zoo.tools.prepare import X264_OPTIONS, PrepareSettings, prepare
 from cmpl_zoo.tools.worker_pool import available_cores
 from cmpl_zoo.video.video import Video
 
 REPO = Path(__file__).resolve().parents[1]
 FRAMES, STRIDE = 8, 8
-DEFAULT = Settings(short_side=1 << 20, gop=16, crf=23)
+DEFAULT = PrepareSettings(short_side=1 << 20, gop=16, crf=23)
 
 
-def copies_to_make(short_sides: list[int]) -> dict[str, Settings]:
+def copies_to_make(short_sides: list[int]) -> dict[str, PrepareSettings]:
     """The settings of `prepare` that are compared, by the name of their row."""
     return {
         "GOP 16, crf 23": DEFAULT,
@@ -41,8 +41,8 @@ def copies_to_make(short_sides: list[int]) -> dict[str, Settings]:
 
 # What the default would be with another choice of encoder.
 ENCODERS = {
-    "GOP 16, crf 23, B-frames": ENCODER | {"bf": "3"},
-    "GOP 16, crf 23, no tune=fastdecode": {name: value for name, value in ENCODER.items() if name != "tune"},
+    "GOP 16, crf 23, B-frames": X264_OPTIONS | {"bf": "3"},
+    "GOP 16, crf 23, no tune=fastdecode": {name: value for name, value in X264_OPTIONS.items() if name != "tune"},
 }
 
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and lists of videos as CSV text."""
+"""Atomic writing of files: whole or not at all. And CSV text."""
 
 import csv
 import hashlib
@@ -10,35 +10,39 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_or_nothing(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """A name beside the target to write to; it becomes the target at the end, and is removed where that fails."""
-    half = half_of(target)
-    half.parent.mkdir(parents=True, exist_ok=True)
+def atomic_write(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside the target to write to; at the end it replaces the target, or on error is removed.
+
+    Raises:
+        OSError: the folder cannot be created, or the target cannot be replaced.
+    """
+    temporary = temporary_path(target)
+    temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield half
-        os.replace(half, target)
+        yield temporary
+        os.replace(temporary, target)
     finally:
         with suppress(FileNotFoundError):
-            half.unlink()
+            temporary.unlink()
 
 
-def half_of(target: str | os.PathLike[str]) -> Path:
-    """What `whole_or_nothing` writes to; a process that is killed leaves it behind."""
+def temporary_path(target: str | os.PathLike[str]) -> Path:
+    """The path that `atomic_write` writes to; a process that is killed leaves it behind."""
     target = Path(target)
     name = f".{target.name}.part"
-    if len(os.fsencode(name)) > 255:  # the most that file systems take
+    if len(os.fsencode(name)) > 255:  # the longest name that file systems allow
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.part"
     return target.with_name(name)
 
 
 def replace_text(file: str | os.PathLike[str], text: str) -> None:
-    """Write a text file as a whole or not at all."""
-    with whole_or_nothing(file) as half:
-        half.write_text(text, encoding="utf-8", newline="")
+    """Write a text file in UTF-8, atomically; raises an OSError where it cannot be written."""
+    with atomic_write(file) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def as_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
-    """A header and a line a row, with these of its columns."""
+    """CSV text: a header of these columns and one line per row; other keys of a row are ignored."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -19,7 +19,7 @@ from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import R3D
 from cmpl_zoo.models.labels import label_names
-from cmpl_zoo.video.clips import normalize, resolve_clip_config
+from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
 from cmpl_zoo.video.video import VideoError
 
 Precision = Literal["float32", "bf16", "fp16"]
@@ -127,8 +127,9 @@ def evaluate_ensembles(
     ranks = ranks or Ranks()
     models = list(dict.fromkeys(model for ensemble in ensembles for model in ensemble))
     device = next(models[0].parameters()).device
-    settings = [resolve_clip_config(model) for model in models]
-    colors = [(per_model.pop("mean"), per_model.pop("std")) for per_model in settings]
+    configs = [resolve_clip_config(model) for model in models]
+    colors = [(config["mean"], config["std"]) for config in configs]
+    settings = [view_config(config) for config in configs]
     distinct = [per_model for number, per_model in enumerate(settings) if per_model not in settings[:number]]
     slots = [distinct.index(per_model) for per_model in settings]  # views that models have in common are read once
     accuracies = [Accuracy(models[0].num_classes) for _ in ensembles]

@@ -52,10 +52,10 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
-    from cmpl_zoo.tools.prepare import Settings, prepare
+    from cmpl_zoo.tools.prepare import PrepareSettings, prepare
     from cmpl_zoo.tools.worker_pool import available_cores
 
-    settings = Settings(args.short_side, args.gop, args.crf, args.copy)
+    settings = PrepareSettings(args.short_side, args.gop, args.crf, args.copy)
     manifest = read_list(args.list, args.root, labeled=False)
     workers = available_cores() if args.workers is None else args.workers
     all_kept, summary = prepare(manifest, args.root, args.output, settings, workers=workers)

@@ -1,4 +1,4 @@
-"""What is trained and tested on: lists of videos, classes, splits, views, and batches of clips."""
+"""Data for training and evaluation: lists of videos, classes, splits, views, and batches of clips."""
 
 from cmpl_zoo.datasets.classes import class_ids, class_names
 from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches

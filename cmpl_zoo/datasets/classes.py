@@ -1,4 +1,4 @@
-"""Names of classes, by class id: those of data sets that the field shares, and those of a file."""
+"""Class names by class id: of Kinetics-400, of UCF-101, or from a file."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from cmpl_zoo.datasets.lists import ListError, VideoList
 
-# As the data set's own classInd.txt has them, in its order, which is not quite the alphabet's.
+# In the order of the data set's own classInd.txt, which is not quite alphabetical.
 UCF101 = """
     ApplyEyeMakeup ApplyLipstick Archery BabyCrawling BalanceBeam BandMarching BaseballPitch Basketball BasketballDunk
     BenchPress Biking Billiards BlowDryHair BlowingCandles BodyWeightSquats Bowling BoxingPunchingBag BoxingSpeedBag
@@ -21,19 +21,19 @@ UCF101 = """
     Rowing SalsaSpin ShavingBeard Shotput SkateBoarding Skiing Skijet SkyDiving SoccerJuggling SoccerPenalty StillRings
     SumoWrestling Surfing Swing TableTennisShot TaiChi TennisSwing ThrowDiscus TrampolineJumping Typing UnevenBars
     VolleyballSpiking WalkingWithDog WallPushups WritingOnBoard YoYo
-""".split()  # noqa: SIM905 (as a list it would take a page)
+""".split()  # noqa: SIM905 (a list would be a page long)
 
 
 def class_names(name_or_file: str | os.PathLike[str]) -> list[str]:
     """Class names by class id.
 
     Args:
-        name_or_file: `kinetics400` (in the alphabet's order, as torchvision ships them), `ucf101` (in the order of
-            classInd.txt), or a text file with one name a line. The name comes first, so that a command means the same
-            in every folder; a file that is called so is given as `./ucf101`.
+        name_or_file: `kinetics400` (in alphabetical order, as in torchvision), `ucf101` (in the order of classInd.txt),
+            or a text file with one name per line. The two names come first, so that a command means the same in every
+            folder; give a file of that name as `./ucf101`.
 
     Raises:
-        ListError: it is neither, or the file cannot be used.
+        ListError: it is none of these, or the file cannot be used.
     """
     if name_or_file == "ucf101":
         return list(UCF101)
@@ -43,13 +43,13 @@ def class_names(name_or_file: str | os.PathLike[str]) -> list[str]:
         return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
     if not os.path.exists(name_or_file):
         raise ListError(
-            f"{name_or_file}: no such file of class names; give one with a name a line, or kinetics400 or ucf101"
+            f"{name_or_file}: no such file of class names; give one with a name per line, or kinetics400 or ucf101"
         )
     return read_classes(name_or_file)
 
 
 def read_classes(file: str | os.PathLike[str]) -> list[str]:
-    """Class names, one a line; the line number, from 0, is the class id.
+    """Class names from a text file with one name per line; the line number, from 0, is the class id.
 
     Raises:
         ListError: the file is missing, empty, or names a class twice.
@@ -57,21 +57,27 @@ def read_classes(file: str | os.PathLike[str]) -> list[str]:
     try:
         names = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ListError(f"{file}: cannot read these class names ({error}); give a text file, one a line") from error
+        raise ListError(
+            f"{file}: cannot read these class names ({error}); give a text file, one name per line"
+        ) from error
     while names and not names[-1]:
         names.pop()
     for line, name in enumerate(names, start=1):
         if not name:
             raise ListError(f"{file}, line {line}: the class name is empty; delete the line")
         if (first := names.index(name) + 1) < line:
-            raise ListError(f"{file}, line {line}: class {name!r} is on line {first} already; delete one")
+            raise ListError(f"{file}, line {line}: class {name!r} is on line {first} already; delete one of them")
     if not names:
-        raise ListError(f"{file}: no class names; write one a line")
+        raise ListError(f"{file}: no class names; write one per line")
     return names
 
 
 def class_ids(video_list: VideoList, classes: Sequence[str]) -> np.ndarray:
-    """The class id of each video of a labeled list: int32 (videos,).
+    """The class ids of the videos of a labeled list: int32 (videos,).
+
+    Args:
+        video_list: a list that was read with `labeled=True`.
+        classes: class names by class id.
 
     Raises:
         ListError: a label is not among the classes.
@@ -81,8 +87,8 @@ def class_ids(video_list: VideoList, classes: Sequence[str]) -> np.ndarray:
     for index, label in enumerate(video_list.labels):
         if label not in ids:
             raise ListError(
-                f"{video_list.position(index)}: label {label!r} is not among the {len(ids)} classes "
-                f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it; training "
-                "takes the list of classes by --classes"
+                f"{video_list.file_and_line(index)}: label {label!r} is not among the {len(ids)} classes "
+                f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it, or give "
+                "training the list of all classes with --classes"
             )
     return np.fromiter((ids[label] for label in video_list.labels), np.int32, len(video_list))

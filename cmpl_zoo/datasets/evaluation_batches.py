@@ -1,59 +1,68 @@
-"""The test views of the videos of a list, a few videos at a time."""
+"""The test views of the videos of a list, in batches of a few videos."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from cmpl_zoo.datasets.lists import Videos
-from cmpl_zoo.datasets.training_steps import Unreadable
+from cmpl_zoo.datasets.training_steps import UnreadableVideo
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
-from cmpl_zoo.video.clips import load_views
+from cmpl_zoo.video.clips import ViewConfig, load_views
 from cmpl_zoo.video.video import VideoError
 
 
-class EvaluationBatches(Dataset[tuple[list[Tensor], Tensor, Unreadable] | StorageError]):
-    """Index -> the test views of the next few videos of a list, in its order, and their class ids.
+class EvaluationBatch(NamedTuple):
+    """The test views of some videos.
 
-    An item is uint8 (videos, views, 3, frames, height, width) for each of the settings, int64 (videos,) and the (path,
-    message) of videos that cannot be read by all settings, which the tensors lack and nothing replaces. It covers as
-    many videos as make about `batch` views. Where shards cannot be read, the item is a `StorageError`.
-
-    Args:
-        videos: the list.
-        settings: the arguments of `load_views` after the path, once or more, with as many views in each.
-        batch: views an item for each of the settings, at least those of one video.
+    Attributes:
+        views: per settings, uint8 (readable videos, views, 3, frames, height, width); empty if no video is readable.
+        ids: class ids, int64 (readable videos,).
+        unreadable: the other videos, which nothing replaces.
     """
 
-    def __init__(self, videos: Videos, settings: Sequence[dict[str, Any]], *, batch: int = 32) -> None:
+    views: list[Tensor]
+    ids: Tensor
+    unreadable: list[UnreadableVideo]
+
+
+class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
+    """Index -> the test views of the next few videos of a list, in the order of the list.
+
+    A batch has as many videos as make about `batch` views. If shards cannot be read, the item is a `StorageError`.
+
+    Args:
+        videos: paths and class ids of the videos.
+        settings: one or more settings of views, all with the same number of views per video.
+        batch: views per batch and settings; a batch has at least one video.
+    """
+
+    def __init__(self, videos: Videos, settings: Sequence[ViewConfig], *, batch: int = 32) -> None:
         self.videos, self.settings = videos, settings
-        self.videos_per_item = max(1, batch // (settings[0]["clips"] * settings[0]["crops"]))
+        self.videos_per_batch = max(1, batch // (settings[0]["clips"] * settings[0]["crops"]))
 
     def __len__(self) -> int:
-        return math.ceil(len(self.videos) / self.videos_per_item)
+        return math.ceil(len(self.videos) / self.videos_per_batch)
 
-    def __getitem__(self, index: int) -> tuple[list[Tensor], Tensor, Unreadable] | StorageError:
-        views: list[list[Tensor]] = []
+    def __getitem__(self, index: int) -> EvaluationBatch | StorageError:
+        per_video: list[list[Tensor]] = []
         ids: list[int] = []
-        unreadable: Unreadable = []
-        start = index * self.videos_per_item
-        for i in range(start, min(start + self.videos_per_item, len(self.videos))):
+        unreadable: list[UnreadableVideo] = []
+        start = index * self.videos_per_batch
+        for i in range(start, min(start + self.videos_per_batch, len(self.videos))):
             path = self.videos.paths[i]
             try:
                 with reading(path):
-                    views.append([load_views(path, **settings) for settings in self.settings])
+                    per_video.append([load_views(path, **settings) for settings in self.settings])
             except VideoError as error:
-                unreadable.append((path, str(error)))
+                unreadable.append(UnreadableVideo(path, str(error)))
             except StorageError as error:
                 return error
             else:
                 ids.append(int(self.videos.ids[i]))
-        return (
-            [torch.stack(of_settings) for of_settings in zip(*views, strict=True)],
-            torch.tensor(ids, dtype=torch.int64),
-            unreadable,
-        )
+        views = [torch.stack(per_settings) for per_settings in zip(*per_video, strict=True)]
+        return EvaluationBatch(views, torch.tensor(ids, dtype=torch.int64), unreadable)

@@ -1,4 +1,4 @@
-"""Lists of videos: CSV files with the header `path,label`, and paths relative to a root folder."""
+"""Lists of videos: CSV files with the header `path,label` and paths relative to a root folder."""
 
 import csv
 import os
@@ -18,7 +18,7 @@ from cmpl_zoo.storage.shards import is_shard_set, read_index
 
 
 class ListError(ValueError):
-    """A list or a class file that cannot be used; the message names file, line and remedy."""
+    """A list or a class file that cannot be used; the message names the file, line, cause and next step."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class VideoList:
     """A list of videos.
 
     Attributes:
-        file: the CSV file it was read from.
-        paths: path of each video, the root included.
-        labels: class name of each video, or None where the list has no label column; "" where a row has none.
+        file: the CSV file that it was read from.
+        paths: path of each video, including the root.
+        labels: class name of each video, "" if a row has none; None if the list has no label column.
         lines: line number of each row in the file; the header is line 1.
     """
 
@@ -40,13 +40,13 @@ class VideoList:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def position(self, index: int) -> str:
-        """The file and the line of a video, for messages."""
+    def file_and_line(self, index: int) -> str:
+        """Where a video is listed, as `videos.csv, line 3`, for messages."""
         return f"{self.file}, line {self.lines[index]}"
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
-        """The rows with all their columns, read from the file when first asked for: training has no use for them."""
+        """The rows with all their columns; read from the file on first use, as training does not need them."""
         with self.file.open(newline="", encoding="utf-8-sig") as text:
             return [
                 {key: (value or "").strip() for key, value in row.items() if key is not None}
@@ -56,7 +56,7 @@ class VideoList:
 
 @dataclass(frozen=True)
 class Videos:
-    """Paths and class ids of one list; id -1 where a label is unknown or foreign."""
+    """Paths and class ids of the videos of a list; the id is -1 if the label is missing or not among the classes."""
 
     paths: Sequence[str]
     ids: Sequence[int] | np.ndarray
@@ -66,18 +66,18 @@ class Videos:
 
 
 def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", labeled: bool = True) -> VideoList:
-    """Read a CSV list of videos. The videos themselves are not looked at: a missing one is found when read.
+    """Read a CSV list of videos. The videos are not opened: a missing one is only noticed when it is read.
 
-    A list of a million rows takes seconds and about a hundred megabytes, in arrays that worker processes share.
+    A list of a million rows takes seconds and about a hundred megabytes, which all workers share.
 
     Args:
-        file: CSV with the header `path,label`; further columns are allowed, `label` may lack if not `labeled`.
-        root: folder that the paths are relative to, or folder or URL of a shard set that holds them.
-        labeled: every row must have a label.
+        file: CSV with the header `path,label`; more columns are allowed, and `label` may be missing if not `labeled`.
+        root: folder that the paths are relative to, or folder or URL of the shard set that holds the videos.
+        labeled: require a label in every row.
 
     Raises:
-        ListError: the list is missing, empty, lacks a column or a label, or holds a video twice or one that is not
-            in the shards.
+        ListError: the list is missing or empty, lacks a column or a label, holds a video twice, or one that is not in
+            the shards.
         StorageError: the index of the shards cannot be read.
     """
     file = Path(file)
@@ -85,30 +85,32 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             if not stat.S_ISREG(os.fstat(text.fileno()).st_mode):
-                raise ListError(f"{file}: is no regular file, and a list is read twice; write it to one")
+                raise ListError(f"{file}: is no regular file, and a list is read twice; save it as a file")
             paths = PackedStrings(_paths(file, text, os.fspath(root), labeled, labels, lines))
     except OSError as error:
         raise ListError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ListError(f"{file}: not a CSV text file in UTF-8 ({error}); expected the header path,label") from error
     if not lines:
-        raise ListError(f"{file}: the list holds no video; add a row per video below the header")
-    if twice := _first_repetition(paths):
-        first, second = twice
-        raise ListError(f"{file}, line {lines[second]}: {paths[second]} is on line {lines[first]} already; delete one")
+        raise ListError(f"{file}: the list holds no video; add one row per video below the header")
+    if repetition := _first_repetition(paths):
+        first, second = repetition
+        raise ListError(
+            f"{file}, line {lines[second]}: {paths[second]} is on line {lines[first]} already; delete one of them"
+        )
     return VideoList(file, paths, labels or None, lines)
 
 
 def _paths(
     file: Path, text: Iterable[str], root: str, labeled: bool, labels: list[str], lines: "array[int]"
 ) -> Iterator[str]:
-    """The path of each row, the root included; labels and line numbers are appended to what the caller gave."""
-    reader = csv.reader(text, skipinitialspace=True, strict=True)  # a quote that is not closed would take in rows
+    """The path of each row, including the root; appends its label to `labels` and its line number to `lines`."""
+    reader = csv.reader(text, skipinitialspace=True, strict=True)  # else an unclosed quote would swallow rows
     columns = next(reader, [])
     for column in ("path", "label") if labeled else ("path",):
         if column not in columns:
-            found = ",".join(columns) or "nothing"
-            raise ListError(f"{file}: no column {column!r} in its header ({found}); line 1 must be path,label")
+            header = ",".join(columns) or "nothing"
+            raise ListError(f"{file}: no column {column!r} in its header ({header}); line 1 must be path,label")
         if columns.count(column) > 1:
             raise ListError(f"{file}: {columns.count(column)} columns {column!r} in its header; rename all but one")
     path_column, label_column = columns.index("path"), columns.index("label") if "label" in columns else None
@@ -122,8 +124,8 @@ def _paths(
         lines.append(reader.line_num)
         if any(cell.strip() for cell in row[len(columns) :]):
             raise ListError(
-                f"{file}, line {lines[-1]}: {len(row)} cells under a header of {len(columns)}; put quotes around what "
-                "has a comma in it"
+                f"{file}, line {lines[-1]}: {len(row)} cells under a header of {len(columns)}; put quotes around a "
+                "cell that has a comma in it"
             )
         if not (path := row[path_column].strip()):
             raise ListError(f"{file}, line {lines[-1]}: the path is empty; fill it in or delete the line")
@@ -136,11 +138,13 @@ def _paths(
         elif address := addresses.get(os.path.normpath(path)):
             yield address
         else:
-            raise ListError(f"{file}, line {lines[-1]}: {path} is not in the shards of {root}; pack it, too")
+            raise ListError(
+                f"{file}, line {lines[-1]}: {path} is not in the shards of {root}; pack it too, or delete the line"
+            )
 
 
 def _first_repetition(paths: Sequence[str]) -> tuple[int, int] | None:
-    """The places of the first path that stands in a list twice, by hashes: a set of paths takes ten times as much."""
+    """The two indices of the first path that is listed twice. Found by hashes: a set of paths takes 10x the memory."""
     hashes = np.fromiter((hash(path) for path in paths), np.int64, len(paths))
     values, counts = np.unique(hashes, return_counts=True)
     seen: dict[str, int] = {}
@@ -152,12 +156,12 @@ def _first_repetition(paths: Sequence[str]) -> tuple[int, int] | None:
 
 
 def check_disjoint(train: VideoList, validation: VideoList) -> None:
-    """Refuse a video that is both in a list to train on, labeled or not, and in the validation list.
+    """Check that no video of a training list, labeled or unlabeled, is also in the validation list.
 
     Raises:
-        ListError: there is one.
+        ListError: a video is in both.
     """
-    real_folder = cache(os.path.realpath)  # one folder may be written in two ways
+    real_folder = cache(os.path.realpath)  # two paths may lead to the same folder
 
     def real(path: str) -> str:
         folder, name = os.path.split(path)
@@ -167,6 +171,6 @@ def check_disjoint(train: VideoList, validation: VideoList) -> None:
     for index, path in enumerate(map(real, train.paths)):
         if path in lines:
             raise ListError(
-                f"{validation.file}, line {lines[path]}: {path} is also there for training "
-                f"({train.position(index)}); delete one, or the accuracy would be of videos seen before"
+                f"{validation.file}, line {lines[path]}: {path} is also in a training list "
+                f"({train.file_and_line(index)}); delete one of them, else accuracy is measured on training videos"
             )

@@ -1,4 +1,4 @@
-"""From a data set to batches on a device."""
+"""Loading the items of a data set in worker processes, onto a device."""
 
 import multiprocessing
 import os
@@ -12,49 +12,51 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cmpl_zoo.datasets.watchdog import ReadingBoard, watching
+from cmpl_zoo.datasets.watchdog import CurrentFiles, watching
 
 
 def iterate(
     dataset: Dataset[Any], device: torch.device, workers: int, indices: Iterable[int] | None = None
 ) -> Iterator[Any]:
-    """The items of a data set in order, read by worker processes, their tensors on the device.
+    """The items of a data set in order, read by worker processes, with their tensors on the device.
 
-    On a GPU the next item is copied on a stream of its own while the present one is in use.
+    On a GPU the next item is copied on its own CUDA stream while the current one is in use.
 
     Args:
         dataset: a map-style data set whose items are tuples or dictionaries of tensors and other values.
-        device: where tensors go.
-        workers: number of worker processes; 0 reads in this one.
-        indices: which items, in this order; all by default.
+        device: where to put tensors.
+        workers: number of worker processes; 0 reads in this process.
+        indices: indices of the items, in this order; all by default.
 
     Raises:
-        Exception: an item is one, as the data sets of this package return for what cannot be read.
+        Exception: an item that is an exception, which the data sets of this package return if they cannot read.
         WorkerError: a worker died, or has been reading one file for a minute.
     """
-    items = (_checked(item) for item in _watched(dataset, device, workers, indices))
+    items = (_raise_if_error(item) for item in _read_items(dataset, device, workers, indices))
     if device.type != "cuda":
         for item in items:
             yield _map_tensors(item, lambda t: t.to(device))
         return
 
-    copies = torch.cuda.Stream(device)
-    ahead: tuple[Any, torch.cuda.Event] | None = None
+    copy_stream = torch.cuda.Stream(device)
+    previous: tuple[Any, torch.cuda.Event] | None = None
     for item in items:
-        with torch.cuda.stream(copies):
+        with torch.cuda.stream(copy_stream):
             copied = _map_tensors(item, lambda t: t.to(device, non_blocking=True))
-            done = copies.record_event()
-        if ahead is not None:
-            yield _handed_over(*ahead)
-        ahead = copied, done
-    if ahead is not None:
-        yield _handed_over(*ahead)
+            done = copy_stream.record_event()
+        if previous is not None:
+            yield _wait_for_copy(*previous)
+        previous = copied, done
+    if previous is not None:
+        yield _wait_for_copy(*previous)
 
 
-def _watched(dataset: Dataset[Any], device: torch.device, workers: int, indices: Iterable[int] | None) -> Iterator[Any]:
-    """The items, from workers that are watched over."""
-    board = ReadingBoard(workers)
-    others = multiprocessing.active_children()
+def _read_items(
+    dataset: Dataset[Any], device: torch.device, workers: int, indices: Iterable[int] | None
+) -> Iterator[Any]:
+    """The items in CPU memory; raises a `WorkerError` if a worker dies or hangs."""
+    current_files = CurrentFiles(workers)
+    other_children = multiprocessing.active_children()
     former_handler = signal.getsignal(signal.SIGCHLD) or signal.SIG_DFL
     loader = iter(
         DataLoader(
@@ -63,18 +65,19 @@ def _watched(dataset: Dataset[Any], device: torch.device, workers: int, indices:
             sampler=range(len(dataset)) if indices is None else indices,  # type: ignore[arg-type]
             num_workers=workers,
             pin_memory=device.type == "cuda",
-            # The loader seeds its workers from here instead of advancing the global generator, which dropout draws
-            # from: a resumed run starts one loader more than an unbroken one.
+            # Else the loader seeds its workers from the global generator, which dropout uses, and a resumed run, with
+            # one loader more, would draw other numbers than a run without a break.
             generator=torch.Generator(),
-            worker_init_fn=partial(_begin, board),
+            worker_init_fn=partial(_start_worker, current_files),
         )
     )
     if workers and threading.current_thread() is threading.main_thread():
-        # The loader has a worker's death raised at whatever line the main program is; here it is found when awaited.
+        # The loader's handler raises an error for a dead worker at any line of the main program. `watching` raises it
+        # only while an item is awaited.
         signal.signal(signal.SIGCHLD, former_handler)
-    processes = [process for process in multiprocessing.active_children() if process not in others]
+    processes = [process for process in multiprocessing.active_children() if process not in other_children]
     while True:
-        with watching(processes, board):
+        with watching(processes, current_files):
             try:
                 item = next(loader)
             except StopIteration:
@@ -82,13 +85,13 @@ def _watched(dataset: Dataset[Any], device: torch.device, workers: int, indices:
         yield item
 
 
-def _begin(board: ReadingBoard, worker: int) -> None:
-    # Ctrl-C and torchrun's signals are for the whole process group; only the main process decides what they mean.
+def _start_worker(current_files: CurrentFiles, worker: int) -> None:
+    # Ctrl-C and torchrun send signals to the whole process group; only the main process must handle them.
     os.setpgrp()
-    board.join(worker)
+    current_files.register(worker)
 
 
-def _checked(item: Any) -> Any:
+def _raise_if_error(item: Any) -> Any:
     if isinstance(item, Exception):
         raise item
     return item
@@ -99,13 +102,15 @@ def _map_tensors(item: Any, function: Any) -> Any:
         return function(item)
     if isinstance(item, dict):
         return {key: _map_tensors(value, function) for key, value in item.items()}
+    if isinstance(item, tuple) and hasattr(item, "_fields"):  # a NamedTuple
+        return type(item)(*(_map_tensors(value, function) for value in item))
     if isinstance(item, (list, tuple)):
         return type(item)(_map_tensors(value, function) for value in item)
     return item
 
 
-def _handed_over(item: Any, done: torch.cuda.Event) -> Any:
-    """An item for the current stream, which waits for its copy and keeps its memory as long as it is in use."""
+def _wait_for_copy(item: Any, done: torch.cuda.Event) -> Any:
+    """The item, ready for the current CUDA stream: it waits for the copy and keeps its memory while it is in use."""
     stream = torch.cuda.current_stream()
     stream.wait_event(done)
 

@@ -1,4 +1,4 @@
-"""Many strings in one array, which worker processes share instead of copying."""
+"""Many strings in one array, which workers share instead of copying it."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,12 +11,11 @@ import torch
 class PackedStrings(Sequence[str]):
     """A read-only sequence of strings in two tensors.
 
-    A list of a million strings is a million objects whose reference counts every worker writes to, so that each ends
-    up with a copy of its own. Tensors are shared as they are, after a fork as well as between processes that were
-    started afresh.
+    A list of a million strings is a million objects. Every worker changes their reference counts, and so ends up with
+    its own copy of the memory. Tensors stay shared, both after a fork and between newly started processes.
 
     Args:
-        strings: what it holds, in this order; consumed one at a time.
+        strings: the strings, read one at a time.
     """
 
     def __init__(self, strings: Iterable[str]) -> None:
@@ -44,9 +43,9 @@ class PackedStrings(Sequence[str]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} of {len(self)} strings")
-        place = index % len(self)
-        start, end = self._ends[place : place + 2].tolist()
+            raise IndexError(f"index {index} is out of range for {len(self)} strings")
+        position = index % len(self)
+        start, end = self._ends[position : position + 2].tolist()
         return _decode(self._text.numpy()[start:end].tobytes())
 
 

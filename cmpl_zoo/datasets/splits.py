@@ -1,4 +1,4 @@
-"""Which videos of a list keep their label, and which are put aside for validation."""
+"""Random splits of a list: videos that keep their label, unlabeled videos, and videos for validation."""
 
 import os
 import random
@@ -19,32 +19,35 @@ def split_list(
     val: float = 0.0,
     group: str | None = None,
 ) -> dict[str, list[int]]:
-    """Draw which videos keep their label, and which are put aside for validation.
+    """Draw at random which videos keep their label, and which are held out for validation.
 
     Args:
-        video_list: a labeled list.
-        labels_per_class: labeled videos per class (`uniform`), or on average per class (`category-wise`); None: all of
-            them, so that there is no `unlabeled`.
+        video_list: a list that was read with `labeled=True`.
+        labels_per_class: number of labeled videos per class (`uniform`) or per class on average (`category-wise`);
+            None keeps all labels, and the split has no `unlabeled`.
         seed: seed of the draw.
         sampling: `uniform` draws the same number from each class; `category-wise` draws labels_per_class x classes
-            videos in proportion to the classes' sizes (largest remainder), at least one of each (Table 4).
-        val: share of each class's videos, in [0, 1), cut off for validation before labels are drawn.
-        group: column whose values (a recording, a source, an actor) never stand on both sides of that cut.
-            A group belongs to its most frequent class.
+            videos in proportion to the sizes of the classes (largest remainder), at least one per class (the paper's
+            Table 4).
+        val: share of the videos of each class, in [0, 1), that is held out before labels are drawn.
+        group: name of a column, such as a recording, a source or an actor; videos with the same value are held out
+            together or not at all. A group counts for its most frequent class.
 
     Returns:
-        Indices into the list, ascending: `labeled`, `unlabeled` (the rest), and `val` if asked for.
+        Indices into the list, increasing: `labeled`, `unlabeled` (the rest), and `val` if asked for.
 
     Raises:
-        ListError: too few videos, none of a class left to learn from, or no such column.
+        ListError: there are too few videos, none of a class remains for training, or there is no such column.
         ValueError: an argument is out of range.
     """
     if labels_per_class is not None and labels_per_class < 1:
         raise ValueError(f"--labels-per-class must be at least 1, not {labels_per_class}")
     if labels_per_class is None and not val:
-        raise ValueError("--labels-per-class all is the list as it is; give a --val share to cut off, or no split")
+        raise ValueError(
+            "--labels-per-class all without --val leaves the list unchanged; give --val, or a number of labels"
+        )
     if not 0 <= val < 1:
-        raise ValueError(f"--val is a share of the videos from 0 up to, not including, 1; not {val}")
+        raise ValueError(f"--val must be a share of the videos, at least 0 and below 1, not {val}")
     if sampling not in SAMPLINGS:
         raise ValueError(f"unknown --sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}")
     if group is not None and group not in video_list.rows[0]:
@@ -54,7 +57,7 @@ def split_list(
     validation = _draw_validation(video_list, seed, val, group)
     if val and not validation:
         raise ListError(
-            f"{video_list.file}: --val {val} of the videos of each class is less than half of one; raise --val"
+            f"{video_list.file}: --val {val} of the videos of each class is less than half of a video; raise --val"
         )
     held_out = set(validation)
     assert video_list.labels is not None
@@ -62,10 +65,10 @@ def split_list(
     for index, label in enumerate(video_list.labels):
         if index not in held_out:
             by_class[label].append(index)
-    if gone := [label for label, members in by_class.items() if not members]:
-        uncut, other = (f", whose {group}s are never cut,", ", or group otherwise") if group else ("", "")
+    if empty := [label for label, members in by_class.items() if not members]:
+        whole, other = (f", which takes whole {group}s,", ", or group by another column") if group else ("", "")
         raise ListError(
-            f"{video_list.file}: --val {val}{uncut} would take all videos of class {gone[0]!r}; lower it or add "
+            f"{video_list.file}: --val {val}{whole} would take all videos of class {empty[0]!r}; lower it or add "
             f"videos{other}"
         )
     if labels_per_class is None:
@@ -79,8 +82,8 @@ def split_list(
     for label, members in by_class.items():
         if len(members) < quotas[label]:
             raise ListError(
-                f"{video_list.file}: class {label!r} has {len(members)} videos to draw from, fewer than the "
-                f"{quotas[label]} labels asked for; lower --labels-per-class or --val"
+                f"{video_list.file}: class {label!r} has {len(members)} videos, fewer than the {quotas[label]} labels "
+                f"asked for; lower --labels-per-class or --val"
             )
         labeled += random.Random(f"labels/{seed}/{label}").sample(members, quotas[label])
     chosen = set(labeled)
@@ -90,7 +93,7 @@ def split_list(
 
 
 def _draw_validation(video_list: VideoList, seed: int, val: float, group: str | None) -> list[int]:
-    """Whole groups at random, class by class, until each class's share is reached."""
+    """Indices of the videos held out: whole groups in random order, class by class, until each has its share."""
     assert video_list.labels is not None
     groups: dict[str, list[int]] = {}
     for index, row in enumerate(video_list.rows):
@@ -114,32 +117,35 @@ def _draw_validation(video_list: VideoList, seed: int, val: float, group: str | 
 
 
 def _proportional_quotas(video_list: VideoList, sizes: dict[str, int], total: int) -> dict[str, int]:
-    """`total` labels over the classes in proportion to their sizes: largest remainder, at least one each."""
+    """Divide `total` labels in proportion to the sizes of the classes: largest remainder, at least one per class."""
     videos = sum(sizes.values())
     if total > videos:
         raise ListError(
-            f"{video_list.file}: {total} labels asked for, but only {videos} videos to draw from; "
+            f"{video_list.file}: {total} labels are asked for, but there are only {videos} videos; "
             "lower --labels-per-class or --val"
         )
     shares = {label: total * size / videos for label, size in sizes.items()}
     quotas = {label: max(1, int(share)) for label, share in shares.items()}
     while sum(quotas.values()) < total:
         quotas[max(quotas, key=lambda label: shares[label] - quotas[label])] += 1
-    while sum(quotas.values()) > total:  # the minimum of one has given small classes more than their share
-        shrinkable = [label for label in quotas if quotas[label] > 1]
-        quotas[min(shrinkable, key=lambda label: shares[label] - quotas[label])] -= 1
+    while sum(quotas.values()) > total:  # small classes got more than their share, by the minimum of one
+        reducible = [label for label in quotas if quotas[label] > 1]
+        quotas[min(reducible, key=lambda label: shares[label] - quotas[label])] -= 1
     return quotas
 
 
 def write_split(video_list: VideoList, split: dict[str, list[int]], directory: str | os.PathLike[str],
                 keep_labels: bool = False) -> None:  # fmt: skip
-    """Write `labeled.csv`, `unlabeled.csv` and, where asked for, `val.csv` with all columns of the list.
+    """Write `labeled.csv`, `unlabeled.csv` and `val.csv`, those that the split has, with all columns of the list.
 
     Args:
         video_list: the list that was split.
-        split: what `split_list` returned.
-        directory: created where missing; lists of these names in it are replaced.
-        keep_labels: keep the label column of `unlabeled.csv`, for measuring pseudo-labels; training never sees it.
+        split: the result of `split_list`.
+        directory: created if missing; lists of these names in it are replaced.
+        keep_labels: keep the label column of `unlabeled.csv`, to measure pseudo-labels; training does not use it.
+
+    Raises:
+        OSError: a list cannot be written.
     """
     for name, indices in split.items():
         hide = name == "unlabeled" and not keep_labels

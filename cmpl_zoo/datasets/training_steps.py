@@ -1,61 +1,82 @@
-"""The clips of a training step, as a function of the number of the step.
+"""The batch of a training step, as a function of the number of the step.
 
-The order is that of `order.py`, and the draws of augmentation depend on (seed, pass, video) alone, never on the rank or
-the worker.
+The order of samples is that of `order.py`. The random augmentation depends only on (seed, pass, video), not on the rank
+or the worker.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from cmpl_zoo.datasets.lists import Videos
-from cmpl_zoo.datasets.order import Stream, derived_seed, places
+from cmpl_zoo.datasets.order import SampleOrder, derived_seed, positions
 from cmpl_zoo.datasets.views import StrongView, WeakView
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.video.sampling import random_clips
 from cmpl_zoo.video.video import Video, VideoError
 
-REPLACEMENTS = 10  # videos in a row, one of which must be readable; our choice
+MAX_TRIES = 10  # videos to try in turn until one is readable; our choice
 
-Batch = dict[str, Any]
-Unreadable = list[tuple[str, str]]  # path and message
+
+class UnreadableVideo(NamedTuple):
+    """A video that cannot be read, and why."""
+
+    path: str
+    message: str
+
+
+class Batch(TypedDict):
+    """The share of one rank of a training batch. Its clips are uint8 (samples, strides, 3, frames, size, size).
+
+    Attributes:
+        labeled: weak views of labeled videos.
+        labels: their class ids, int64 (samples,).
+        weak: weak views of unlabeled videos; missing if there are none, as the next two.
+        strong: strong views of the same clips.
+        hidden_labels: their class ids, int64 (samples,), -1 if unknown; only for meters.
+        unreadable: videos that were replaced by others.
+    """
+
+    labeled: Tensor
+    labels: Tensor
+    weak: NotRequired[Tensor]
+    strong: NotRequired[Tensor]
+    hidden_labels: NotRequired[Tensor]
+    unreadable: list[UnreadableVideo]
 
 
 class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
-    """Step number -> batch of labeled and unlabeled clips.
+    """Step number -> batch of labeled and unlabeled clips, one clip per stride and sample.
 
-    A batch holds uint8 clips of shape (batch, strides, 3, frames, size, size), one clip per stride in the order
-    of `strides`: `labeled` and its `labels`, and, where there are unlabeled videos, `weak` and `strong` views of
-    the same clips and `hidden_labels`, which only meters may read. Both views come from one decode; all clips of
-    a sample share crop, flip and strong draw.
+    A video is decoded once for its weak and strong view. All clips of a view of a sample have the same random crop,
+    flip and strong augmentation.
 
-    In the place of a video that cannot be read comes the one at the same place of the next step; `unreadable` lists
-    the (path, message) of those passed over. Where ten in a row cannot be read, the item is a `VideoError`, and where
-    shards cannot, a `StorageError`, to be raised by whoever asked for it (worker processes would wrap it into their
-    traceback).
+    An unreadable video is replaced by the one at the same position of the next step. If ten in turn are unreadable,
+    the item is a `VideoError`, and if shards cannot be read, a `StorageError`. It is returned, not raised, as a worker
+    would add its traceback to the message.
 
     Args:
         labeled: labeled videos.
         unlabeled: unlabeled videos, or None.
-        labeled_batch: labeled clips a step, over all ranks; the list repeats as often as needed.
-        unlabeled_batch: unlabeled clips a step, over all ranks.
+        labeled_batch: labeled samples per step, over all ranks; the list repeats as often as needed.
+        unlabeled_batch: unlabeled samples per step, over all ranks.
         steps: number of steps.
         frames: frames of a clip.
-        strides: distances between two frames, one for each kind of clip wanted.
+        strides: distances between two frames of a clip, in frames of the video; one clip per stride.
         size: height and width of a clip, in pixels.
         short_side: range of the short side before the crop; see `WeakView`.
-        strong: kind of the strong view; see `StrongView`.
+        strong: kind of strong view; see `StrongView`.
         cutout: see `StrongView`.
-        seed: of order and augmentation.
-        rank: which share of every batch, from 0.
+        seed: seed of order and augmentation.
+        rank: number of the rank, from 0; each reads its share of every batch.
         world_size: number of ranks that share a batch.
 
     Raises:
-        ValueError: a batch does not divide by the number of ranks.
+        ValueError: a batch is not a multiple of the number of ranks, or an option of the views is wrong.
     """
 
     def __init__(
@@ -80,14 +101,14 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         self.labeled_batch, self.unlabeled_batch = labeled_batch, unlabeled_batch
         self.rank, self.world_size = rank, world_size
         for batch in (labeled_batch, unlabeled_batch) if unlabeled else (labeled_batch,):
-            places(0, batch, rank, world_size)
+            positions(0, batch, rank, world_size)  # checks the batch
         self.steps = steps
         self.frames, self.strides = frames, tuple(strides)
         self.seed = seed
         self.weak = WeakView(size, short_side)
         self.strong = StrongView(size, short_side, strong, cutout)
-        self._labeled_order = Stream(len(labeled), seed, "labeled")
-        self._unlabeled_order = Stream(len(unlabeled), seed, "unlabeled") if unlabeled else None
+        self._labeled_order = SampleOrder(len(labeled), seed, "labeled")
+        self._unlabeled_order = SampleOrder(len(unlabeled), seed, "unlabeled") if unlabeled else None
 
     def __len__(self) -> int:
         return self.steps
@@ -99,7 +120,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             return error
 
     def _batch(self, step: int) -> Batch:
-        unreadable: Unreadable = []
+        unreadable: list[UnreadableVideo] = []
         views, _, labels = self._samples("labeled", self.labeled, self._labeled_order, step, unreadable)
         batch: Batch = {"labeled": views, "labels": labels, "unreadable": unreadable}
         if self.unlabeled and self._unlabeled_order:
@@ -108,53 +129,53 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         return batch
 
     def paths(self, step: int) -> list[str]:
-        """The videos that stand at this rank's places of a step; one that cannot be read is replaced by another."""
-        streams = [(self.labeled, self._labeled_order, self.labeled_batch)]
+        """The videos of this rank in a step, before unreadable ones are replaced."""
+        lists = [(self.labeled, self._labeled_order, self.labeled_batch)]
         if self.unlabeled and self._unlabeled_order:
-            streams.append((self.unlabeled, self._unlabeled_order, self.unlabeled_batch))
+            lists.append((self.unlabeled, self._unlabeled_order, self.unlabeled_batch))
         return [
-            videos.paths[order[place][1]]
-            for videos, order, batch in streams
-            for place in places(step, batch, self.rank, self.world_size)
+            videos.paths[order[position][1]]
+            for videos, order, batch in lists
+            for position in positions(step, batch, self.rank, self.world_size)
         ]
 
     def _samples(
-        self, kind: str, videos: Videos, order: Stream, step: int, unreadable: Unreadable
+        self, kind: str, videos: Videos, order: SampleOrder, step: int, unreadable: list[UnreadableVideo]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Weak views, strong views and class ids of this rank's share of a step."""
+        """Weak views, strong views and class ids of this rank in a step; adds what it cannot read to `unreadable`."""
         size = self.labeled_batch if kind == "labeled" else self.unlabeled_batch
         samples = [
-            self._readable(kind, videos, order, range(place, place + REPLACEMENTS * size, size), unreadable)
-            for place in places(step, size, self.rank, self.world_size)
+            self._readable(kind, videos, order, range(position, position + MAX_TRIES * size, size), unreadable)
+            for position in positions(step, size, self.rank, self.world_size)
         ]
         weak, strong, ids = zip(*samples, strict=True)
         return torch.stack(weak), torch.stack(strong), torch.tensor(ids)
 
     def _readable(
-        self, kind: str, videos: Videos, order: Stream, candidates: range, unreadable: Unreadable
+        self, kind: str, videos: Videos, order: SampleOrder, candidates: range, unreadable: list[UnreadableVideo]
     ) -> tuple[Tensor, Tensor, int]:
-        """Weak view, strong view and class id of the first of these places whose video can be read."""
-        for place in candidates:
-            number, index = order[place]
+        """Weak view, strong view and class id of the first readable video at these positions."""
+        for position in candidates:
+            pass_number, index = order[position]
             path = videos.paths[index]
             try:
                 with reading(path):
-                    return *self._sample(kind, path, number, index), int(videos.ids[index])
+                    return *self._sample(kind, path, pass_number, index), int(videos.ids[index])
             except VideoError as error:
-                unreadable.append((path, str(error)))
+                unreadable.append(UnreadableVideo(path, str(error)))
         raise VideoError(
-            f"{unreadable[-len(candidates)][1]}; neither can the {len(candidates) - 1} videos after it in the order "
-            "of training be read; check --root, and the list by `cmpl-zoo check`"
+            f"{unreadable[-len(candidates)].message}; the {len(candidates) - 1} videos that could replace it "
+            "cannot be read either; check --root, and the list with `cmpl-zoo check`"
         )
 
-    def _sample(self, kind: str, path: str, number: int, index: int) -> tuple[Tensor, Tensor]:
+    def _sample(self, kind: str, path: str, pass_number: int, index: int) -> tuple[Tensor, Tensor]:
         """The weak and the strong view of one video in one pass: uint8 (strides, 3, frames, size, size) each.
 
-        A labeled video has no use for a strong view and gets its weak one twice.
+        A labeled video needs no strong view; its weak view is returned twice.
         """
         with torch.random.fork_rng(devices=[]):
-            # The CPU's generator alone: torch.manual_seed would also seed those of GPUs, which dropout draws from.
-            torch.default_generator.manual_seed(derived_seed(self.seed, kind, number, index))
+            # Only the generator of the CPU: torch.manual_seed would also seed those of GPUs, which dropout uses.
+            torch.default_generator.manual_seed(derived_seed(self.seed, kind, pass_number, index))
             with Video(path) as video:
                 clips = random_clips(video.num_frames, self.frames, self.strides)
                 frames = video.read([i for clip in clips for i in clip]).permute(0, 3, 1, 2)

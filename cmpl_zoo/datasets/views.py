@@ -1,8 +1,8 @@
-"""The weak and the strong view of a clip, on uint8 frames of shape (T, C, H, W).
+"""The weak and the strong view of a clip, for uint8 frames of shape (T, C, H, W).
 
-One draw of parameters serves all frames of a clip, and also the frames of a second clip stacked below them.
-The paper has a weak and a strong view; what they are made of (random resize, crop and flip; a strong augmentation on
-top) is as other publications about it have it, and every number is our choice.
+The random parameters are drawn once for all frames of a clip, also if the frames of a second clip are appended. The
+paper uses a weak and a strong view without details. Random resize, crop and flip, and a strong augmentation on top,
+follow other publications about the method; all numbers are our choice.
 """
 
 from collections.abc import Sequence
@@ -16,52 +16,54 @@ from cmpl_zoo.video.clips import IMAGENET_MEAN
 
 STRONG_VIEWS = ("randaugment", "autoaugment")
 
-# What Cutout leaves: the ImageNet mean, zero after normalization.
+# The color of Cutout's squares: the ImageNet mean, which is zero after normalization.
 _GREY = [round(255 * m) for m in IMAGENET_MEAN]
 
 
 class WeakView(nn.Module):
-    """Random resize, random crop, random horizontal flip, of (T, C, H, W) uint8 to (T, C, size, size).
+    """Random resize, crop and horizontal flip: uint8 (T, C, H, W) to uint8 (T, C, size, size).
 
-    The crop is cut out before the resize, at the place and of the size that it has in the frame: pixels that no
-    crop shows are most of a frame, and are not resized.
+    The crop is taken before the resize, scaled to the original frame, so that pixels outside it, most of a frame, are
+    not resized.
 
     Args:
         size: height and width of the crop, in pixels.
-        short_side: least and greatest short side that frames are resized to, in pixels, both included (our choice:
-            8/7 and 10/7 of the size, as 256 and 320 are to 224).
+        short_side: smallest and largest short side that frames are resized to, in pixels, both included (our choice:
+            8/7 and 10/7 of `size`, as 256 and 320 for 224).
 
     Raises:
-        ValueError: `short_side` is less than the crop, or falls.
+        ValueError: `short_side` is below `size`, or decreases.
     """
 
     def __init__(self, size: int, short_side: Sequence[int]) -> None:
         super().__init__()
         self.size = size
-        self.least, self.greatest = short_side
-        if not size <= self.least <= self.greatest:
-            raise ValueError(f"short_side is {tuple(short_side)}; give two rising numbers, the first at least {size}")
+        self.smallest, self.largest = short_side
+        if not size <= self.smallest <= self.largest:
+            raise ValueError(
+                f"short_side is {tuple(short_side)}; give two increasing numbers, the first at least {size}"
+            )
 
     def forward(self, frames: Tensor) -> Tensor:
         height, width = frames.shape[-2:]
-        short_side = _draw(self.least, self.greatest)
+        short_side = _random_integer(self.smallest, self.largest)
         side = max(1, round(self.size * min(height, width) / short_side))
-        top, left = _draw(0, height - side), _draw(0, width - side)
+        top, left = _random_integer(0, height - side), _random_integer(0, width - side)
         view = tv.resized_crop(frames, top, left, side, side, [self.size, self.size], antialias=True)
-        return tv.horizontal_flip(view) if _draw(0, 1) else view
+        return tv.horizontal_flip(view) if _random_integer(0, 1) else view
 
 
 class StrongView(nn.Module):
-    """A weak view, then RandAugment (2 operations of magnitude 9) or AutoAugment, then Cutout.
+    """A weak view, then RandAugment (2 operations of magnitude 9) or AutoAugment, then Cutout: shapes as `WeakView`.
 
     Args:
         size: as in `WeakView`.
         short_side: as in `WeakView`.
         augment: one of `STRONG_VIEWS`.
-        cutout: paint one square grey, of a tenth to a quarter of the area, at the same place in all frames.
+        cutout: paint one square grey, of 10 to 25 % of the area, at the same position in all frames.
 
     Raises:
-        ValueError: `augment` is unknown.
+        ValueError: `augment` is unknown, or `short_side` is wrong as in `WeakView`.
     """
 
     def __init__(self, size: int, short_side: Sequence[int], augment: str = "randaugment", cutout: bool = True) -> None:
@@ -79,6 +81,6 @@ class StrongView(nn.Module):
         return self.steps(frames)
 
 
-def _draw(least: int, greatest: int) -> int:
-    """A whole number from `least` to `greatest`, both included."""
-    return int(torch.randint(least, greatest + 1, ()))
+def _random_integer(low: int, high: int) -> int:
+    """A random integer from `low` to `high`, both included, from torch's global generator."""
+    return int(torch.randint(low, high + 1, ()))

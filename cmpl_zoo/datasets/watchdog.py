@@ -1,4 +1,4 @@
-"""Watching over worker processes: which file each is reading, and an error that names it where one dies or hangs."""
+"""Detecting worker processes that die or hang while they read a file, with an error that names the file."""
 
 import os
 import signal
@@ -13,9 +13,9 @@ from multiprocessing.process import BaseProcess
 import torch
 from torch import Tensor
 
-STALLED = 60.0  # seconds on one file after which a worker counts as hanging; our choice
-LOOK_EVERY = 5  # seconds between two looks at the workers while nothing comes
-_LONGEST = 4096  # bytes of a path, as the system allows; a longer address is cut
+MAX_SECONDS_PER_FILE = 60.0  # a worker that reads one file for longer hangs; our choice
+CHECK_EVERY = 5  # seconds between two checks of the workers, while an item is awaited
+_MAX_PATH_BYTES = 4096  # the limit of the system for paths; longer addresses are cut
 
 
 class WorkerError(RuntimeError):
@@ -24,40 +24,40 @@ class WorkerError(RuntimeError):
 
 @dataclass(frozen=True)
 class FileBeingRead:
-    """What a worker process is reading: a path, or "" between files, and for how many seconds."""
+    """The file that a worker is reading, "" for none, and for how many seconds."""
 
     pid: int
     path: str
     seconds: float
 
 
-class ReadingBoard:
-    """A line of shared memory for each worker process, which it alone writes and any process reads.
+class CurrentFiles:
+    """The file that each worker is reading, in shared memory; a worker writes only its own row.
 
     Args:
-        workers: how many processes.
+        workers: number of workers.
     """
 
     def __init__(self, workers: int) -> None:
-        self._paths = torch.zeros(workers, _LONGEST, dtype=torch.uint8).share_memory_()
+        self._paths = torch.zeros(workers, _MAX_PATH_BYTES, dtype=torch.uint8).share_memory_()
         self._since = torch.zeros(workers, dtype=torch.float64).share_memory_()
         self._pids = torch.zeros(workers, dtype=torch.int64).share_memory_()
 
-    def join(self, worker: int) -> None:
-        """Make this process the one that writes a worker's line."""
-        global _line
+    def register(self, worker: int) -> None:
+        """Make this process the worker of this number, from 0; `reading` then writes its row."""
+        global _own_row
         self._pids[worker] = os.getpid()
-        _line = self, worker
+        _own_row = self, worker
         self.write(worker, "")
 
     def write(self, worker: int, path: str) -> None:
-        """Say which file a worker is reading now, "" for none."""
-        text = path.encode("utf-8", "surrogateescape")[: _LONGEST - 1] + b"\0"
+        """Store the file that a worker starts to read, "" for none."""
+        text = path.encode("utf-8", "surrogateescape")[: _MAX_PATH_BYTES - 1] + b"\0"
         self._paths[worker, : len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
         self._since[worker] = time.monotonic()
 
     def read(self) -> list[FileBeingRead]:
-        """What the workers that have begun are reading."""
+        """The files that the registered workers are reading."""
         return [
             FileBeingRead(pid, _text(self._paths[worker]), time.monotonic() - since)
             for worker, (pid, since) in enumerate(zip(self._pids.tolist(), self._since.tolist(), strict=True))
@@ -65,77 +65,77 @@ class ReadingBoard:
         ]
 
 
-def _text(line: Tensor) -> str:
-    return line.numpy().tobytes().partition(b"\0")[0].decode("utf-8", "replace")
+def _text(row: Tensor) -> str:
+    return row.numpy().tobytes().partition(b"\0")[0].decode("utf-8", "replace")
 
 
-_line: tuple[ReadingBoard, int] | None = None  # of this process, where it is a worker
+_own_row: tuple[CurrentFiles, int] | None = None  # set in worker processes only
 
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Tell that this process reads a file; in one that joined no board, nothing."""
-    if _line is None:
+    """Record that this worker is reading a file; outside of registered workers, do nothing."""
+    if _own_row is None:
         yield
         return
-    board, worker = _line
-    board.write(worker, path)
+    current_files, worker = _own_row
+    current_files.write(worker, path)
     try:
         yield
     finally:
-        board.write(worker, "")
+        current_files.write(worker, "")
 
 
 @contextmanager
-def watching(processes: list[BaseProcess], board: ReadingBoard) -> Iterator[None]:
-    """While something is awaited, look at the workers every few seconds, and raise what is wrong with them.
+def watching(processes: list[BaseProcess], current_files: CurrentFiles) -> Iterator[None]:
+    """Check the workers every few seconds while the main process waits for an item. Works in the main thread only.
 
     Raises:
-        WorkerError: a worker is dead, or has read one file for a minute while its items are awaited.
+        WorkerError: a worker is dead, or has been reading one file for a minute while its items are awaited.
     """
-    waited = 0.0  # counted by looks, so that the time in which Ctrl-Z stops everybody is none
+    waited = 0.0  # counted in checks, so that time in which Ctrl-Z stops all processes does not count
 
-    def look() -> None:
+    def check() -> None:
         nonlocal waited
-        waited += LOOK_EVERY
-        _check_workers(processes, board, waited)
+        waited += CHECK_EVERY
+        _check_workers(processes, current_files, waited)
 
     if not processes or threading.current_thread() is not threading.main_thread():
         yield
         return
-    # An alarm, since a worker that stands still may block this process within a system call.
-    former_handler = signal.signal(signal.SIGALRM, lambda *_: look())
-    timer = signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)
+    # A timer signal, because a stopped worker may block this process in a system call.
+    former_handler = signal.signal(signal.SIGALRM, lambda *_: check())
+    timer = signal.setitimer(signal.ITIMER_REAL, CHECK_EVERY, CHECK_EVERY)
     try:
         yield
     except WorkerError:
         raise
-    except Exception:  # the data set's own, or what comes of fetching a tensor from a worker that has just died
+    except Exception:  # from the data set, or from receiving a tensor of a worker that has just died
         dead = wait([process.sentinel for process in processes], timeout=1)
         for process in processes:
             if process.sentinel in dead:
                 process.join()  # its files are closed a moment before it has an exit status
-        look()
+        check()
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, former_handler)
 
 
-def _check_workers(processes: list[BaseProcess], board: ReadingBoard, waited: float) -> None:
-    files = board.read()
+def _check_workers(processes: list[BaseProcess], current_files: CurrentFiles, waited: float) -> None:
+    files = current_files.read()
     for process in processes:
         if process.exitcode is not None:
             path = next((file.path for file in files if file.pid == process.pid), "") or "no file being read"
             how = f"killed by signal {-process.exitcode}" if process.exitcode < 0 else f"status {process.exitcode}"
-            advice = "if memory ran out, lower --workers, else take the file out of the list"
+            advice = "if memory ran out, lower --workers, else delete the file from the list"
             if process.exitcode == -signal.SIGBUS:
                 advice = "shared memory ran out: enlarge /dev/shm (docker run --shm-size 16g), or lower --workers"
             raise WorkerError(f"{path}: the worker process that was reading it died ({how}); {advice}")
     longest = max(files, key=lambda file: (bool(file.path), file.seconds), default=None)
-    if longest and min(waited, longest.seconds) >= STALLED:
-        os.kill(longest.pid, signal.SIGKILL)  # it would keep the program from ending
+    if longest and min(waited, longest.seconds) >= MAX_SECONDS_PER_FILE:
+        os.kill(longest.pid, signal.SIGKILL)  # else the program cannot end
         raise WorkerError(
             f"{longest.path or 'no file being read'}: a worker process has been stuck for {longest.seconds:.0f} s; "
-            "check the disk or server it is on, or take it out of the list"
+            "check the disk or server, or delete the file from the list"
         )

@@ -1,1 +1,1 @@
-"""Things that need no data: procedural videos of actions that only motion tells apart."""
+"""The demo: rendered videos of actions that differ only in motion, so that no data is needed."""

@@ -1,9 +1,9 @@
-"""Procedural videos of human-like figures whose actions only motion tells apart.
+"""Rendered videos of human figures whose actions differ only in motion.
 
-Every action is a closed cycle of poses run at a rate, from a start phase that is uniform over the cycle. At any frame
-of any video the pose is therefore a uniform draw from the cycle, however fast it runs: the slow and the fast action
-on one cycle share every single-frame statistic and differ in motion alone. Actor and camera are drawn without
-looking at the action; each actor performs every action, in one and the same room. All choices are ours.
+Every action is a closed cycle of poses, repeated at a certain rate, and starts at a random phase, uniform over the
+cycle. So the pose in any single frame is uniform over the cycle, whatever the rate: the slow and the fast action with
+the same cycle have equal single frames, statistically, and differ only in motion. Actor and camera are drawn
+independently of the action; each actor does every action, always in the same room. All of this is our choice.
 """
 
 import json
@@ -17,15 +17,15 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from cmpl_zoo._files import as_csv, replace_text, whole_or_nothing
+from cmpl_zoo._files import as_csv, atomic_write, replace_text
 
-# As in a family's own videos, few people are filmed often. With an actor a video a network can tell the few labeled
-# videos of a class by their clothes and rooms, and learns that instead of the motion.
+# As in a family's own videos, a few people are filmed often. With a new actor in every video, a network can recognize
+# the few labeled videos of a class by clothes and rooms, and learns that instead of the motion.
 ACTORS = 16
-OVERSAMPLE = 3  # drawn this much larger and averaged down: smooth edges, motion of a third of a pixel
-# x264's tree of macroblocks reads memory that nobody has written, where it has AVX-512: equal frames, other files.
-OPTIONS = {"crf": "18", "preset": "veryfast", "threads": "1", "mbtree": "0"}
-MARGIN = 0.35  # of the frame side: how far the background reaches beyond it, for pans and shake
+OVERSAMPLE = 3  # frames are drawn this much larger and averaged: smooth edges, motion of a third of a pixel
+# mbtree=0: with AVX-512, x264's macroblock tree reads uninitialized memory, and equal frames give different files.
+DEMO_X264_OPTIONS = {"crf": "18", "preset": "veryfast", "threads": "1", "mbtree": "0"}
+MARGIN = 0.35  # how far the background extends beyond the frame on each side, for pans and shake, in frame sides
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -33,7 +33,7 @@ Limb = tuple[float, float]
 
 
 class Pose(NamedTuple):
-    """Directions of the limbs, in degrees from hanging down; positive is outwards (front view) or ahead (side view)."""
+    """Directions of the limbs in degrees: 0 hangs down, positive is outwards (front view) or forwards (side view)."""
 
     arms: tuple[Limb, Limb]  # (upper arm, forearm) of each arm
     legs: tuple[Limb, Limb]  # (thigh, shin) of each leg
@@ -42,13 +42,13 @@ class Pose(NamedTuple):
 
 
 def arm_circle(phase: float, reach: float) -> Pose:
-    """Front: both arms sweep the full circle beside the body."""
+    """Front view: both arms move in a full circle beside the body."""
     arm = 360 * phase
     return Pose(arms=((arm, arm + 25 * (1.2 - reach)),) * 2, legs=((9, 5),) * 2)
 
 
 def squat(phase: float, reach: float) -> Pose:
-    """Front: from stretched, arms up, into a deep crouch and back, with a hop at the top."""
+    """Front view: from standing with arms up into a deep squat and back, with a small jump at the top."""
     crouched = (1 - cos(2 * pi * phase)) / 2
     arm, thigh = 165 - 140 * crouched, 8 + 67 * reach * crouched
     lift = 0.5 * max(0.0, 0.2 - crouched)
@@ -56,31 +56,32 @@ def squat(phase: float, reach: float) -> Pose:
 
 
 def overhead_wave(phase: float, reach: float) -> Pose:
-    """Front: both raised arms swing apart and together, as when flagging somebody down."""
+    """Front view: both raised arms swing apart and together, as when waving to somebody far away."""
     swing = reach * sin(2 * pi * phase)
     return Pose(arms=((140 + 30 * swing, 155 + 55 * swing),) * 2, legs=((9, 5),) * 2)
 
 
 def stride_in_place(phase: float, reach: float) -> Pose:
-    """Side: legs half a cycle apart; the foot is on the floor one way and lifted the other; arms swing against them."""
+    """Side view: the legs are half a cycle apart; a foot moves backwards on the floor and forwards lifted, and the arms
+    swing opposite to the legs."""
 
-    def leg(at: float) -> Limb:
-        thigh = 12 + 36 * reach * sin(2 * pi * at)
-        return thigh, thigh - 8 - 70 * max(0.0, cos(2 * pi * at))
+    def leg(leg_phase: float) -> Limb:
+        thigh = 12 + 36 * reach * sin(2 * pi * leg_phase)
+        return thigh, thigh - 8 - 70 * max(0.0, cos(2 * pi * leg_phase))
 
-    def arm(at: float) -> Limb:
-        upper = 42 * reach * sin(2 * pi * at)
+    def arm(arm_phase: float) -> Limb:
+        upper = 42 * reach * sin(2 * pi * arm_phase)
         return upper, upper + 35
 
-    other = phase + 0.5
-    return Pose(arms=(arm(other), arm(phase)), legs=(leg(phase), leg(other)), side=True)
+    opposite = phase + 0.5
+    return Pose(arms=(arm(opposite), arm(phase)), legs=(leg(phase), leg(opposite)), side=True)
 
 
 class Action(NamedTuple):
-    """A cycle of poses and how it is run."""
+    """A cycle of poses and its rate."""
 
     cycle: Callable[[float, float], Pose]  # (phase in [0, 1), reach around 1) -> pose
-    rate: float  # cycles a second
+    rate: float  # cycles per second
 
 
 ACTIONS: dict[str, Action] = {
@@ -97,7 +98,7 @@ ACTIONS: dict[str, Action] = {
 
 @dataclass(frozen=True)
 class Actor:
-    """Body (lengths in body heights), clothes and room."""
+    """The body, clothes and room of a person; lengths are in body heights."""
 
     leg: float
     torso: float
@@ -110,13 +111,14 @@ class Actor:
     shirt: Colour
     trousers: Colour
     shoes: Colour
-    sleeves: bool  # to the wrist, else to the elbow
+    sleeves: bool  # long ones, to the wrist, else to the elbow
     shorts: bool
     hat: bool
     room: int  # seed of the background
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Actor":
+        """A random actor."""
         skins = [(247, 208, 180), (226, 172, 132), (186, 128, 88), (128, 84, 58), (96, 62, 46)]
         hairs = [(30, 24, 22), (92, 58, 32), (208, 168, 92), (150, 148, 146), (150, 62, 32)]
         return cls(
@@ -140,23 +142,24 @@ class Actor:
 
 @dataclass(frozen=True)
 class Shot:
-    """All else that is drawn for a video: how the cycle is run, and the camera (in frame sides)."""
+    """What else is random in a video: timing, size of the motion, and the camera; lengths are in frame sides."""
 
-    start: float  # phase of the first frame
-    tempo: float  # factor on the action's rate
-    reach: float  # factor on the swings
+    start: float  # phase of the first frame, in [0, 1)
+    tempo: float  # factor of the action's rate
+    reach: float  # factor of the swing of the limbs
     mirrored: bool
-    zoom: float  # frame sides a body height
-    roll: float  # radians
-    centre: Point
-    drift: Point  # a second
-    shake: float
-    pan: float  # of the background alone, a second
-    noise: float  # of the sensor, in grey levels
-    grain: int  # seed of the shake and the noise
+    zoom: float  # height of the body
+    roll: float  # rotation of the camera, in radians
+    centre: Point  # of the figure, from the centre of the frame
+    drift: Point  # of the camera, per second
+    shake: float  # of the camera: standard deviation of its steps from frame to frame
+    pan: float  # of the background only, per second
+    noise: float  # of the sensor: standard deviation in grey levels
+    grain: int  # seed of shake and noise
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Shot":
+        """A random shot."""
         return cls(
             start=rng.uniform(),
             tempo=rng.uniform(0.85, 1.15),
@@ -174,32 +177,41 @@ class Shot:
 
 
 def poses(action: str, shot: Shot, frames: int, fps: float) -> list[Pose]:
-    """The pose of each frame of a video."""
+    """The pose in each frame of a video of an action, one of `ACTIONS`; `fps` is frames per second."""
     cycle, rate = ACTIONS[action]
     return [cycle((shot.start + shot.tempo * rate * i / fps) % 1.0, shot.reach) for i in range(frames)]
 
 
 def render_frames(action: str, actor: Actor, shot: Shot, size: int, frames: int, fps: float) -> Iterator[np.ndarray]:
-    """Yield the frames of a video, each (size, size, 3) uint8 RGB."""
-    big = size * OVERSAMPLE
+    """Yield the frames of a video, each uint8 RGB (size, size, 3).
+
+    Args:
+        action: one of `ACTIONS`.
+        actor: who does it.
+        shot: how it is filmed.
+        size: height and width, in pixels.
+        frames: number of frames.
+        fps: frames per second.
+    """
+    drawn_size = size * OVERSAMPLE
     rng = np.random.default_rng(shot.grain)
-    background = draw_background(np.random.default_rng(actor.room), big)
-    origin = (background.width - big) / 2
+    background = draw_background(np.random.default_rng(actor.room), drawn_size)
+    origin = (background.width - drawn_size) / 2
     shake = np.cumsum(rng.normal(0, shot.shake, (frames, 2)), axis=0)
     shake -= shake.mean(axis=0)
     for i, pose in enumerate(poses(action, shot, frames, fps)):
         t = (i - frames / 2) / fps
         move = np.clip(shake[i] + t * np.array(shot.drift), -0.1, 0.1)
-        left = np.clip(origin - big * (move[0] + shot.pan * t), 0, 2 * origin)
-        top = origin - big * move[1]
-        image = background.crop((round(left), round(top), round(left) + big, round(top) + big))
+        left = np.clip(origin - drawn_size * (move[0] + shot.pan * t), 0, 2 * origin)
+        top = origin - drawn_size * move[1]
+        image = background.crop((round(left), round(top), round(left) + drawn_size, round(top) + drawn_size))
         draw_figure(image, actor, pose, shot, np.array(shot.centre) + move)
         pixels = np.asarray(image.reduce(OVERSAMPLE), dtype=np.float32)
         yield np.clip(pixels + rng.normal(0, 1, pixels.shape) * shot.noise, 0, 255).astype(np.uint8)
 
 
 def draw_background(rng: np.random.Generator, side: int) -> Image.Image:
-    """A dark, muted wall with soft shapes above a floor, larger than the frame by MARGIN on every side."""
+    """A dark wall with blurred shapes and usually a floor; larger than a frame of `side` pixels, see MARGIN."""
     full = round(side * (1 + 2 * MARGIN))
     cells = int(rng.integers(2, 7))
     wall = rng.uniform(25, 60) + rng.normal(0, 6, (cells, cells, 1)) + rng.normal(0, 4, 3)
@@ -220,7 +232,15 @@ def draw_background(rng: np.random.Generator, side: int) -> Image.Image:
 
 
 def draw_figure(image: Image.Image, actor: Actor, pose: Pose, shot: Shot, shift: np.ndarray) -> None:
-    """Draw the figure into `image`: far limbs, body, near limbs, as thick lines with round ends."""
+    """Draw the figure into the image: far limbs, body, near limbs, as thick lines with round ends.
+
+    Args:
+        image: the background, cropped to the frame.
+        actor: body and clothes.
+        pose: directions of the limbs.
+        shot: its zoom, roll and mirroring are used.
+        shift: (2,), of the figure from the centre of the frame, in frame sides.
+    """
     draw, side = ImageDraw.Draw(image), image.width
     scale = side * shot.zoom
     sign = -1 if shot.mirrored else 1
@@ -245,25 +265,25 @@ def draw_figure(image: Image.Image, actor: Actor, pose: Pose, shot: Shot, shift:
         return p[0] + outwards * length * sin(radians(angle)), p[1] - length * cos(radians(angle))
 
     thigh, shin = 0.5 * actor.leg, 0.5 * actor.leg
-    drop = max(thigh * cos(radians(a)) + shin * cos(radians(b)) for a, b in pose.legs)
-    hip = drop + pose.lift + 0.5 * actor.limb
+    leg_height = max(thigh * cos(radians(a)) + shin * cos(radians(b)) for a, b in pose.legs)
+    hip = leg_height + pose.lift + 0.5 * actor.limb
     neck = (0.0, hip + actor.torso)
-    ways = (1, 1) if pose.side else (-1, 1)
+    outwards = (1, 1) if pose.side else (-1, 1)
     spread = 0.0 if pose.side else 1.0
 
-    def draw_leg(which: int, light: float) -> None:
-        top = (spread * ways[which] * 0.5 * actor.shoulder, hip)
-        knee = reach_from(top, pose.legs[which][0], thigh, ways[which])
-        ankle = reach_from(knee, pose.legs[which][1], shin, ways[which])
+    def draw_leg(number: int, light: float) -> None:
+        top = (spread * outwards[number] * 0.5 * actor.shoulder, hip)
+        knee = reach_from(top, pose.legs[number][0], thigh, outwards[number])
+        ankle = reach_from(knee, pose.legs[number][1], shin, outwards[number])
         bone(knee, ankle, 0.9 * actor.limb, shade(actor.skin if actor.shorts else actor.trousers, light))
         bone(top, knee, 1.1 * actor.limb, shade(actor.trousers, light))
-        heel_to_toe = reach_from(ankle, 90 + pose.legs[which][1], 0.09 if pose.side else 0.03, ways[which])
-        bone(ankle, heel_to_toe, 0.8 * actor.limb, shade(actor.shoes, light))
+        toe = reach_from(ankle, 90 + pose.legs[number][1], 0.09 if pose.side else 0.03, outwards[number])
+        bone(ankle, toe, 0.8 * actor.limb, shade(actor.shoes, light))
 
-    def draw_arm(which: int, light: float) -> None:
-        top = (spread * ways[which] * actor.shoulder, neck[1] - 0.03)
-        elbow = reach_from(top, pose.arms[which][0], 0.48 * actor.arm, ways[which])
-        hand = reach_from(elbow, pose.arms[which][1], 0.52 * actor.arm, ways[which])
+    def draw_arm(number: int, light: float) -> None:
+        top = (spread * outwards[number] * actor.shoulder, neck[1] - 0.03)
+        elbow = reach_from(top, pose.arms[number][0], 0.48 * actor.arm, outwards[number])
+        hand = reach_from(elbow, pose.arms[number][1], 0.52 * actor.arm, outwards[number])
         bone(elbow, hand, 0.75 * actor.limb, shade(actor.shirt if actor.sleeves else actor.skin, light))
         bone(top, elbow, 0.9 * actor.limb, shade(actor.shirt, light))
         disc(hand, 0.5 * actor.limb, shade(actor.skin, light))
@@ -295,17 +315,18 @@ def draw_figure(image: Image.Image, actor: Actor, pose: Pose, shot: Shot, shift:
             0.04,
             actor.shoes,
         )
-    for which in (1,) if pose.side else (0, 1):
-        draw_arm(which, 1.0)
+    for number in (1,) if pose.side else (0, 1):
+        draw_arm(number, 1.0)
 
 
 def vivid(rng: np.random.Generator) -> Colour:
-    """A strong, bright colour, which stands out from a dark background."""
+    """A random bright colour, which contrasts with a dark background."""
     r, g, b = rng.permutation([rng.uniform(110, 170), rng.uniform(150, 255), rng.uniform(200, 255)])
     return int(r), int(g), int(b)
 
 
 def shade(colour: tuple[float, ...], light: float) -> Colour:
+    """A colour multiplied by the factor `light`, as whole numbers in 0..255."""
     r, g, b = (int(min(255, max(0, light * c))) for c in colour)
     return r, g, b
 
@@ -315,25 +336,26 @@ def render_demo(
 ) -> Path:
     """Render the demo's videos as `directory/ACTION/ACTION_0001.mp4`, ..., and list them in `directory/videos.csv`.
 
-    The list has the columns `path,label,actor`; the actors take turns at every action. It is written last, so a folder
-    that has it is complete, and a second call with the same settings changes nothing.
+    The list has the columns `path,label,actor`; the actors take turns in every action. It is written last: if it
+    exists, the folder is complete, and a second call with the same settings changes nothing.
 
     Args:
-        directory: created where missing.
-        videos_per_class: videos of each action.
-        size: height and width, in pixels, even.
-        frames: frames of each video.
-        fps: frames a second.
-        seed: of all draws; videos of equal settings and seed have equal pixels before encoding.
+        directory: created if missing.
+        videos_per_class: videos per action.
+        size: height and width, in pixels; even.
+        frames: frames per video.
+        fps: frames per second.
+        seed: seed of everything random; equal settings and seeds give equal pixels before encoding.
 
     Returns:
-        The list.
+        The file of the list.
 
     Raises:
         ValueError: a setting is not positive, the seed is negative, or `size` is odd.
-        FileExistsError: the folder holds demo videos of other settings.
+        FileExistsError: the folder holds demo videos with other settings.
+        OSError: a video or the list cannot be written.
     """
-    listing, settings_file = directory / "videos.csv", directory / "settings.json"
+    list_file, settings_file = directory / "videos.csv", directory / "settings.json"
     rates = {name: action.rate for name, action in ACTIONS.items()}
     settings = {
         "videos_per_class": videos_per_class,
@@ -347,12 +369,12 @@ def render_demo(
     if size % 2 or min(videos_per_class, size, frames, fps) < 1 or seed < 0:
         raise ValueError(
             f"videos_per_class {videos_per_class}, size {size}, frames {frames} and fps {fps} must be at least 1, the "
-            f"size even for H.264, and the seed {seed} not negative"
+            f"size even for H.264, and seed {seed} at least 0"
         )
     if settings_file.exists() and json.loads(settings_file.read_text()) != settings:
-        raise FileExistsError(f"{directory}: holds demo videos of other settings; delete it or give another folder")
-    if listing.exists():
-        return listing
+        raise FileExistsError(f"{directory}: holds demo videos with other settings; delete it or give another folder")
+    if list_file.exists():
+        return list_file
     directory.mkdir(parents=True, exist_ok=True)
     settings_file.write_text(json.dumps(settings))
     rows = [
@@ -360,10 +382,10 @@ def render_demo(
         for action in ACTIONS
         for number in range(1, videos_per_class + 1)
     ]
-    for row in rows:  # one process: a worker's imports take about as long as its share of the videos
+    for row in rows:  # in one process: the imports of a worker would take about as long as its videos
         _render_row(row, directory, size, frames, fps, seed)
-    replace_text(listing, as_csv(rows, ["path", "label", "actor"]))
-    return listing
+    replace_text(list_file, as_csv(rows, ["path", "label", "actor"]))
+    return list_file
 
 
 def _render_row(row: dict[str, str], directory: Path, size: int, frames: int, fps: int, seed: int) -> None:
@@ -374,9 +396,16 @@ def _render_row(row: dict[str, str], directory: Path, size: int, frames: int, fp
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], size: int, fps: int) -> None:
-    """Encode `frames` as H.264 in MP4; `path` appears only once it is whole."""
-    with whole_or_nothing(path) as half, av.open(str(half), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options=OPTIONS)
+    """Encode frames, each uint8 RGB (size, size, 3), as H.264 in an MP4 file, which is written atomically.
+
+    Args:
+        path: the file.
+        frames: frames in order.
+        size: height and width, in pixels; even.
+        fps: frames per second.
+    """
+    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps, options=DEMO_X264_OPTIONS)
         stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.gop_size = fps

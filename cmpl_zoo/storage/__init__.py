@@ -1,4 +1,4 @@
-"""Videos that are not files of their own on this disk: in tar shards, and behind URLs."""
+"""Videos in tar shards, on disk or on a server; and a local cache of what was read from a server."""
 
 from cmpl_zoo.storage.remote import StorageError
 

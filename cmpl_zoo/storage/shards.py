@@ -1,9 +1,9 @@
-"""Videos in tar shards: random access by a byte index.
+"""Reading videos in tar shards: random access by a byte index.
 
-A shard set is a folder, on a disk or behind any URL that fsspec knows, which holds `shard-000000.tar` and so on, and
-`shards.csv`: the columns of the list that was packed (see `pack.py`), and where each video lies (shard, offset, size).
-It stands wherever a root folder of videos does. A video in it has an address, such as
-`DIR/shard-000012.tar#walk/a.mp4@1536+73401`, which everything that reads videos takes for a path.
+A shard set is a folder, on a disk or at a URL of any file system that fsspec knows. It holds `shard-000000.tar` and so
+on, and the index `shards.csv`: the columns of the list that was packed (see `tools/shard.py`), and the shard, byte
+offset and size of each video. It can be given in place of a root folder of videos. Each of its videos has an address,
+such as `DIR/shard-000012.tar#walk/a.mp4@1536+73401`, which can be given in place of a path wherever videos are read.
 """
 
 import csv
@@ -11,24 +11,26 @@ import io
 import os
 import re
 
-from cmpl_zoo.storage.remote import StorageError, cached_range, is_url, read_range
+from cmpl_zoo.storage.cache import cached_range
+from cmpl_zoo.storage.remote import StorageError, is_url, read_range
 
-INDEX = "shards.csv"
-PLACE = ("shard", "offset", "size")  # the columns of the index that come after those of the list
+INDEX_FILE = "shards.csv"
+INDEX_COLUMNS = ("shard", "offset", "size")  # they come after the columns of the list
 _ADDRESS = re.compile(r"(?P<shard>.+\.tar)#.*@(?P<offset>\d+)\+(?P<size>\d+)", re.DOTALL)
 
 
 def is_shard_set(root: str | os.PathLike[str]) -> bool:
-    return is_url(os.fspath(root)) or os.path.isfile(os.path.join(root, INDEX))
+    """Whether a root is a shard set: a URL, which is not opened, or a folder with an index."""
+    return is_url(os.fspath(root)) or os.path.isfile(os.path.join(root, INDEX_FILE))
 
 
 def read_index(root: str) -> dict[str, str]:
-    """Path of each video, as in the list that was packed -> its address.
+    """The address of each video in a shard set, by its path in the list that was packed.
 
     Raises:
-        StorageError: the index is missing, cannot be read, or is none.
+        StorageError: the index is missing, cannot be read, or is not an index of shards.
     """
-    file = f"{root.rstrip('/')}/{INDEX}"
+    file = f"{root.rstrip('/')}/{INDEX_FILE}"
     try:
         if is_url(root):
             text = read_range(file).decode()
@@ -37,8 +39,8 @@ def read_index(root: str) -> dict[str, str]:
                 text = lines.read()
         rows = csv.reader(io.StringIO(text, newline=""))
         header = next(rows, [])
-        path, shard, offset, size = (header.index(column) for column in ("path", *PLACE))
-        folder = file.removesuffix(INDEX)
+        path, shard, offset, size = (header.index(column) for column in ("path", *INDEX_COLUMNS))
+        folder = file.removesuffix(INDEX_FILE)
         return {
             os.path.normpath(row[path]): f"{folder}{row[shard]}#{row[path]}@{int(row[offset])}+{int(row[size])}"
             for row in rows
@@ -48,12 +50,12 @@ def read_index(root: str) -> dict[str, str]:
     except (ValueError, IndexError, csv.Error) as error:
         raise StorageError(
             f"{file}: not an index of shards ({error}); `cmpl-zoo shard` writes one, with the columns "
-            f"path,...,{','.join(PLACE)}"
+            f"path,...,{','.join(INDEX_COLUMNS)}"
         ) from error
 
 
 def read_member(address: str) -> bytes | None:
-    """The bytes of the video at an address within a shard; None where the path is no such address.
+    """The bytes of the video at an address in a shard, or None if the path is not such an address.
 
     Raises:
         StorageError: the shard cannot be read.
@@ -70,5 +72,5 @@ def read_member(address: str) -> bytes | None:
     except OSError as error:
         raise StorageError(f"{shard}: cannot read this shard ({error.strerror}); check --root") from error
     if len(data) < size:
-        raise StorageError(f"{shard}: it ends before {address.rpartition('#')[2]} does; copy it anew")
+        raise StorageError(f"{shard}: it ends before {address.rpartition('#')[2]} does; copy the shard again")
     return data

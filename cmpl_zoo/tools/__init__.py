@@ -1,1 +1,1 @@
-"""What the `cmpl-zoo` command does to a folder of videos: import, check, prepare and shard."""
+"""Tools for a folder of videos, behind the verbs of `cmpl-zoo`: import, check, prepare and shard."""

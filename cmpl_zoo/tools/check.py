@@ -1,4 +1,4 @@
-"""What is wrong with the videos of a list: every one decoded from end to end, and the list without the bad ones."""
+"""Checking the videos of a list: decodes each from start to end, and writes a report and the list of usable ones."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -6,14 +6,51 @@ from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import TypedDict
 
 from cmpl_zoo.datasets.lists import VideoList
 from cmpl_zoo.tools.journal import Journal
 from cmpl_zoo.video.video import Video, VideoError, orientation
 
-KEPT = ("ok", "odd")
-COLUMNS = ("path", "verdict", "cause", "stated_frames", "frames", "fps", "width", "height", "codec", "longest_gop")
+KEPT_BY_CHECK = ("ok", "odd")  # verdicts
+CHECK_COLUMNS = (
+    "path",
+    "verdict",
+    "cause",
+    "stated_frames",
+    "frames",
+    "fps",
+    "width",
+    "height",
+    "codec",
+    "longest_gop",
+)
+
+
+class CheckRow(TypedDict, total=False):
+    """A row of the report, without `path`; a value is None or missing if the file does not tell.
+
+    Attributes:
+        verdict: `ok`, `odd`, `unreadable`, `truncated` or `too short`.
+        cause: the reason for it, in words; "" if `ok`.
+        stated_frames: number of frames as the file states it.
+        frames: number of frames that decode.
+        fps: frames per second, by the timestamps.
+        width: in pixels, after display rotation.
+        height: in pixels, after display rotation.
+        codec: FFmpeg's name of the codec.
+        longest_gop: largest number of frames from a keyframe to the one before the next keyframe.
+    """
+
+    verdict: str
+    cause: str
+    stated_frames: int | None
+    frames: int
+    fps: float | None
+    width: int
+    height: int
+    codec: str
+    longest_gop: int
 
 
 def check(
@@ -24,98 +61,100 @@ def check(
     workers: int,
     min_frames: int = 8,
 ) -> tuple[bool, str]:
-    """Decode every video of a list; write `report.csv` and the list without those that are left out.
+    """Decode every video of a list; write `report.csv` and a new list of the videos to keep.
 
-    The verdicts: `ok`; `odd`, kept (see `examine`); and left out of the list `unreadable`, `truncated` and
-    `too short`. A run that was killed goes on after the last row of its report.
+    Videos with the verdicts `ok` and `odd` (see `examine`) are kept; `unreadable`, `truncated` and `too short` ones are
+    left out. A run that was killed continues after the last row of its report.
 
     Args:
         video_list: the list, read with `root`.
         root: folder that its paths are relative to.
-        output: folder for `report.csv` and the list that is left, under the name of the list.
-        workers: processes that decode, one thread each.
-        min_frames: a video with fewer is `too short`.
+        output: folder for `report.csv` and the new list, which has the file name of the old one.
+        workers: number of worker processes, of one thread each.
+        min_frames: a video with fewer frames is `too short`.
 
     Returns:
-        Whether all videos were kept, and one line that sums up.
+        Whether all videos are kept, and a summary in one line.
 
     Raises:
-        ValueError: an argument is out of range, or `output` holds the report of another list or other options.
+        ValueError: an argument is out of range, or `output` holds the report of another list or of other options.
         OSError: the report cannot be written.
     """
     for name, value in (("--workers", workers), ("--min-frames", min_frames)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    with Journal(output, video_list, root, "check", {"min_frames": min_frames}, COLUMNS) as report:
-        report.complete(partial(examine, min_frames=min_frames), video_list.paths, workers)
-        summary = report.conclude(KEPT)
-        return all(verdict in KEPT for verdict in report.verdicts), summary
+    with Journal(output, video_list, root, "check", {"min_frames": min_frames}, CHECK_COLUMNS) as journal:
+        journal.complete(partial(examine, min_frames=min_frames), video_list.paths, workers)
+        summary = journal.conclude(KEPT_BY_CHECK)
+        return all(verdict in KEPT_BY_CHECK for verdict in journal.verdicts), summary
 
 
-def examine(path: str, alive: Callable[[], None] = lambda: None, *, min_frames: int = 8) -> dict[str, Any]:
-    """Decode one video from end to end.
+def examine(path: str, alive: Callable[[], None] = lambda: None, *, min_frames: int = 8) -> CheckRow:
+    """Decode one video from start to end.
+
+    A video is `odd` if its frame rate varies, timestamps are missing or do not increase, it has display rotation or
+    mirroring, its header has no duration or no number of frames or states fewer frames than decode, its size changes,
+    or the decoder had to repair frames.
 
     Args:
         path: video file, GIF, or folder of frames.
-        alive: called once a frame.
-        min_frames: fewer are `too short`.
+        alive: called once per frame.
+        min_frames: a video with fewer frames is `too short`.
 
     Returns:
-        The columns of the report but `path`: `verdict` and `cause`, both text; `stated_frames` as the file states
-        them; `frames` that decode; `fps` by their timestamps; `width` and `height` in pixels, as shown; `codec`;
-        `longest_gop`, the largest number of frames from a keyframe to before the next. None or absent where the
-        file does not tell. `odd` are a rate that varies, timestamps that are missing or do not rise, display rotation
-        or mirroring, no duration or number of frames in the header, more frames than it states, another size
-        mid-way, and pictures that the decoder had to mend.
+        The row of the report.
+
+    Raises:
+        StorageError: the shard that holds the video cannot be read.
     """
     try:
         with Video(path) as video:
-            return _judge(video, alive, min_frames)
+            return _examine(video, alive, min_frames)
     except VideoError as error:
         return {"verdict": "unreadable", "cause": str(error).removeprefix(f"{path}: ")}
 
 
-def _judge(video: Video, alive: Callable[[], None], min_frames: int) -> dict[str, Any]:
+def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckRow:
     is_file = video.container is not None
     stated, indexed = None, None
     if is_file and video.container.format.name == "avi":  # type: ignore[union-attr]
-        # The header counts the places of frames that were dropped, too. The index, at the end, a cut file has lost.
+        # The number in the header includes dropped frames. The index does not, but is at the end: a cut file lacks it.
         stated, indexed = video.stream.frames or None, len(video.stream.index_entries)
     elif not is_file or video.stream.frames:
         stated = video.num_frames
     times: list[int | None] = []
     keys: list[int] = []
     sizes: dict[tuple[int, int], int] = {}
-    mended = 0
-    turned = (False, False, False)
-    for place, frame in enumerate(video.decode()):
-        if place == 0:
-            turned = orientation(frame)
+    repaired = 0
+    orientation_flags = (False, False, False)
+    for index, frame in enumerate(video.decode()):
+        if index == 0:
+            orientation_flags = orientation(frame)
         times.append(frame.pts)
-        sizes.setdefault((frame.width, frame.height), place)
-        mended += frame.is_corrupt
+        sizes.setdefault((frame.width, frame.height), index)
+        repaired += frame.is_corrupt
         if frame.key_frame:
-            keys.append(place)
+            keys.append(index)
         alive()
 
     frames = len(times)
     first_size = next(iter(sizes))
-    row: dict[str, Any] = {"stated_frames": stated, "frames": frames}
-    row["width"], row["height"] = reversed(first_size) if turned[0] else first_size
+    row: CheckRow = {"stated_frames": stated, "frames": frames}
+    row["width"], row["height"] = reversed(first_size) if orientation_flags[0] else first_size
     oddities = []
     if is_file:
         row["codec"] = video.stream.codec_context.codec.canonical_name
         row["longest_gop"] = max(b - a for a, b in pairwise([*keys, frames])) if keys else frames
-        rate, remark = _rate(times, video.stream.time_base or Fraction(1), video.stream.guessed_rate)
+        rate, rate_oddity = _rate(times, video.stream.time_base or Fraction(1), video.stream.guessed_rate)
         row["fps"] = rate and round(rate, 3)
         oddities = [
-            remark,
-            "rotated or mirrored" if any(turned) else "",
+            rate_oddity,
+            "rotated or mirrored" if any(orientation_flags) else "",
             "no duration in the header" if video.container.duration is None else "",  # type: ignore[union-attr]
             "no number of frames in the header" if stated is None else "",
             f"the header states {stated} frames" if stated and stated != frames else "",
-            *(f"{w}x{h} from frame {place} on" for (w, h), place in list(sizes.items())[1:]),
-            f"{mended} damaged pictures, mended by the decoder" if mended else "",
+            *(f"{w}x{h} from frame {index} on" for (w, h), index in list(sizes.items())[1:]),
+            f"{repaired} damaged frames, repaired by the decoder" if repaired else "",
         ]
     oddity = "; ".join(filter(None, oddities))
     if video.decode_error:
@@ -130,10 +169,10 @@ def _judge(video: Video, alive: Callable[[], None], min_frames: int) -> dict[str
 
 
 def _rate(times: Sequence[int | None], time_base: Fraction, guess: Fraction | None) -> tuple[float | None, str]:
-    """Frames a second, and what is odd about the timestamps, "" where nothing is.
+    """Frames per second, and what is odd about the timestamps, "" for nothing.
 
-    A rate varies where a step is off the median by more than a tenth and more than a millisecond, to which some
-    containers round (our choice).
+    The rate varies if a step between two frames differs from the median step by more than a tenth, and by more than a
+    millisecond, to which some containers round (our choice).
     """
     known = [time for time in times if time is not None]
     steps = [b - a for a, b in pairwise(known)]
@@ -143,7 +182,7 @@ def _rate(times: Sequence[int | None], time_base: Fraction, guess: Fraction | No
     if not steps:
         return fallback, ""
     if min(steps) <= 0:
-        return fallback, "timestamps that do not rise"
+        return fallback, "timestamps that do not increase"
     typical = median(steps)
     tolerance = max(typical / 10, 0.001 / float(time_base))
     rate = float(len(steps) / (sum(steps) * time_base))

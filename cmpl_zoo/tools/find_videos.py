@@ -1,6 +1,7 @@
-"""Finding the videos of somebody's list on this disk, by name.
+"""Finding the videos of a published list on this disk, by name.
 
-The disk is walked once and no file is opened. What cannot be placed is never guessed: it is left out, with the reason.
+The folder is scanned once and no file is opened. Nothing is guessed: a video that is not found, or not for sure, is
+left out, with the reason.
 """
 
 import os
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from cmpl_zoo.datasets.lists import ListError
-from cmpl_zoo.video.video import PICTURE_SUFFIXES
+from cmpl_zoo.video.video import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = {
     ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
@@ -22,11 +23,11 @@ ListRow = dict[str, str]
 
 @dataclass(frozen=True)
 class FoundVideos:
-    """What became of a list.
+    """The videos of a list that are on this disk, and those that are left out.
 
     Attributes:
-        rows: the videos found, `path` relative to the root, with `label` and the list's further columns.
-        left_out: the others, `path` as their list has it, with the same columns and `reason`.
+        rows: videos found: `path`, relative to the root, `label` and the other columns of the list.
+        left_out: the other videos: `path`, as in the list, the same columns, and `reason`.
     """
 
     rows: list[ListRow]
@@ -36,133 +37,150 @@ class FoundVideos:
 def find_videos(root: str | os.PathLike[str]) -> list[str]:
     """Paths of the videos below a folder, relative to it and sorted.
 
-    A video is a file with one of the suffixes `VIDEO_SUFFIXES`, or a folder that holds JPEG or PNG pictures and no
-    video, at any depth. Links are followed; hidden files and folders are passed over.
+    A video is a file with one of `VIDEO_SUFFIXES`, or a folder that holds JPEG or PNG images and no video, at any
+    depth. Links are followed; hidden files and folders are skipped.
 
     Raises:
-        ListError: there is no such folder, a part of it cannot be read, it holds no video, or one with a name that
-            cannot stand in a list.
+        ListError: there is no such folder, a folder in it cannot be read, it holds no video, or one with a name that a
+            list cannot hold.
     """
     if not os.path.isdir(root):
         raise ListError(f"{root}: there is no such folder; give the one that holds the videos")
     try:
         videos = sorted(_walk(os.fspath(root)))
     except OSError as error:
-        raise ListError(f"{error.filename}: cannot read this folder: {error.strerror}; check its rights") from error
+        raise ListError(
+            f"{error.filename}: cannot read this folder: {error.strerror}; check its permissions"
+        ) from error
     if not videos:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise ListError(f"{root}: holds no video ({kinds}, or a folder of JPEG or PNG frames); check the path")
     for path in videos:
         if re.search(r"^\s|\s$|[\r\n\ud800-\udfff]", path):
             raise ListError(
-                f"{root}: {path!r} begins or ends with a space, or holds a line break or bytes that are not UTF-8, "
-                "which no list can hold; rename it"
+                f"{root}: {path!r} begins or ends with a space, or holds a line break or bytes that are not UTF-8; "
+                "rename it, as a list cannot hold such a name"
             )
     return videos
 
 
 class VideoFinder:
-    """The videos below a folder, to be found by what a list calls them.
+    """Finds the videos below a folder by the paths in a list.
 
     Args:
         root: the folder; see `find_videos`.
+
+    Raises:
+        ListError: as `find_videos`.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = root
         self._by_name: dict[str, list[str]] = {}
         for path in find_videos(root):
-            self._by_name.setdefault(_parts(path)[0], []).append(path)
+            self._by_name.setdefault(_reversed_parts(path)[0], []).append(path)
 
     def __contains__(self, name: str) -> bool:
-        """Whether a video of this name lies anywhere below the folder, whatever its suffix."""
-        return _parts(name)[0] in self._by_name
+        """Whether there is a video of this name at any depth, with any suffix."""
+        return _reversed_parts(name)[0] in self._by_name
 
-    def locate(self, lists: dict[str, list[ListRow]]) -> dict[str, FoundVideos]:
-        """Find the videos of lists that belong together, in the order of the lists.
+    def find(self, lists: dict[str, list[ListRow]]) -> dict[str, FoundVideos]:
+        """Find the videos of the lists of a data set, and keep their order.
+
+        A path in a list means the video of that name, with any suffix. If there are several, it means the one that has
+        the most folders in common with it, counted from the video up, and never one in the folder of another class. A
+        row that repeats another is dropped.
 
         Args:
-            lists: rows with `path`, as the list calls the video, mostly `label`, and any other columns. A path stands
-                for the video of its name, whatever its suffix: of several, for the one that agrees in the most folders
-                right above it; never for one in the folder of another class. A row that repeats another is dropped.
+            lists: rows by the name of their list: `path`, as published, usually `label`, and any other columns.
 
         Raises:
-            ListError: not one video was found.
+            ListError: no video was found.
         """
-        rows = [row for of_list in lists.values() for row in of_list]
-        classes = {spelled(row["label"]) for row in rows if "label" in row}
-        listings = {name: self._locate(of_list, classes) for name, of_list in lists.items()}
-        if not any(listing.rows for listing in listings.values()):
-            first = next(row for listing in listings.values() for row in listing.left_out)
+        rows = [row for list_rows in lists.values() for row in list_rows]
+        classes = {normalized_name(row["label"]) for row in rows if "label" in row}
+        found = {name: self._find(list_rows, classes) for name, list_rows in lists.items()}
+        if not any(per_list.rows for per_list in found.values()):
+            first = next(row for per_list in found.values() for row in per_list.left_out)
             raise ListError(
                 f"{self.root}: holds none of the {len(rows)} videos of the list (the first, {first['path']}: "
-                f"{first['reason']}); give the folder that they lie in"
+                f"{first['reason']}); give the folder of the videos"
             )
-        return listings
+        return found
 
-    def _locate(self, rows: list[ListRow], classes: set[str]) -> FoundVideos:
+    def _find(self, rows: list[ListRow], classes: set[str]) -> FoundVideos:
         distinct = list({tuple(row.items()): row for row in rows}.values())
         candidates = [self._candidates(row, classes) for row in distinct]
-        claims = Counter(found[0] for found in candidates if len(found) == 1)
-        listing = FoundVideos([], [])
-        for row, found in zip(distinct, candidates, strict=True):
-            if len(found) == 1 and claims[found[0]] == 1:
-                listing.rows.append(row | {"path": found[0]})
+        times_found = Counter(paths[0] for paths in candidates if len(paths) == 1)
+        found = FoundVideos([], [])
+        for row, paths in zip(distinct, candidates, strict=True):
+            if len(paths) == 1 and times_found[paths[0]] == 1:
+                found.rows.append(row | {"path": paths[0]})
             else:
-                listing.left_out.append(row | {"reason": _reason(found)})
-        return listing
+                found.left_out.append(row | {"reason": _reason(paths)})
+        return found
 
     def _candidates(self, row: ListRow, classes: set[str]) -> list[str]:
-        entry, label = _parts(row["path"]), row.get("label", "")
-        found = [place for place in self._by_name.get(entry[0], ()) if not in_other_class(place, label, classes)]
-        if len(found) < 2:
-            return found
-        agreement = [_agreement(entry, _parts(place)) for place in found]
-        return [place for place, shared in zip(found, agreement, strict=True) if shared == max(agreement)]
+        """The paths that a row may mean: none, one, or several that match equally well."""
+        listed, label = _reversed_parts(row["path"]), row.get("label", "")
+        paths = [path for path in self._by_name.get(listed[0], ()) if not in_other_class(path, label, classes)]
+        if len(paths) < 2:
+            return paths
+        matches = [_matching_parts(listed, _reversed_parts(path)) for path in paths]
+        return [path for path, count in zip(paths, matches, strict=True) if count == max(matches)]
 
 
 def in_other_class(path: str, label: str, classes: set[str]) -> bool:
-    """Whether the folders in a path name one of the classes (as `spelled`) and not its label."""
-    folders = set(_parts(path)[1:])
-    return spelled(label) not in folders and not classes.isdisjoint(folders)
+    """Whether a folder in the path is called like one of the classes, and none like the label.
+
+    Args:
+        path: path of a video.
+        label: its class name.
+        classes: all class names, after `normalized_name`.
+    """
+    folders = set(_reversed_parts(path)[1:])
+    return normalized_name(label) not in folders and not classes.isdisjoint(folders)
 
 
-def spelled(name: str) -> str:
-    """A name as it is compared: Kinetics' folders have spaces or underscores, UCF-101 spells one class in two ways."""
+def normalized_name(name: str) -> str:
+    """A name or path for comparisons: Kinetics' folders have spaces or underscores, and UCF-101 spells HandStand in
+    two ways."""
     return name.replace(" ", "_").replace("HandStand", "Handstand")
 
 
-def _agreement(entry: list[str], place: list[str]) -> int:
-    """How many names two paths share, from their own names up."""
-    return sum(1 for _ in takewhile(lambda names: names[0] == names[1], zip(entry, place, strict=False)))
+def _matching_parts(listed: list[str], found: list[str]) -> int:
+    """How many parts two reversed paths have in common, from the first."""
+    return sum(1 for _ in takewhile(lambda names: names[0] == names[1], zip(listed, found, strict=False)))
 
 
-def _reason(found: list[str]) -> str:
-    if not found:
+def _reason(candidates: list[str]) -> str:
+    """Why a row with these candidates is left out."""
+    if not candidates:
         return "not found"
-    if len(found) > 1:
-        return f"may be {found[0]} or {found[1]}"
-    return f"{found[0]} is listed more than once, as different videos or classes"
+    if len(candidates) > 1:
+        return f"may be {candidates[0]} or {candidates[1]}"
+    return f"{candidates[0]} is listed more than once, as different videos or classes"
 
 
-def _walk(folder: str, prefix: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+def _walk(folder: str, prefix: str = "", parents: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """Paths of the videos below a folder, with a prefix; see `find_videos`."""
     status = os.stat(folder)
-    here = (status.st_dev, status.st_ino)
-    if here in above:  # a link that leads back up
+    identity = (status.st_dev, status.st_ino)
+    if identity in parents:  # a link to a folder above it
         return
     with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not (entry.name.startswith(".") or _leads_nowhere(entry))]
+        visible = [entry for entry in entries if not (entry.name.startswith(".") or _is_broken_link(entry))]
     videos = [prefix + entry.name for entry in visible if _suffix(entry.name) in VIDEO_SUFFIXES and entry.is_file()]
     for entry in visible:
         if entry.is_dir():
-            videos += _walk(entry.path, f"{prefix}{entry.name}/", (*above, here))
-    if prefix and not videos and any(_suffix(entry.name) in PICTURE_SUFFIXES for entry in visible):
+            videos += _walk(entry.path, f"{prefix}{entry.name}/", (*parents, identity))
+    if prefix and not videos and any(_suffix(entry.name) in IMAGE_SUFFIXES for entry in visible):
         videos = [prefix.removesuffix("/")]
     yield from videos
 
 
-def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a link to nothing, or to itself."""
+def _is_broken_link(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to a missing file, or to itself."""
     return entry.is_symlink() and not os.path.exists(entry.path)
 
 
@@ -170,9 +188,9 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _parts(path: str) -> list[str]:
-    """The names in a path as they are compared, its own first, without the suffix, which prepared copies change."""
-    path = spelled(path.replace("\\", "/"))
+def _reversed_parts(path: str) -> list[str]:
+    """The normalized names in a path, last one first, without the suffix, which is another one in prepared copies."""
+    path = normalized_name(path.replace("\\", "/"))
     stem, suffix = os.path.splitext(path)
     names = (stem if suffix.lower() in VIDEO_SUFFIXES else path).split("/")
     return [name for name in reversed(names) if name]

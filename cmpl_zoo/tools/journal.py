@@ -1,4 +1,4 @@
-"""The report of a long run over a list of videos: also the journal that a run which was killed goes on from."""
+"""The report of a long run over a list of videos, and the journal from which a killed run continues."""
 
 import csv
 import fcntl
@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,29 +15,32 @@ from tqdm import tqdm
 
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets.lists import VideoList
-from cmpl_zoo.tools.worker_pool import Lost, every_video
+from cmpl_zoo.tools.worker_pool import LostTask, every_video
 
 
 class Journal:
-    """`report.csv` in a folder: a row a video, in the order of the list, written as they come; a context manager.
+    """The file `report.csv` in a folder: one row per video in the order of the list, each written at once.
 
-    Beside it stands `VERB.json`, the options that it was begun with. It is opened by one process at a time.
+    A context manager. Beside the report is `VERB.json`, with the options of the run. Only one process at a time can
+    open it.
 
     Args:
-        directory: made where it is missing.
+        directory: the folder; created if missing.
         video_list: the list, read with `root`.
         root: folder that its paths are relative to.
-        verb: the command that writes it.
-        options: the options that every row depends on, by name.
-        columns: of the report; the first three are path, verdict and cause.
+        verb: the verb of `cmpl-zoo` that writes the report.
+        options: the options that the rows depend on, by name.
+        columns: columns of the report; the first three are path, verdict and cause.
 
     Attributes:
-        verdicts: of the rows written so far, by an earlier run or by this one.
+        file: the report.
+        kept_file: the list of the videos to keep, which has the file name of the old list.
+        verdicts: verdicts of the rows written so far, by an earlier run or by this one.
 
     Raises:
-        ValueError: the folder holds the report of another list or of other options, or the list itself, or there is
+        ValueError: the folder holds the report of another list or of other options, or the list itself; or there is
             no such root.
-        OSError: it cannot be written, or another process has it open.
+        OSError: the report cannot be written, or another process has it open.
     """
 
     def __init__(
@@ -54,18 +57,18 @@ class Journal:
         self.kept_file = Path(directory, f"{video_list.file.stem}.csv")
         if self.kept_file.resolve() == video_list.file.resolve():
             raise ValueError(
-                f"{directory} holds the list itself, which the new one would overwrite; give another folder"
+                f"{directory} holds {video_list.file}, which the new list would overwrite; give another folder"
             )
         if self.kept_file == self.file:
-            raise ValueError(f"{video_list.file} has the name of the report to come; rename the list")
+            raise ValueError(f"{video_list.file} has the name of the report; rename the list")
         if not os.path.isdir(root):
             raise ValueError(
-                f"--root {root}: no such folder; give the one that the paths of {video_list.file} start from"
+                f"--root {root}: no such folder; give the one that the paths in {video_list.file} are relative to"
             )
         try:
             Path(directory).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OSError(f"{directory}: cannot be made ({error.strerror}); give another folder") from error
+            raise OSError(f"{directory}: cannot be created ({error.strerror}); give another folder") from error
         self._check_options(Path(directory, f"{verb}.json"), {"root": os.path.abspath(root), **options})
         self._handle = self._open()
         try:
@@ -82,20 +85,22 @@ class Journal:
 
     def _check_options(self, file: Path, options: dict[str, Any]) -> None:
         if not file.exists():
-            for mine in (self.file, self.kept_file):
-                if mine.exists():
-                    raise ValueError(f"{mine} is there already and not from this command; give another folder")
+            for output in (self.file, self.kept_file):
+                if output.exists():
+                    raise ValueError(f"{output} exists already and is not from this command; give another folder")
             replace_text(file, json.dumps(options, indent=1) + "\n")
             return
         try:
-            begun = dict(json.loads(file.read_text()))
+            former = dict(json.loads(file.read_text()))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{file}: not what {self.file.name} was begun with; give another folder") from error
+            raise ValueError(
+                f"{file}: does not hold the options of {self.file.name} ({error}); give another folder"
+            ) from error
         for name, value in options.items():
-            if begun.get(name) != value:
+            if former.get(name) != value:
                 raise ValueError(
-                    f"{self.file} was begun {_as_option(name, begun.get(name))}, not {_as_option(name, value)}; "
-                    "repeat that, or give another folder"
+                    f"{self.file} was started {_as_option(name, former.get(name))}, not {_as_option(name, value)}; "
+                    "give the same option, or another folder"
                 )
 
     def _open(self) -> int:
@@ -104,17 +109,19 @@ class Journal:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(handle)
-            raise OSError(f"{self.file}: another run is writing it; wait for that, or give another folder") from error
+            raise OSError(
+                f"{self.file}: another run is writing it; wait for its end, or give another folder"
+            ) from error
         except OSError:
             pass  # a file system without locks
         return handle
 
     def _read(self) -> list[str]:
-        """Verdicts of the rows that are there; a row that a killed run left half written is cut off."""
+        """The verdicts in the report; a last row that a killed run did not finish is deleted."""
         data = self.file.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        os.truncate(self._handle, whole)
-        rows = list(csv.reader(io.StringIO(data[:whole].decode(errors="replace"), newline="")))
+        complete = data.rfind(b"\n") + 1
+        os.truncate(self._handle, complete)
+        rows = list(csv.reader(io.StringIO(data[:complete].decode(errors="replace"), newline="")))
         if not rows:
             self._write(self.columns)
             return []
@@ -122,8 +129,8 @@ class Journal:
         for number, row in enumerate(rows):
             if row[:1] != expected[number : number + 1] or len(row) != len(self.columns):
                 raise ValueError(
-                    f"{self.file}, line {number + 1}: not of {self.video_list.file}; give another folder, or delete "
-                    "the report to begin again"
+                    f"{self.file}, line {number + 1}: does not belong to {self.video_list.file}; give another folder, "
+                    "or delete the report to start again"
                 )
         return [row[1] for row in rows[1:]]
 
@@ -135,49 +142,54 @@ class Journal:
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
         except OSError as error:
-            raise OSError(f"{self.file}: {error.strerror}; mend that, and the same command goes on") from error
+            raise OSError(
+                f"{self.file}: cannot be written: {error.strerror}; correct that, and the same command continues"
+            ) from error
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Write the row of the next video; `path` is added, and a column that it lacks stays empty."""
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write the row of the next video; `path` is added, and a missing column stays empty."""
         row = {"path": self.video_list.rows[len(self.verdicts)]["path"], **row}
         self._write([row.get(column, "") for column in self.columns])
         self.verdicts.append(row["verdict"])
 
-    def complete(self, work: Callable[..., dict[str, Any]], tasks: Sequence[Any], workers: int) -> None:
-        """Append `work(task, alive)` for every video that has no row yet, with a progress bar.
+    def complete(self, work: Callable[..., Mapping[str, Any]], tasks: Sequence[Any], workers: int) -> None:
+        """Append the row `work(task, alive)` of every video that has none yet, with a progress bar.
 
-        A video that its worker died of gets the verdict `unreadable` with that cause.
+        A video whose worker died or hung gets the verdict `unreadable`.
 
         Args:
             work: see `every_video`; returns a row.
-            tasks: one a video of the list.
-            workers: number of processes.
+            tasks: one task per video of the list.
+            workers: number of worker processes.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C, with a message that the same command goes on.
-            Exception: see `every_video`.
+            KeyboardInterrupt: Ctrl-C; the message says that the same command continues.
+            Exception: as `every_video`.
         """
-        begun = len(self.verdicts)
-        results = every_video(work, tasks[begun:], workers)
+        finished = len(self.verdicts)
+        results = every_video(work, tasks[finished:], workers)
         try:
-            with closing(results), tqdm(total=len(tasks), initial=begun, unit="video", disable=None) as bar:
+            with closing(results), tqdm(total=len(tasks), initial=finished, unit="video", disable=None) as bar:
                 for row in results:
-                    self.append({"verdict": "unreadable", "cause": row.cause} if isinstance(row, Lost) else row)
+                    self.append({"verdict": "unreadable", "cause": row.cause} if isinstance(row, LostTask) else row)
                     bar.update()
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"stopped after {len(self.verdicts)} of {len(tasks)} videos; the same command goes on from there"
+                f"stopped after {len(self.verdicts)} of {len(tasks)} videos; the same command continues from there"
             ) from None
 
     def conclude(self, kept: Sequence[str], paths: Sequence[str] | None = None) -> str:
-        """Write the list of the videos that are kept, with all its columns, and sum up.
+        """Write the list of the videos to keep, with all columns of the old list.
 
         Args:
-            kept: the verdicts of videos that stay in the list.
-            paths: what stands in the column `path`; by default what the list says.
+            kept: the verdicts of videos to keep.
+            paths: new values of the column `path`, one per video; by default the old ones.
 
         Returns:
-            One line: how many videos have which verdict, and where the list is.
+            A summary in one line: the number of videos per verdict, and the files written.
+
+        Raises:
+            OSError: the list cannot be written.
         """
         paths = paths or [row["path"] for row in self.video_list.rows]
         rows = [
@@ -188,13 +200,13 @@ class Journal:
         replace_text(self.kept_file, as_csv(rows, list(self.video_list.rows[0])))
         counts = Counter(self.verdicts)
         order = [*kept, *sorted(counts.keys() - kept)]
-        summed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
+        per_verdict = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
         videos = f"{len(rows)} of {len(self.verdicts)} videos"
-        return f"{summed}; {self.kept_file} lists {videos}, {self.file} says why"
+        return f"{per_verdict}; {self.kept_file} lists {videos}, {self.file} says why"
 
 
 def _as_option(name: str, value: Any) -> str:
-    """An option as it is given on the command line: `with --short-side 256`, `without --copy`."""
+    """An option as on the command line: `with --short-side 256`, `without --copy`."""
     option = "--" + name.replace("_", "-")
     if isinstance(value, bool) or value is None:
         return f"with{'' if value else 'out'} {option}"

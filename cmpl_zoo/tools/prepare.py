@@ -1,4 +1,4 @@
-"""Copies of a list's videos that are made for training: small, upright, silent, with a keyframe never far away."""
+"""Preparing the videos of a list for training: small, upright copies without sound and with many keyframes."""
 
 import os
 import shutil
@@ -9,40 +9,43 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TypedDict
 
 import av
 from av.error import FFmpegError
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from cmpl_zoo._files import half_of, whole_or_nothing
+from cmpl_zoo._files import atomic_write, temporary_path
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.shards import is_shard_set
 from cmpl_zoo.tools.journal import Journal
 from cmpl_zoo.video.video import Video, VideoError, orientation
 
-KEPT = ("encoded", "copied")
-COLUMNS = ("path", "verdict", "cause", "frames", "bytes_before", "bytes_after", "seconds")
+KEPT_BY_PREPARE = ("encoded", "copied")  # verdicts
+PREPARE_COLUMNS = ("path", "verdict", "cause", "frames", "bytes_before", "bytes_after", "seconds")
 
-# No B-frames, and x264's tuning for decoders (no arithmetic coding, no deblocking): benchmarks/README.md has what they
-# cost and save. a53cc: captions of the source stay behind.
-ENCODER = {"bf": "0", "tune": "fastdecode", "sc_threshold": "0", "a53cc": "0", "threads": "1"}
-# x264 gives a frame bits by the time it is shown. Training looks at frames, so that all are encoded as shown equally
-# long, whatever the file's timestamps say.
-ENCODER_RATE = 25
-MPEG_CLOCK = Fraction(1, 90_000)  # seconds; finer timestamps than these are rounded to it
+# No B-frames, and x264's tuning for fast decoding (no arithmetic coding, no deblocking): benchmarks/README.md has what
+# they cost and save. a53cc=0 drops captions of the source.
+X264_OPTIONS = {"bf": "0", "tune": "fastdecode", "sc_threshold": "0", "a53cc": "0", "threads": "1"}
+# x264 gives more bits to frames that are shown longer. In training all frames count the same, so they are encoded at a
+# constant rate, whatever the timestamps of the file.
+ENCODER_RATE = 25  # frames per second
+MPEG_CLOCK = Fraction(1, 90_000)  # seconds; finer timestamps are rounded to it
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the copies are like.
+class PrepareSettings:
+    """The properties of the copies.
 
     Attributes:
-        short_side: at most so many pixels on the short side; none is enlarged.
+        short_side: largest short side in pixels; smaller videos are not enlarged.
         gop: frames from a keyframe to the next.
-        crf: x264's constant rate factor, 0 (lossless) to 51.
-        copy: files that are so already are copied as they are.
+        crf: x264's constant rate factor, 0 (lossless) to 51 (worst).
+        copy: copy files unchanged that already have these properties.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     short_side: int
@@ -59,143 +62,166 @@ class Settings:
             raise ValueError(f"--crf must be from 0 (lossless) to 51 (worst), not {self.crf}")
 
 
+class PrepareRow(TypedDict, total=False):
+    """A row of the report, without `path`; a value is None or missing if it is not known.
+
+    Attributes:
+        verdict: `encoded`, `copied`, `unreadable` (no frame decodes) or `failed` (the frames cannot be encoded).
+        cause: the reason for the last two, or why an encoded video ended early; else "" or missing.
+        frames: number of frames of the copy.
+        bytes_before: size of the video file, or of the files of a folder, in bytes.
+        bytes_after: size of the copy, in bytes.
+        seconds: time that the copy took.
+    """
+
+    verdict: str
+    cause: str
+    frames: int
+    bytes_before: int | None
+    bytes_after: int
+    seconds: float
+
+
 def prepare(
     video_list: VideoList,
     root: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    settings: Settings,
+    settings: PrepareSettings,
     *,
     workers: int,
 ) -> tuple[bool, str]:
-    """Make a copy of every video of a list: an MP4 file under the same relative path in another folder.
+    """Make a copy of every video of a list: an MP4 file with the same relative path in another folder.
 
-    A video whose first frames decode is kept with those. `report.csv` has a row a video; the list of the copies has
-    all columns of the list. A run that was killed goes on after the last row of its report.
+    A video that breaks off is kept, with the frames that decode. `report.csv` has one row per video; the list of the
+    copies has all columns of the old list. A run that was killed continues after the last row of its report.
 
     Args:
         video_list: the list, read with `root`.
         root: folder that its paths are relative to.
-        output: folder for the copies, the report and the list of the copies, under the name of the list.
-        settings: what the copies are like.
-        workers: processes, one thread each.
+        output: folder for the copies, the report and the list of the copies, which has the file name of the old list.
+        settings: the properties of the copies.
+        workers: number of worker processes, of one thread each.
 
     Returns:
-        Whether all videos have a copy, and one line that sums up.
+        Whether all videos have a copy, and a summary in one line.
 
     Raises:
-        ListError: two videos would have the same copy, or one lies outside the root.
-        ValueError: an argument is out of range, a copy would overwrite a video, or `output` holds the copies of
-            another list or with other settings.
-        RuntimeError: PyAV comes without libx264.
+        ListError: two videos would have the same copy, a video is outside the root, or the root is a shard set.
+        ValueError: an argument is out of range, a copy would overwrite a file, or `output` holds the copies of another
+            list or with other settings.
+        RuntimeError: this build of PyAV has no libx264.
         OSError: the copies cannot be written.
     """
     if workers < 1:
         raise ValueError(f"--workers must be at least 1, not {workers}")
     if "libx264" not in av.codecs_available:
-        raise RuntimeError("this build of PyAV has no libx264 to encode with; `pip install av` brings one that has")
-    targets = _targets(video_list, root)
-    _refuse_overwriting(video_list, output, targets)
-    with Journal(output, video_list, root, "prepare", asdict(settings), COLUMNS) as report:
+        raise RuntimeError("this build of PyAV has no libx264 encoder; `pip install av` installs one that has it")
+    targets = _copy_paths(video_list, root)
+    _check_overwriting(video_list, output, targets)
+    with Journal(output, video_list, root, "prepare", asdict(settings), PREPARE_COLUMNS) as journal:
         tasks = [(path, os.path.join(output, target)) for path, target in zip(video_list.paths, targets, strict=True)]
         try:
-            report.complete(partial(_prepare_task, settings=settings), tasks, workers)
+            journal.complete(partial(_prepare_task, settings=settings), tasks, workers)
         finally:
-            for _, target in tasks:  # half a copy, where a worker died or an earlier run was killed
-                half_of(target).unlink(missing_ok=True)
-        summary = report.conclude(KEPT, targets)
-        return all(verdict in KEPT for verdict in report.verdicts), summary
+            for _, target in tasks:  # of a worker that died, or of an earlier run that was killed
+                temporary_path(target).unlink(missing_ok=True)
+        summary = journal.conclude(KEPT_BY_PREPARE, targets)
+        return all(verdict in KEPT_BY_PREPARE for verdict in journal.verdicts), summary
 
 
-def _targets(video_list: VideoList, root: str | os.PathLike[str]) -> list[str]:
-    """Where each copy goes, relative to the folder of the copies."""
+def _copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str]:
+    """Path of each copy, relative to the folder of the copies."""
     if is_shard_set(root):
-        raise ListError(f"--root {os.fspath(root)} holds shards, and what prepare copies are files; shard the copies")
+        raise ListError(
+            f"--root {os.fspath(root)} holds shards, but prepare reads files; prepare the files, then shard the copies"
+        )
     targets: dict[str, int] = {}
     for index, path in enumerate(video_list.paths):
         relative = os.path.relpath(path, root)
         if relative.split(os.sep)[0] in (os.pardir, os.curdir):
             raise ListError(
-                f"{video_list.position(index)}: {path} lies outside {root}, so its copy has no place; "
-                "give a --root that holds all videos"
+                f"{video_list.file_and_line(index)}: {path} is outside {root}, so its copy would be outside the "
+                "output folder; give a --root that holds all videos"
             )
         target = (relative if os.path.isdir(path) else os.path.splitext(relative)[0]) + ".mp4"
         if (other := targets.setdefault(target, index)) != index:
             raise ListError(
-                f"{video_list.position(index)}: the copy would be {target}, as that of line "
-                f"{video_list.lines[other]}; rename one of the two, or delete its line"
+                f"{video_list.file_and_line(index)}: its copy would be {target}, the same as for line "
+                f"{video_list.lines[other]}; rename one of the two videos, or delete its line"
             )
     return list(targets)
 
 
-def _refuse_overwriting(video_list: VideoList, output: str | os.PathLike[str], targets: list[str]) -> None:
+def _check_overwriting(video_list: VideoList, output: str | os.PathLike[str], targets: list[str]) -> None:
+    """Raise a ValueError if a copy would replace a video of the list, or a file that is not from `prepare`."""
     copies = (os.path.join(output, target) for target in targets)
-    there = {identity: copy for copy in copies if (identity := _identity(copy))}
-    for path in video_list.paths if there else ():
-        if copy := there.get(_identity(path) or (0, 0)):
+    existing = {file_id: copy for copy in copies if (file_id := _file_id(copy))}
+    for path in video_list.paths if existing else ():
+        if copy := existing.get(_file_id(path) or (0, 0)):
             raise ValueError(f"{copy} would overwrite {path}; give another folder for the copies")
-    if there and not os.path.exists(os.path.join(output, "prepare.json")):  # else they are of an earlier start
-        raise ValueError(f"{next(iter(there.values()))} is there already; give another folder for the copies")
+    if existing and not os.path.exists(os.path.join(output, "prepare.json")):  # else an earlier run made them
+        raise ValueError(f"{next(iter(existing.values()))} exists already; give another folder for the copies")
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    """What a file is told by, whatever links lead there; None where there is none."""
+def _file_id(path: str) -> tuple[int, int] | None:
+    """Device and inode, which are the same for all links to a file; None if there is no file."""
     with suppress(OSError):
         status = os.stat(path)
         return status.st_dev, status.st_ino
     return None
 
 
-def _prepare_task(task: tuple[str, str], alive: Callable[[], None], *, settings: Settings) -> dict[str, Any]:
+def _prepare_task(task: tuple[str, str], alive: Callable[[], None], *, settings: PrepareSettings) -> PrepareRow:
     return prepare_video(*task, settings, alive)
 
 
 def prepare_video(
-    path: str, target: str, settings: Settings, alive: Callable[[], None] = lambda: None
-) -> dict[str, Any]:
-    """Make the copy of one video, whole or not at all.
+    path: str, target: str, settings: PrepareSettings, alive: Callable[[], None] = lambda: None
+) -> PrepareRow:
+    """Make the copy of one video; it is written atomically.
 
     Args:
         path: video file, GIF, or folder of frames.
-        target: the copy; folders above it are made.
-        settings: what it is like.
-        alive: called once a frame.
+        target: path of the copy; its folders are created.
+        settings: the properties of the copy.
+        alive: called once per frame.
 
     Returns:
-        The columns of the report but `path`: `verdict` is `encoded`, `copied`, `unreadable` (nothing decodes) or
-        `failed` (its frames cannot be encoded); `cause` is also what ended a video early that is kept.
+        The row of the report.
 
     Raises:
-        OSError: the copy cannot be written, as on a full disk.
+        OSError: the copy cannot be written, for example because the disk is full.
     """
     start = time.monotonic()
-    row: dict[str, Any] = {"bytes_before": _bytes(path)}
+    row: PrepareRow = {"bytes_before": _size_in_bytes(path)}
     try:
         with Video(path) as video:
-            if settings.copy and (frames := _fitting_frames(video, settings, alive)):
-                with whole_or_nothing(target) as half:
-                    shutil.copyfile(path, half)
+            if settings.copy and (frames := _count_if_prepared(video, settings, alive)):
+                with atomic_write(target) as temporary:
+                    shutil.copyfile(path, temporary)
                 row |= {"verdict": "copied", "frames": frames}
             else:
-                row |= {"verdict": "encoded", **_encode(video, target, settings, alive)}
+                frames, cause = _encode(video, target, settings, alive)
+                row |= {"verdict": "encoded", "frames": frames, "cause": cause}
             row["bytes_after"] = os.path.getsize(target)
     except VideoError as error:
         row |= {"verdict": "unreadable", "cause": str(error).removeprefix(f"{path}: ")}
     except FFmpegError as error:
         if isinstance(error, OSError) and error.errno:
-            raise _unwritable(target, error) from error
+            raise _write_error(target, error) from error
         row |= {"verdict": "failed", "cause": f"cannot be encoded: {error}".splitlines()[0]}
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise _write_error(target, error) from error
     return {**row, "seconds": round(time.monotonic() - start, 3)}
 
 
-def _fitting_frames(video: Video, settings: Settings, alive: Callable[[], None]) -> int:
-    """The number of frames of a file that is already as its copy should be, and whole; else 0."""
+def _count_if_prepared(video: Video, settings: PrepareSettings, alive: Callable[[], None]) -> int:
+    """The number of frames, if the file is undamaged and already has the properties of a copy; else 0."""
     container = video.container
     if container is None or "mp4" not in container.format.name or len(container.streams) > 1:
         return 0
     stream, codec = video.stream, video.stream.codec_context
-    keys = [place for place, entry in enumerate(stream.index_entries) if entry.is_keyframe]
+    keys = [index for index, entry in enumerate(stream.index_entries) if entry.is_keyframe]
     gaps = [b - a for a, b in pairwise([*keys, len(stream.index_entries)])]
     if (
         (codec.name, codec.pix_fmt) != ("h264", "yuv420p")
@@ -212,19 +238,19 @@ def _fitting_frames(video: Video, settings: Settings, alive: Callable[[], None])
     return frames if not video.decode_error and frames == video.num_frames else 0
 
 
-def _encode(video: Video, target: str, settings: Settings, alive: Callable[[], None]) -> dict[str, Any]:
-    """Encode every frame; returns how many there are, and what ended them early."""
+def _encode(video: Video, target: str, settings: PrepareSettings, alive: Callable[[], None]) -> tuple[int, str]:
+    """Encode all frames; returns their number, and the error that ended the video early, "" for none."""
     frames = video.decode()
-    first = next(frames)  # raises before a file is made
-    upright = _Upright(first, settings.short_side)
+    first = next(frames)  # raises before the file is created
+    converter = _FrameConverter(first, settings.short_side)
     clock = _Clock(video)
-    options = ENCODER | {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
+    options = X264_OPTIONS | {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
     with (
-        whole_or_nothing(target) as half,
-        av.open(f"file:{half}", "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        atomic_write(target) as temporary,
+        av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
         stream = container.add_stream("libx264", rate=ENCODER_RATE, options=options)
-        stream.width, stream.height, stream.pix_fmt = upright.width, upright.height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = converter.width, converter.height, "yuv420p"
         stream.time_base = clock.base
         times: list[int] = []
 
@@ -238,43 +264,48 @@ def _encode(video: Video, target: str, settings: Settings, alive: Callable[[], N
         frame: av.VideoFrame | None = first
         while frame is not None:
             times.append(clock.time(frame.pts))
-            picture = upright(frame)
+            converted = converter(frame)
             if len(times) == 1:
-                stream.codec_context.color_range = picture.color_range
-                stream.codec_context.colorspace = picture.colorspace
-            picture.pts, picture.time_base = len(times) - 1, Fraction(1, ENCODER_RATE)
-            picture.pict_type = 0  # else the source's keyframes become the copy's
-            mux(stream.encode(picture))
+                stream.codec_context.color_range = converted.color_range
+                stream.codec_context.colorspace = converted.colorspace
+            converted.pts, converted.time_base = len(times) - 1, Fraction(1, ENCODER_RATE)
+            converted.pict_type = 0  # else the keyframes of the source become keyframes of the copy
+            mux(stream.encode(converted))
             alive()
             frame = next(frames, None)
         mux(stream.encode())
     cause = f"{video.decode_error}, after {len(times)} frames" if video.decode_error else ""
-    return {"frames": len(times), "cause": cause}
+    return len(times), cause
 
 
-class _Upright:
-    """Frames as they are shown, in yuv420p, all in the size that the first one gives."""
+class _FrameConverter:
+    """Converts frames to yuv420p, as they are shown (rotated and mirrored), all in the size that the first one gives.
+
+    Attributes:
+        width: of the converted frames, in pixels.
+        height: of the converted frames, in pixels.
+    """
 
     def __init__(self, first: av.VideoFrame, short_side: int) -> None:
         self.reformatter = VideoReformatter()
         transposed, upside_down, mirrored = orientation(first)
-        self.stored = _smaller(first.width, first.height, short_side)
-        self.width, self.height = reversed(self.stored) if transposed else self.stored
-        # transpose's cclock_flip is the plain transposition.
-        turns = (("transpose", "cclock_flip", transposed), ("vflip", None, upside_down), ("hflip", None, mirrored))
+        self.size_before_rotation = _copy_size(first.width, first.height, short_side)
+        width, height = self.size_before_rotation
+        self.width, self.height = (height, width) if transposed else (width, height)
+        # FFmpeg's filter option cclock_flip is a plain transposition.
+        filters = (("transpose", "cclock_flip", transposed), ("vflip", None, upside_down), ("hflip", None, mirrored))
         self.graph = Graph() if transposed or upside_down or mirrored else None
         if self.graph:
-            width, height = self.stored
             yuv420p = av.VideoFormat("yuv420p")
             nodes = [self.graph.add_buffer(width=width, height=height, format=yuv420p, time_base=Fraction(1, 25))]
-            nodes += [self.graph.add(name, args) for name, args, wanted in turns if wanted]
+            nodes += [self.graph.add(name, args) for name, args, wanted in filters if wanted]
             nodes += [self.graph.add("buffersink")]
             self.graph.link_nodes(*nodes).configure()
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        picture = self.reformatter.reformat(
+        converted = self.reformatter.reformat(
             frame,
-            *self.stored,
+            *self.size_before_rotation,
             "yuv420p",
             dst_colorspace=Colorspace.ITU601 if frame.format.is_rgb else None,
             dst_color_range=ColorRange.MPEG,
@@ -282,15 +313,15 @@ class _Upright:
             threads=1,
         )
         if self.graph is None:
-            return picture
-        self.graph.push(picture)
+            return converted
+        self.graph.push(converted)
         return self.graph.vpull()
 
 
-def _smaller(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Width and height with a short side of at most `short_side`: even, as yuv420p asks, and none enlarged.
+def _copy_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Width and height of a copy: even, as yuv420p needs, with a short side of at most `short_side`, and not enlarged.
 
-    The one exception is a side of one pixel, which becomes two.
+    The only exception is a side of one pixel, which becomes two.
     """
     scale = min(1.0, short_side // 2 * 2 / min(width, height))
     width, height = (max(2, min(2 * round(side * scale / 2), side // 2 * 2)) for side in (width, height))
@@ -298,10 +329,15 @@ def _smaller(width: int, height: int, short_side: int) -> tuple[int, int]:
 
 
 class _Clock:
-    """The timestamps of the copy, from 0, strictly rising.
+    """The timestamps of the copy, from 0, strictly increasing.
 
-    Those of the source where they rise; a frame without one, or with one that does not rise, comes one step of the
-    average rate after the one before it. A folder of pictures has 25 frames a second (our choice).
+    They are those of the source if these increase. A frame without a timestamp, or with one that does not increase,
+    comes one step of the average rate after the frame before it. A folder of images has 25 frames per second (our
+    choice).
+
+    Attributes:
+        base: unit of the timestamps, in seconds.
+        step: one step of the average rate, in this unit.
     """
 
     def __init__(self, video: Video) -> None:
@@ -310,13 +346,14 @@ class _Clock:
         if video.container is not None:
             self.source_base = video.stream.time_base or MPEG_CLOCK
             self.base = max(self.source_base, MPEG_CLOCK)
-            # The guess goes by the codec: an average over broken timestamps is as broken as they are.
+            # The guessed rate uses the codec too: an average of wrong timestamps is wrong.
             rate = video.stream.guessed_rate or video.stream.average_rate
         self.step = max(1, round(1 / ((rate or 25) * self.base)))
         self.first: int | None = None
         self.last = -self.step
 
     def time(self, pts: int | None) -> int:
+        """Timestamp in the copy of the next frame, whose timestamp in the source is `pts`."""
         if self.first is None:
             self.first = pts or 0
         time = None if pts is None else round((pts - self.first) * self.source_base / self.base)
@@ -324,11 +361,13 @@ class _Clock:
         return self.last
 
 
-def _unwritable(target: str, error: OSError) -> OSError:
-    return OSError(f"{target}: cannot be written: {error.strerror or error}; mend that, and the same command goes on")
+def _write_error(target: str, error: OSError) -> OSError:
+    return OSError(
+        f"{target}: cannot be written: {error.strerror or error}; correct that, and the same command continues"
+    )
 
 
-def _bytes(path: str) -> int | None:
+def _size_in_bytes(path: str) -> int | None:
     """Size of a file, or of the files of a folder."""
     with suppress(OSError):
         return sum(entry.stat().st_size for entry in os.scandir(path)) if os.path.isdir(path) else os.path.getsize(path)

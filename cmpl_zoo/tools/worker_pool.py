@@ -1,6 +1,6 @@
-"""A function over every video of a list, in worker processes, where a crash or a hang costs one video and no more.
+"""Running a function on every video of a list in worker processes; a crash or a hang costs only that one video.
 
-`multiprocessing.Pool` waits for ever for the result of a worker that died, and `ProcessPoolExecutor` then gives up all
+`multiprocessing.Pool` waits forever for the result of a worker that died, and `ProcessPoolExecutor` then gives up all
 its tasks; among 240,000 files of unknown origin, some crash their reader. POSIX only.
 """
 
@@ -17,84 +17,83 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-LOOK_EVERY = 5.0  # seconds between two looks at the workers, at most
-PATIENCE = 300.0  # seconds without a frame after which a video is given up
+MAX_WAIT = 5.0  # seconds that the main process waits for messages before it checks the workers; our choice
+TIMEOUT = 300.0  # seconds without a frame after which a video is given up; our choice
 
 
 @dataclass(frozen=True)
-class Lost:
-    """In place of a result: the worker died of the task, or had to be killed."""
+class LostTask:
+    """The result of a task whose worker died or had to be killed."""
 
     cause: str
 
 
 def available_cores() -> int:
-    """CPU cores that this process may run on."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def every_video(
-    work: Callable[[Any, Callable[[], None]], Any], tasks: Sequence[Any], workers: int, patience: float = PATIENCE
+    work: Callable[[Any, Callable[[], None]], Any], tasks: Sequence[Any], workers: int, timeout: float = TIMEOUT
 ) -> Generator[Any, None, None]:
-    """`work(task, alive)` of every task, computed by worker processes, in the order of the tasks.
+    """Call `work(task, alive)` for every task in worker processes; the results come in the order of the tasks.
 
     Args:
-        work: a function of a module (or a `functools.partial` of one). It calls `alive()` once a frame.
-        tasks: what it is called with; anything that can be pickled.
-        workers: number of processes.
-        patience: seconds without a call of `alive` after which a worker is killed.
+        work: a module-level function, or a `functools.partial` of one. It must call `alive()` once per frame.
+        tasks: what can be pickled.
+        workers: number of worker processes.
+        timeout: seconds without a call of `alive` after which a worker is killed.
 
     Yields:
-        Results, and a `Lost` for each task whose worker died or was killed; another worker takes its place.
+        Results, and a `LostTask` for each task whose worker died or was killed; a new worker replaces that one.
 
     Raises:
         RuntimeError: a worker died before it got a task.
-        Exception: what `work` raised; it ends the run.
+        Exception: any exception that `work` raises; it ends the run.
     """
     if not tasks:
         return
     context = multiprocessing.get_context("forkserver")  # not fork: the progress bar has a thread
     context.set_forkserver_preload(["cmpl_zoo.video.video"])  # imported once, not by every worker
-    waiting = enumerate(tasks)
-    ahead: dict[int, Any] = {}  # results that came before their turn
-    turn = 0
-    pool = [_Worker(context, work, patience) for _ in range(min(workers, len(tasks)))]
-    looked = time.monotonic()
+    remaining = enumerate(tasks)
+    results: dict[int, Any] = {}  # results that are not yielded yet, by the index of their task
+    next_index = 0
+    pool = [_Worker(context, work, timeout) for _ in range(min(workers, len(tasks)))]
+    last_check = time.monotonic()
     try:
-        while turn < len(tasks):
-            next_deadline = min(worker.deadline for worker in pool)
-            heard = wait([worker.pipe for worker in pool], min(LOOK_EVERY, max(0.0, next_deadline - time.monotonic())))
+        while next_index < len(tasks):
+            time_left = min(worker.deadline for worker in pool) - time.monotonic()
+            ready = wait([worker.pipe for worker in pool], min(MAX_WAIT, max(0.0, time_left)))
             now = time.monotonic()
-            if (
-                unseen := now - looked - LOOK_EVERY
-            ) > 0:  # Ctrl-Z, which stops the workers, too, or a slow use of results
+            # Time in which this process did not listen, because of Ctrl-Z or a slow use of results, does not count.
+            if (not_listening := now - last_check - MAX_WAIT) > 0:
                 for worker in pool:
-                    worker.deadline += unseen
-            looked = now
+                    worker.deadline += not_listening
+            last_check = now
             for worker in list(pool):
-                if worker.pipe in heard:
-                    kind, value = worker.hear()
+                if worker.pipe in ready:
+                    kind, value = worker.receive()
                 elif now > worker.deadline:
-                    kind, value = "lost", Lost(f"given up after {patience:g} seconds without a frame")
+                    kind, value = "lost", LostTask(f"given up after {timeout:g} seconds without a frame")
                 else:
                     continue
                 if kind == "raised":
                     raise value
                 if kind == "lost":
-                    if worker.place is None:
-                        raise RuntimeError(f"a worker process ended as it started ({value.cause}); try fewer --workers")
-                    _retire(pool, worker)
-                    pool.append(_Worker(context, work, patience))
+                    if worker.task_index is None:
+                        raise RuntimeError(f"a worker process ended at its start ({value.cause}); try fewer --workers")
+                    _remove(pool, worker)
+                    pool.append(_Worker(context, work, timeout))
                 if kind in ("done", "lost"):
-                    ahead[worker.place] = value  # type: ignore[index]
+                    results[worker.task_index] = value  # type: ignore[index]
                 if kind in ("ready", "done"):
-                    if (following := next(waiting, None)) is None:
-                        _retire(pool, worker)
+                    if (following := next(remaining, None)) is None:
+                        _remove(pool, worker)
                     else:
-                        worker.give(*following)
-            while turn in ahead:
-                yield ahead.pop(turn)
-                turn += 1
+                        worker.send(*following)
+            while next_index in results:
+                yield results.pop(next_index)
+                next_index += 1
     finally:
         for worker in pool:
             worker.process.terminate()
@@ -103,38 +102,38 @@ def every_video(
             worker.kill()
 
 
-def _retire(pool: list["_Worker"], worker: "_Worker") -> None:
+def _remove(pool: list["_Worker"], worker: "_Worker") -> None:
     pool.remove(worker)
     worker.kill()
 
 
 class _Worker:
-    """A process and what it has in hand."""
+    """A worker process and the task that it is working on."""
 
-    def __init__(self, context: Any, work: Callable[..., Any], patience: float) -> None:
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+    def __init__(self, context: Any, work: Callable[..., Any], timeout: float) -> None:
+        self.pipe, worker_end = context.Pipe()
+        self.process = context.Process(target=_worker_main, args=(work, worker_end), daemon=True)
         self.process.start()
-        theirs.close()
-        self.place: int | None = None
-        self.patience = patience
-        self.deadline = time.monotonic() + PATIENCE
+        worker_end.close()
+        self.task_index: int | None = None
+        self.timeout = timeout
+        self.deadline = time.monotonic() + TIMEOUT
 
-    def give(self, place: int, task: Any) -> None:
-        """A task and its place in the order."""
-        self.place = place
-        self.deadline = time.monotonic() + self.patience
-        with suppress(BrokenPipeError):  # it died just now, as the next `hear` finds
+    def send(self, task_index: int, task: Any) -> None:
+        """Send the next task to the worker."""
+        self.task_index = task_index
+        self.deadline = time.monotonic() + self.timeout
+        with suppress(BrokenPipeError):  # it has just died, as `receive` will find
             self.pipe.send(task)
 
-    def hear(self) -> tuple[str, Any]:
-        """What it says: ready, alive, done, raised; or lost, where it can say nothing any more."""
-        self.deadline = time.monotonic() + self.patience
+    def receive(self) -> tuple[str, Any]:
+        """The next message of the worker and its value: ready, alive, done or raised; or lost, if it is dead."""
+        self.deadline = time.monotonic() + self.timeout
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
-            return "lost", Lost(_cause_of_death(self.process.exitcode))
+            return "lost", LostTask(_cause_of_death(self.process.exitcode))
 
     def kill(self) -> None:
         self.process.kill()
@@ -144,25 +143,25 @@ class _Worker:
 
 def _cause_of_death(exitcode: int | None) -> str:
     if exitcode is None or exitcode >= 0:
-        return f"its process ended with status {exitcode}"
+        return f"its worker process ended with status {exitcode}"
     name = signal.Signals(-exitcode).name
-    return f"its process was killed by {name}" + (", as for want of memory" if name == "SIGKILL" else "")
+    return f"its worker process was killed by {name}" + (", perhaps as memory ran out" if name == "SIGKILL" else "")
 
 
-def _serve(work: Callable[[Any, Callable[[], None]], Any], pipe: Connection) -> None:
-    """The life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the workers too; the main process decides
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # lets `work` remove what it has half written
-    threading.Thread(target=_end_with_the_run, daemon=True).start()
-    said = 0.0
+def _worker_main(work: Callable[[Any, Callable[[], None]], Any], pipe: Connection) -> None:
+    """The main function of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the workers too; the main process handles it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # lets `work` delete a file that it has not finished
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    last_sent = 0.0
 
     def alive() -> None:
-        nonlocal said
-        if time.monotonic() > said + 1:
-            said = time.monotonic()
+        nonlocal last_sent
+        if time.monotonic() > last_sent + 1:
+            last_sent = time.monotonic()
             pipe.send(("alive", None))
 
-    with suppress(EOFError, BrokenPipeError):  # the run has ended
+    with suppress(EOFError, BrokenPipeError):  # the main process has ended
         pipe.send(("ready", None))
         while True:
             task = pipe.recv()
@@ -174,8 +173,8 @@ def _serve(work: Callable[[Any, Callable[[], None]], Any], pipe: Connection) -> 
             pipe.send(answer)
 
 
-def _end_with_the_run() -> None:
-    """A killed run takes its workers with it, so that none still writes when it is started again."""
+def _exit_with_parent() -> None:
+    """End this worker when the main process ends, also if it is killed; else it could still write in the next run."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

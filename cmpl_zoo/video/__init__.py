@@ -1,13 +1,23 @@
-"""Frames and clips out of video files."""
+"""Reading frames and clips of video files."""
 
-from cmpl_zoo.video.clips import crop_views, load_clip, load_views, normalize, resolve_clip_config
+from cmpl_zoo.video.clips import (
+    ClipConfig,
+    ViewConfig,
+    crop_views,
+    load_clip,
+    load_views,
+    normalize,
+    resolve_clip_config,
+)
 from cmpl_zoo.video.sampling import random_clips, uniform_clips
 from cmpl_zoo.video.video import Video, VideoError, VideoInfo, probe, read_frames
 
 __all__ = [
+    "ClipConfig",
     "Video",
     "VideoError",
     "VideoInfo",
+    "ViewConfig",
     "crop_views",
     "load_clip",
     "load_views",

@@ -1,8 +1,8 @@
-"""From a video file to the tensor that a model takes: its test views."""
+"""Test views: from a video file to the batch of clips that a model takes."""
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,33 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def resolve_clip_config(model: nn.Module) -> dict[str, Any]:
+class ViewConfig(TypedDict):
+    """The settings of the test views of a video, as keyword arguments of `load_views`, which explains them."""
+
+    frames: int
+    stride: int
+    clips: int
+    crops: int
+    size: tuple[int, int]
+    crop_pct: float
+
+
+class ClipConfig(ViewConfig):
+    """The same with the normalization, as keyword arguments of `load_clip`, which explains them."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def resolve_clip_config(model: nn.Module) -> ClipConfig:
     """The clip settings that a model expects, as keyword arguments of `load_clip`.
 
     Returns:
         `frames`, `stride`, `clips` and `crops` from `model.clip`; `size` (height, width), `crop_pct`, `mean` and
-        `std` from `model.pretrained_cfg`. They come with a trained model.
+        `std` from `model.pretrained_cfg`. A trained model brings them with it.
 
     Raises:
-        ValueError: the model carries no clip settings, as an image model does not, or wants other clips than of RGB.
+        ValueError: the model has no clip settings, as an image model, or its input is not RGB.
     """
     if not isinstance(clip := getattr(model, "clip", None), dict):
         raise ValueError(
@@ -32,15 +50,31 @@ def resolve_clip_config(model: nn.Module) -> dict[str, Any]:
         )
     if model.in_chans != 3:
         raise ValueError(
-            f"load_clip makes clips of 3 channels, and the model takes {model.in_chans}; make them yourself"
+            f"load_clip makes clips of 3 channels, and the model takes {model.in_chans}; make the clips yourself"
         )
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    height, width = cfg["input_size"][1:]
     return {
-        **clip,
-        "size": tuple(cfg["input_size"][1:]),
+        "frames": clip["frames"],
+        "stride": clip["stride"],
+        "clips": clip["clips"],
+        "crops": clip["crops"],
+        "size": (height, width),
         "crop_pct": cfg["crop_pct"],
         "mean": tuple(cfg["mean"]),
         "std": tuple(cfg["std"]),
+    }
+
+
+def view_config(config: ClipConfig) -> ViewConfig:
+    """The same settings without `mean` and `std`."""
+    return {
+        "frames": config["frames"],
+        "stride": config["stride"],
+        "clips": config["clips"],
+        "crops": config["crops"],
+        "size": config["size"],
+        "crop_pct": config["crop_pct"],
     }
 
 
@@ -56,23 +90,23 @@ def load_views(
     """The test views of a video, not yet normalized; arguments and errors as in `load_clip`.
 
     Returns:
-        uint8 (clips * crops, 3, frames, height, width), the crops of a clip together.
+        uint8 (clips * crops, 3, frames, height, width); the crops of one clip follow each other.
     """
     if min(frames, stride, clips, *size) < 1 or not 0 < crop_pct <= 1:
         raise ValueError(
-            f"frames, stride, clips and both of size must be at least 1 and crop_pct above 0, up to 1, not {frames}, "
-            f"{stride}, {clips}, {size} and {crop_pct}"
+            f"frames, stride, clips and both numbers of size must be at least 1 and crop_pct above 0, up to 1, not "
+            f"{frames}, {stride}, {clips}, {size} and {crop_pct}"
         )
     short_side = round(max(size) / crop_pct)
 
-    def small(frame: Tensor) -> Tensor:
-        """What `crop_views` begins with, one by one as frames come: 80 frames of a phone's 4K are 2 GB."""
+    def resize(frame: Tensor) -> Tensor:
+        """The first step of `crop_views`, frame by frame to save memory: 80 frames of a phone's 4K video are 2 GB."""
         return tv.resize(frame.permute(2, 0, 1), [short_side], antialias=True)
 
     with Video(path) as video:
         indices = uniform_clips(video.num_frames, frames, stride, clips)
-        pictures = video.read([i for clip in indices for i in clip], small)
-    views = crop_views(pictures, size, short_side, crops)  # (crops, clips * frames, C, H, W)
+        resized = video.read([i for clip in indices for i in clip], resize)
+    views = crop_views(resized, size, short_side, crops)  # (crops, clips * frames, C, H, W)
     views = views.unflatten(1, (clips, frames)).transpose(0, 1).flatten(0, 1)
     return views.transpose(1, 2).contiguous()
 
@@ -88,38 +122,38 @@ def load_clip(
     clips: int = 1,
     crops: int = 1,
 ) -> Tensor:
-    """A video as the batch of clips that a model takes: `model(load_clip(path, **resolve_clip_config(model)))`.
+    """The test views of a video, as a batch for a model: `model(load_clip(path, **resolve_clip_config(model)))`.
 
-    Clips are spread evenly over the video and loop where it is shorter; the short side is resized to
-    max(size) / crop_pct; crops lie at the centre, or at the centre and both ends of the longer side. A video's
-    class probabilities are the mean of the softmax over its views (10 x 3 is usual). Of a damaged video
-    that ends before its header says, the last frame that decodes stands for those that are lost (`cmpl-zoo check`
-    finds such files).
+    Clips are spread evenly over the video; one that is longer than the video loops. The short side is resized to
+    max(size) / crop_pct. Crops are at the centre, or at the centre and both ends of the longer side. A video's class
+    probabilities are the mean of the softmax over its views (10 x 3 is usual). If a damaged video ends before its
+    header says, its last readable frame replaces the lost ones (`cmpl-zoo check` finds such files).
 
     Args:
         path: video file, GIF, or folder of JPEG or PNG frames.
         frames: frames of a clip.
-        stride: distance between two frames, in frames of the video.
+        stride: distance between two frames of a clip, in frames of the video.
         size: height and width of a crop, in pixels.
-        crop_pct: size over the short side that frames are resized to, in (0, 1].
-        mean: of each channel, of values in 0..1.
-        std: of each channel, of values in 0..1.
-        clips: number of clips.
-        crops: 1 or 3.
+        crop_pct: max(size) divided by the short side after resizing, in (0, 1].
+        mean: mean of each channel, for values in 0..1.
+        std: standard deviation of each channel, for values in 0..1.
+        clips: clips per video.
+        crops: crops per clip, 1 or 3.
 
     Returns:
         float32 (clips * crops, 3, frames, height, width), normalized.
 
     Raises:
-        VideoError: nothing of the file can be decoded.
-        ValueError: `crops` is neither 1 nor 3, or another number is out of its range.
+        VideoError: no frame of the file can be decoded.
+        StorageError: the shard that holds the video cannot be read.
+        ValueError: `crops` is neither 1 nor 3, or another number is out of range.
     """
     views = load_views(path, frames, stride, size, crop_pct, clips, crops)
     return normalize(views.to(torch.float32), mean, std)
 
 
 def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int = 1) -> Tensor:
-    """Test crops: resize the short side, then crop at the centre, or at both ends and the centre.
+    """Test crops: resize the short side, then crop at the centre, or at the centre and both ends.
 
     Args:
         frames: (T, C, H, W) uint8.
@@ -138,15 +172,24 @@ def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int 
     frames = tv.resize(frames, [short_side], antialias=True)
     (height, width), (h, w) = frames.shape[-2:], size
     along_width = width >= height
-    room = (width - w) if along_width else (height - h)
-    offsets = [round(room / 2)] if crops == 1 else [0, round(room / 2), room]
+    margin = (width - w) if along_width else (height - h)
+    offsets = [round(margin / 2)] if crops == 1 else [0, round(margin / 2), margin]
     top, left = round((height - h) / 2), round((width - w) / 2)
     return torch.stack([tv.crop(frames, *((top, x) if along_width else (x, left)), h, w) for x in offsets])
 
 
 def normalize(clips: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
-    """uint8 clips (..., C, T, H, W) in 0..255 as float32, scaled to 0..1, minus the mean, over the std."""
-    # Made on the CPU and sent without waiting: torch.tensor(..., device="cuda") would stop the GPU at every call.
+    """Normalize clips: scale 0..255 to 0..1, subtract the mean and divide by the standard deviation, per channel.
+
+    Args:
+        clips: (..., C, T, H, W) in 0..255, uint8 or floating point.
+        mean: mean of each channel, for values in 0..1.
+        std: standard deviation of each channel, for values in 0..1.
+
+    Returns:
+        Floating point, of the same shape: float32 for uint8.
+    """
+    # Made on the CPU and copied without waiting: torch.tensor(..., device="cuda") makes the GPU wait at every call.
     shift = 255 * torch.tensor(mean).to(clips.device, non_blocking=True)[:, None, None, None]
     scale = 255 * torch.tensor(std).to(clips.device, non_blocking=True)[:, None, None, None]
     return (clips - shift) / scale
