@@ -42,9 +42,9 @@ def split_list(
     if labels_per_class is not None and labels_per_class < 1:
         raise ValueError(f"--labels-per-class must be at least 1, not {labels_per_class}")
     if labels_per_class is None and not val:
-        raise ValueError("--labels-per-class all is the list as it is; give a --val share to cut off, or no split")
+        raise ValueError("--labels-per-class all is the list as it is; give a --val-share to cut off, or no split")
     if not 0 <= val < 1:
-        raise ValueError(f"--val is a share of the videos from 0 up to, not including, 1; not {val}")
+        raise ValueError(f"--val-share is a share of the videos from 0 up to, not including, 1; not {val}")
     if sampling not in SAMPLINGS:
         raise ValueError(f"unknown --sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}")
     if group is not None and group not in video_list.rows[0]:
@@ -54,7 +54,7 @@ def split_list(
     validation = _draw_validation(video_list, seed, val, group)
     if val and not validation:
         raise ListError(
-            f"{video_list.file}: --val {val} of the videos of each class is less than half of one; raise --val"
+            f"{video_list.file}: --val-share {val} of the videos of each class is less than half of one; raise it"
         )
     held_out = set(validation)
     assert video_list.labels is not None
@@ -65,7 +65,7 @@ def split_list(
     if gone := [label for label, members in by_class.items() if not members]:
         uncut, other = (f", whose {group}s are never cut,", ", or group otherwise") if group else ("", "")
         raise ListError(
-            f"{video_list.file}: --val {val}{uncut} would take all videos of class {gone[0]!r}; lower it or add "
+            f"{video_list.file}: --val-share {val}{uncut} would take all videos of class {gone[0]!r}; lower it or add "
             f"videos{other}"
         )
     if labels_per_class is None:
@@ -80,7 +80,7 @@ def split_list(
         if len(members) < quotas[label]:
             raise ListError(
                 f"{video_list.file}: class {label!r} has {len(members)} videos to draw from, fewer than the "
-                f"{quotas[label]} labels asked for; lower --labels-per-class or --val"
+                f"{quotas[label]} labels asked for; lower --labels-per-class or --val-share"
             )
         labeled += random.Random(f"labels/{seed}/{label}").sample(members, quotas[label])
     chosen = set(labeled)
@@ -119,7 +119,7 @@ def _proportional_quotas(video_list: VideoList, sizes: dict[str, int], total: in
     if total > videos:
         raise ListError(
             f"{video_list.file}: {total} labels asked for, but only {videos} videos to draw from; "
-            "lower --labels-per-class or --val"
+            "lower --labels-per-class or --val-share"
         )
     shares = {label: total * size / videos for label, size in sizes.items()}
     quotas = {label: max(1, int(share)) for label, share in shares.items()}

@@ -91,6 +91,8 @@ class Journal:
             begun = dict(json.loads(file.read_text()))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{file}: not what {self.file.name} was begun with; give another folder") from error
+        if "short_side" in begun:  # its name in reports of version 0.1
+            begun["max_short_side"] = begun.pop("short_side")
         for name, value in options.items():
             if begun.get(name) != value:
                 raise ValueError(
@@ -194,7 +196,7 @@ class Journal:
 
 
 def _as_option(name: str, value: Any) -> str:
-    """An option as it is given on the command line: `with --short-side 256`, `without --copy`."""
+    """An option as it is given on the command line: `with --max-short-side 256`, `without --copy`."""
     option = "--" + name.replace("_", "-")
     if isinstance(value, bool) or value is None:
         return f"with{'' if value else 'out'} {option}"

@@ -39,20 +39,20 @@ class Settings:
     """What the copies are like.
 
     Attributes:
-        short_side: at most so many pixels on the short side; none is enlarged.
+        max_short_side: largest short side, in pixels; smaller videos are not enlarged.
         gop: frames from a keyframe to the next.
         crf: x264's constant rate factor, 0 (lossless) to 51.
         copy: files that are so already are copied as they are.
     """
 
-    short_side: int
+    max_short_side: int
     gop: int
     crf: int = 23
     copy: bool = False
 
     def __post_init__(self) -> None:
-        if self.short_side < 2:
-            raise ValueError(f"--short-side must be at least 2 pixels, not {self.short_side}")
+        if self.max_short_side < 2:
+            raise ValueError(f"--max-short-side must be at least 2 pixels, not {self.max_short_side}")
         if self.gop < 1:
             raise ValueError(f"--gop must be at least 1, not {self.gop}")
         if not 0 <= self.crf <= 51:
@@ -199,7 +199,7 @@ def _fitting_frames(video: Video, settings: Settings, alive: Callable[[], None])
     gaps = [b - a for a, b in pairwise([*keys, len(stream.index_entries)])]
     if (
         (codec.name, codec.pix_fmt) != ("h264", "yuv420p")
-        or min(codec.width, codec.height) > settings.short_side
+        or min(codec.width, codec.height) > settings.max_short_side
         or max(gaps, default=settings.gop + 1) > settings.gop
     ):
         return 0
@@ -216,7 +216,7 @@ def _encode(video: Video, target: str, settings: Settings, alive: Callable[[], N
     """Encode every frame; returns how many there are, and what ended them early."""
     frames = video.decode()
     first = next(frames)  # raises before a file is made
-    upright = _Upright(first, settings.short_side)
+    upright = _Upright(first, settings.max_short_side)
     clock = _Clock(video)
     options = ENCODER | {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
     with (
