@@ -70,7 +70,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def run(args: argparse.Namespace) -> int:
     if args.card and not (len(args.models) == 1 and Path(args.models[0], "README.md").is_file()):
         raise ValueError(
-            f"--card needs one model directory with a README.md, not {' '.join(args.models)}; leave it out"
+            f"--card is for one model directory with a README.md; {' '.join(args.models)} is none, leave --card out"
         )
     if args.json:
         check_target(args.json)
