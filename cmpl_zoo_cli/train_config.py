@@ -214,7 +214,8 @@ class Config:
             size = getattr(self, option)
             need(
                 size % self.accumulation == 0,
-                f"{flag(option)} {size} does not divide into --accumulation {self.accumulation} equal parts",
+                f"{flag(option)} {size} does not divide into --accumulation {self.accumulation} equal parts; give a "
+                f"multiple of {self.accumulation}",
             )
         least, greatest = self.short_side
         need(
