@@ -3,8 +3,9 @@
 torch.hub.load("ORG/cmpl", "r3d50_eighth_cmpl_demo")
 torch.hub.load("ORG/cmpl", "r3d50", pretrained=False, num_classes=101)
 
-Each one is `cmpl_zoo.create_model` of that name, `pretrained` where the name is one of weights. Weights of the paper's
-networks are not published yet: those names need `pretrained=False`. `r3d50_cmpl_k400` is `r3d50.cmpl_k400_10pct`.
+Each one is `cmpl_zoo.create_model` of that name, `pretrained` where the name is one of weights; without them an
+architecture has 400 classes. Weights of the paper's networks are not published yet: those names need
+`pretrained=False`. `r3d50_cmpl_k400` is `r3d50.cmpl_k400_10pct`.
 """
 
 from typing import Any as _Any

@@ -1,66 +1,59 @@
 """R3D video networks and Cross-Model Pseudo-Labeling: a timm-style zoo.
 
-Importing it registers the networks with timm. All else is loaded on first use: the functions below, and the
-sub-packages `video`, `datasets`, `hub`, `semi` (the method as formulas) and `training`.
+Importing it registers the networks with timm. The other functions and the sub-packages are loaded on first use, since
+they need packages, such as the video decoder, that the networks do not.
 """
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from cmpl_zoo.models import create_model, list_models
-from cmpl_zoo_cli.version import __version__
+from cmpl_zoo.models import create_model as create_model
+from cmpl_zoo.models import list_models as list_models
+from cmpl_zoo_cli.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from cmpl_zoo import datasets, demo, hub, models, semi, storage, tools, training, video
-    from cmpl_zoo.evaluation import evaluate
-    from cmpl_zoo.hub import push, save
-    from cmpl_zoo.prediction import predict
-    from cmpl_zoo.video import Video, VideoError, load_clip, probe, read_frames, resolve_clip_config
+if TYPE_CHECKING:  # the same names for type checkers
+    from cmpl_zoo import datasets as datasets
+    from cmpl_zoo import demo as demo
+    from cmpl_zoo import hub as hub
+    from cmpl_zoo import models as models
+    from cmpl_zoo import semi as semi
+    from cmpl_zoo import storage as storage
+    from cmpl_zoo import tools as tools
+    from cmpl_zoo import training as training
+    from cmpl_zoo import video as video
+    from cmpl_zoo.evaluation import evaluate as evaluate
+    from cmpl_zoo.hub import push as push
+    from cmpl_zoo.hub import save as save
+    from cmpl_zoo.prediction import predict as predict
+    from cmpl_zoo.video import Video as Video
+    from cmpl_zoo.video import VideoError as VideoError
+    from cmpl_zoo.video import load_clip as load_clip
+    from cmpl_zoo.video import probe as probe
+    from cmpl_zoo.video import read_frames as read_frames
+    from cmpl_zoo.video import resolve_clip_config as resolve_clip_config
 
+# No module may bear the name of one of these: its import would hide the function.
 _FUNCTIONS = {
-    "evaluate": "cmpl_zoo.evaluation",
-    "push": "cmpl_zoo.hub",
-    "save": "cmpl_zoo.hub",
-    "predict": "cmpl_zoo.prediction",
-    **dict.fromkeys(
-        ("Video", "VideoError", "load_clip", "probe", "read_frames", "resolve_clip_config"), "cmpl_zoo.video"
-    ),
+    "evaluation": ["evaluate"],
+    "hub": ["push", "save"],
+    "prediction": ["predict"],
+    "video": ["Video", "VideoError", "load_clip", "probe", "read_frames", "resolve_clip_config"],
 }
-_PACKAGES = ("datasets", "demo", "hub", "models", "semi", "storage", "tools", "training", "video")
-
-__all__ = [
-    "Video",
-    "VideoError",
-    "__version__",
-    "create_model",
-    "datasets",
-    "demo",
-    "evaluate",
-    "hub",
-    "list_models",
-    "load_clip",
-    "models",
-    "predict",
-    "probe",
-    "push",
-    "read_frames",
-    "resolve_clip_config",
-    "save",
-    "semi",
-    "storage",
-    "tools",
-    "training",
-    "video",
-]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:
-        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
-    if name in _PACKAGES:
-        return importlib.import_module(f"cmpl_zoo.{name}")
+    for module, names in _FUNCTIONS.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    if name in _submodules():
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_submodules(), *(name for names in _FUNCTIONS.values() for name in names)})
+
+
+def _submodules() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__)}

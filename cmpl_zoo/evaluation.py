@@ -18,7 +18,7 @@ from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import R3D
-from cmpl_zoo.models.labels import label_names
+from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
 from cmpl_zoo.video.video import VideoError
 
@@ -222,14 +222,11 @@ def probabilities(
 
 def check_alike(names: Sequence[str], models: Sequence[R3D]) -> None:
     """Raise ValueError where models cannot vote together."""
+    check_same_classes(names, models)
     for name, model in zip(names, models, strict=True):
-        if label_names(model) != label_names(models[0]):
-            raise ValueError(
-                f"{name}: knows other classes than {names[0]}, and so cannot vote with it; give networks of one run"
-            )
         for views in ("clips", "crops"):
             if model.clip[views] != models[0].clip[views]:
                 raise ValueError(
                     f"{name}: is tested on {model.clip[views]} {views} and {names[0]} on {models[0].clip[views]}; "
-                    f"give --{views} to test both alike"
+                    f"give --test-{views} to test both alike"
                 )

@@ -1,23 +1,27 @@
 """Video in, ranked classes out."""
 
 import os
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from cmpl_zoo.models.labels import label_names
+from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.video.clips import load_clip, resolve_clip_config
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, path: str | os.PathLike[str], topk: int = 5) -> list[tuple[str, float]]:
-    """The most probable classes of a video.
+def predict(
+    model: nn.Module | Sequence[nn.Module], path: str | os.PathLike[str], topk: int = 5
+) -> list[tuple[str, float]]:
+    """The most probable classes of a video, for a model or for several that vote.
 
-    Views as the model asks for them (`model.clip`), on the model's device; probabilities are the mean of the
-    softmax over views.
+    Each model sees the views that it asks for (`model.clip`), on its device; probabilities are the mean of the softmax
+    over its views, and over the models.
 
     Args:
-        model: a classifier of this zoo in evaluation mode (`model.eval()`), in any floating-point type.
+        model: a classifier of this zoo in evaluation mode (`model.eval()`), in any floating-point type; or several, of
+            the same classes.
         path: video file, GIF, or folder of JPEG or PNG frames.
         topk: number of classes, or all where there are fewer.
 
@@ -26,17 +30,29 @@ def predict(model: nn.Module, path: str | os.PathLike[str], topk: int = 5) -> li
 
     Raises:
         VideoError: nothing of the file can be decoded.
-        RuntimeError: the model is in training mode.
-        ValueError: the model has no classifier, or none of the settings that `resolve_clip_config` looks for.
+        RuntimeError: a model is in training mode.
+        ValueError: a model has no classifier, none of the settings that `resolve_clip_config` looks for, or other
+            classes than the first; or there is no model.
     """
-    views = resolve_clip_config(model)
-    if not model.num_classes:
-        raise ValueError("the model has no classifier (num_classes is 0), and predict ranks classes; give it one")
-    if model.training:
-        raise RuntimeError("the model is in training mode, in which the video would change it; call model.eval() first")
-    clips = load_clip(path, **views)
-    weight = next(model.parameters())
-    probabilities = model(clips.to(weight.device, weight.dtype)).float().softmax(dim=1).mean(dim=0)
-    names = label_names(model)
+    models = [model] if isinstance(model, nn.Module) else list(model)
+    if not models:
+        raise ValueError("predict needs a model, and the list of models is empty; give at least one")
+    settings = [resolve_clip_config(voter) for voter in models]
+    for voter in models:
+        if not voter.num_classes:
+            raise ValueError("the model has no classifier (num_classes is 0), and predict ranks classes; give it one")
+        if voter.training:
+            raise RuntimeError(
+                "the model is in training mode, in which the video would change it; call model.eval() first"
+            )
+    check_same_classes([f"model {number}" for number in range(1, len(models) + 1)], models)
+    votes, seen, clips = [], None, torch.empty(0)
+    for voter, views in zip(models, settings, strict=True):
+        if views != seen:  # models of one run often share their views
+            seen, clips = views, load_clip(path, **views)
+        weight = next(voter.parameters())
+        votes.append(voter(clips.to(weight.device, weight.dtype)).float().softmax(dim=1).mean(dim=0).cpu())
+    probabilities = torch.stack(votes).mean(dim=0)
+    names = label_names(models[0])
     best = probabilities.topk(min(topk, len(names)))
     return [(names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]

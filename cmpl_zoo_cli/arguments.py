@@ -1,12 +1,41 @@
 """Arguments that several verbs take."""
 
 import argparse
+from collections.abc import Callable
 
 
 def add_list(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("list", metavar="LIST", help="CSV with a column `path`")
-    verb.add_argument("--root", default=".", metavar="DIR", help="folder that the paths are relative to (default: .)")
+    verb.add_argument("list", metavar="LIST", help="list of videos: CSV with a column `path`")
+    add_root(verb)
+
+
+def add_root(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--root", default=".", metavar="DIR", help="folder that the paths in the list start from (default: .)"
+    )
+
+
+def add_output(verb: argparse.ArgumentParser, what: str, metavar: str = "DIR") -> None:
+    verb.add_argument("-o", "--output", required=True, metavar=metavar, help=f"{what} (required)")
 
 
 def add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: one per CPU core at hand)")
+    verb.add_argument(
+        "--workers", type=whole(1), metavar="N", help="processes (default: one for each CPU core of this process)"
+    )
+
+
+def whole(least: int, greatest: int | None = None) -> Callable[[str], int]:
+    """The type of an option that is a whole number in a range."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+        if number < least or (greatest is not None and number > greatest):
+            limits = f"at least {least}" if greatest is None else f"from {least} to {greatest}"
+            raise argparse.ArgumentTypeError(f"must be {limits}, not {number}")
+        return number
+
+    return parse

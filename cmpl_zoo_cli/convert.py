@@ -2,6 +2,8 @@
 
 import argparse
 
+from cmpl_zoo_cli.arguments import add_output
+
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = verbs.add_parser(
@@ -13,8 +15,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     verb.add_argument(
         "kind", choices=["slow_r50"], help="which weights: PyTorchVideo's slow_r50 of Kinetics-400, as r3d50"
     )
-    verb.add_argument("file", help="the checkpoint, such as SLOW_8x8_R50.pyth")
-    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the model")
+    verb.add_argument("file", metavar="FILE", help="the checkpoint, such as SLOW_8x8_R50.pyth")
+    add_output(verb, "folder for the model")
 
 
 def run(args: argparse.Namespace) -> int:

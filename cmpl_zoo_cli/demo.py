@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from cmpl_zoo_cli.arguments import add_output, whole
+
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = verbs.add_parser(
@@ -11,19 +13,19 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         description="Render the videos of the demo: figures doing eight actions, and their list, videos.csv.",
     )
     verb.set_defaults(run=run)
-    verb.add_argument("directory", type=Path, help="folder for the videos and videos.csv")
+    add_output(verb, "folder for the videos and videos.csv")
     verb.add_argument(
         "--videos-per-class",
-        type=int,
+        type=whole(1),
         default=50,
         metavar="N",
         help="videos of each of the eight classes (default: 50)",
     )
-    verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all draws (default: 0)")
+    verb.add_argument("--seed", type=whole(0), default=0, metavar="N", help="seed of all random draws (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.demo.render import render_demo
 
-    print(render_demo(args.directory, videos_per_class=args.videos_per_class, seed=args.seed))
+    print(render_demo(Path(args.output), videos_per_class=args.videos_per_class, seed=args.seed))
     return 0

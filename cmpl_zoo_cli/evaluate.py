@@ -7,43 +7,71 @@ import tempfile
 from pathlib import Path
 from typing import Any, cast
 
+from cmpl_zoo_cli.arguments import add_root, whole
+
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = verbs.add_parser(
         "evaluate",
         help="accuracy of a model, or of several that vote, on a labeled list",
-        description="Top-1 and top-5 accuracy of a model, or of several together, on a labeled list of videos.",
+        description="Top-1 and top-5 accuracy of a model, or of several that vote, on a labeled list of videos.",
     )
-    parser.set_defaults(run=run, parser=parser)
+    parser.set_defaults(run=run)
     parser.add_argument(
-        "--model", required=True, nargs="+", help="model directory, name, or hf-hub:ORG/NAME; several vote"
-    )
-    parser.add_argument("--data", required=True, help="CSV list, header path,label")
-    parser.add_argument("--root", default=".", help="folder that the paths are relative to")
-    parser.add_argument("--clips", type=int, help="clips of a video; by default as the model asks")
-    parser.add_argument("--crops", type=int, choices=[1, 3], help="crops of a clip; by default as the model asks")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--workers", type=int, default=2, help="processes that read videos (default: 2)")
-    parser.add_argument(
-        "--batch-size", type=int, default=32, metavar="N", help="views that go through a model at a time (default: 32)"
+        "models", nargs="+", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME; several vote together"
     )
     parser.add_argument(
-        "--precision", default="float32", choices=["float32", "bf16", "fp16"], help="arithmetic (default: float32)"
+        "--data", required=True, metavar="LIST", help="labeled list: CSV with the header path,label (required)"
     )
-    parser.add_argument("--strict", action="store_true", help="refuse a list with a video that cannot be read")
-    parser.add_argument("--json", type=Path, help="write the scores there, too")
-    parser.add_argument("--card", action="store_true", help="tell them in the model's card, README.md of its directory")
+    add_root(parser)
+    parser.add_argument(
+        "--test-clips", type=whole(1), metavar="N", help="clips of a video (default: as many as the model asks for)"
+    )
+    parser.add_argument(
+        "--test-crops", type=int, choices=[1, 3], help="crops of a clip (default: as many as the model asks for)"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=["auto", "cpu", "cuda", "mps"],
+        help="where to compute; auto takes cuda if there is one, then mps, then cpu (default: auto)",
+    )
+    parser.add_argument(
+        "--workers", type=whole(0), default=2, metavar="N", help="processes that read videos (default: 2)"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=whole(1),
+        default=32,
+        metavar="N",
+        help="views that go through a model at a time (default: 32)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=["float32", "bf16", "fp16"],
+        help="number format of the computation (default: float32)",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at a video that cannot be read (default: report it and count it as wrong)",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the scores to this file (default: only print them)"
+    )
+    parser.add_argument(
+        "--card",
+        action="store_true",
+        help="also add the scores to the model's card, README.md in its directory (default: leave it as it is)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.clips is not None and args.clips < 1:
-        args.parser.error(f"--clips must be at least 1, not {args.clips}")
-    if args.workers < 0:
-        args.parser.error(f"--workers must not be negative, and is {args.workers}")
-    if args.batch_size < 1:
-        args.parser.error(f"--batch-size must be at least 1, not {args.batch_size}")
-    if args.card and not (len(args.model) == 1 and Path(args.model[0], "README.md").is_file()):
-        args.parser.error(f"--card is for one model directory with a README.md; {' '.join(args.model)} is none")
+    if args.card and not (len(args.models) == 1 and Path(args.models[0], "README.md").is_file()):
+        raise ValueError(
+            f"--card is for one model directory with a README.md; {' '.join(args.models)} is none, leave --card out"
+        )
     if args.json:
         check_target(args.json)
 
@@ -59,10 +87,11 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         device = pick_device(args.device)
-        models = [cast(R3D, create_model(name, pretrained=True)).to(device) for name in args.model]
+        models = [cast(R3D, create_model(name, pretrained=True)).to(device) for name in args.models]
         for model in models:
-            model.clip |= {key: getattr(args, key) for key in ("clips", "crops") if getattr(args, key) is not None}
-        check_alike(args.model, models)
+            wanted = {"clips": args.test_clips, "crops": args.test_crops}
+            model.clip |= {setting: number for setting, number in wanted.items() if number is not None}
+        check_alike(args.models, models)
         video_list = read_list(args.data, args.root)
         videos = Videos(video_list.paths, class_ids(video_list, label_names(models[0])))
         scores = evaluate(
@@ -80,9 +109,9 @@ def run(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt("stopped; nothing is written") from None
     print(as_table(dict(scores)))
     if args.json:
-        replace_text(args.json, json.dumps({"model": args.model, "data": args.data, **scores}, indent=2) + "\n")
+        replace_text(args.json, json.dumps({"model": args.models, "data": args.data, **scores}, indent=2) + "\n")
     if args.card:
-        add_scores(args.model[0], dict(scores), args.data)
+        add_scores(args.models[0], dict(scores), args.data)
     return 0
 
 

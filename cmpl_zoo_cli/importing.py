@@ -5,14 +5,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmpl_zoo_cli.arguments import add_output
+
 if TYPE_CHECKING:
     from cmpl_zoo.tools.find_videos import FoundVideos
 
 IMPORT = """\
-Make training lists from what you have: CSV files with the header path,label and paths
-relative to ROOT. ROOT is scanned once, and no video is opened. Lists of the same name are
-replaced. Videos that are listed but not found, or ambiguous, are left out of LIST.csv and
-listed in LIST.left_out.csv, with the reason.
+Make lists of videos from what you have: CSV files with the header path,label
+and paths relative to ROOT. ROOT is scanned once, and no video is opened.
+Lists of the same name are replaced. Videos that are listed but not found, or
+ambiguous, are left out of LIST.csv and listed in LIST.left_out.csv, with the
+reason.
 """
 FOLDERS = """\
 A folder for each class, with its name, and videos at any depth below it:
@@ -21,22 +24,25 @@ A folder for each class, with its name, and videos at any depth below it:
   ROOT/walk/monday/0002.avi
   ROOT/run/0003/             a folder of JPEG or PNG frames is one video
 
-If classes have subfolders, the list gets a column folder (walk/monday), by which
-cmpl-zoo split --group folder keeps the videos of a subfolder together.
+If classes have subfolders, the list gets a column folder (walk/monday), by
+which cmpl-zoo split --group folder keeps the videos of a subfolder together.
 """
 VIDEOS = """\
-A list of all videos below a folder, at any depth, without labels: for --unlabeled.
+A list of all videos below a folder, at any depth, without labels: for
+cmpl-zoo train --unlabeled.
 """
 KINETICS = """\
-The official CSV of Kinetics-400, -600 or -700 (label,youtube_id,time_start,time_end,split)
-and those of its clips that you have, in any folders below ROOT:
+The official CSV of Kinetics-400, -600 or -700, with the header
+label,youtube_id,time_start,time_end,split, and those of its clips that you
+have, in any folders below ROOT:
 
   ROOT/train/abseiling/-3B32lodo2M_000059_000069.mp4
   ROOT/-3B32lodo2M_000059_000069.webm
   ROOT/-3B32lodo2M.mp4       if there is no file with the times
 
-The list keeps all columns: cmpl-zoo split --group youtube_id keeps the clips of a video
-together. A list without labels, such as that of a test set, is for --unlabeled.
+The list keeps all columns: cmpl-zoo split --group youtube_id keeps the clips
+of a video together. A list without labels, such as that of a test set, is for
+cmpl-zoo train --unlabeled.
 """
 UCF101 = """\
 UCF-101 as it is published, also as .mp4 or as folders of frames:
@@ -44,8 +50,8 @@ UCF-101 as it is published, also as .mp4 or as folders of frames:
   ROOT/ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi
   SPLITS/classInd.txt  SPLITS/trainlist01.txt  SPLITS/testlist01.txt
 
-Makes DIR/train.csv, DIR/test.csv and DIR/classes.txt (official order). Clips of a group
-share a scene: cmpl-zoo split --group group keeps them together.
+Makes DIR/train.csv, DIR/test.csv and DIR/classes.txt (official order). Clips
+of a group share a scene: cmpl-zoo split --group group keeps them together.
 """
 HMDB51 = """\
 HMDB-51 as it is published, also as .mp4 or as folders of frames:
@@ -53,19 +59,19 @@ HMDB-51 as it is published, also as .mp4 or as folders of frames:
   ROOT/brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi
   SPLITS/brush_hair_test_split1.txt  ...
 
-Makes DIR/train.csv, DIR/test.csv, DIR/classes.txt (alphabetical) and DIR/unused.csv, the
-videos that the fold does not use: they can serve as --unlabeled, but may come from the same
-film as a test video.
+Makes DIR/train.csv, DIR/test.csv, DIR/classes.txt (alphabetical) and
+DIR/unused.csv, the videos that the fold does not use: they can serve as
+cmpl-zoo train --unlabeled, but may come from the same film as a test video.
 """
 PAIRS = """\
-Another project's list, with a path and a label per line, or a path, its number of frames and
-a label:
+Another project's list, with a path and a label per line, or a path, its
+number of frames and a label:
 
   /home/someone/k400/train/water_sliding/1SIQD7ocPM4_000006_000016.mp4 384
   water_sliding/1SIQD7ocPM4_000006_000016 265 384
 
-A path stands for the video of that name below ROOT, with any suffix; if there are several,
-for the one that shares the most folders with it.
+A path means the video of that name below ROOT, with any suffix; if there are
+several, the one that shares the most folders with it.
 """
 
 
@@ -76,35 +82,41 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         description=IMPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    kinds = verb.add_subparsers(required=True, dest="kind", metavar="KIND")
+    kinds = verb.add_subparsers(required=True, dest="kind", title="kinds", metavar="KIND")
 
     def add(name: str, description: str, help: str) -> argparse.ArgumentParser:
         raw = argparse.RawDescriptionHelpFormatter
-        return kinds.add_parser(name, description=description, help=help, formatter_class=raw)
+        kind = kinds.add_parser(name, description=description, help=help, formatter_class=raw)
+        kind.set_defaults(parser=kind)
+        return kind
 
     kind = add("folders", FOLDERS, "a folder for each class")
     kind.set_defaults(run=import_list)
     kind.add_argument("root", metavar="ROOT", help="folder of the class folders")
-    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+    add_output(kind, "the list to make", "LIST.csv")
 
     kind = add("videos", VIDEOS, "a folder of unlabeled videos")
     kind.set_defaults(run=import_list)
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
-    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+    add_output(kind, "the list to make", "LIST.csv")
 
     kind = add("kinetics", KINETICS, "Kinetics-400, -600 or -700")
     kind.set_defaults(run=import_list)
-    kind.add_argument("file", metavar="ANNOTATIONS.csv", help="such as train.csv")
+    kind.add_argument("file", metavar="ANNOTATIONS.csv", help="the official list, such as train.csv")
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
-    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+    add_output(kind, "the list to make", "LIST.csv")
 
     for name, title, text in (("ucf101", "UCF-101", UCF101), ("hmdb51", "HMDB-51", HMDB51)):
         kind = add(name, text, title)
         kind.set_defaults(run=import_split)
         kind.add_argument("root", metavar="ROOT", help="folder of the videos")
-        kind.add_argument("--splits", required=True, metavar="SPLITS", help="folder of the official split files")
-        kind.add_argument("--fold", required=True, type=int, choices=[1, 2, 3], help="which of the three splits")
-        kind.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the lists")
+        kind.add_argument(
+            "--splits", required=True, metavar="SPLITS", help="folder of the official split files (required)"
+        )
+        kind.add_argument(
+            "--fold", required=True, type=int, choices=[1, 2, 3], help="which of the three splits (required)"
+        )
+        add_output(kind, "folder for the lists")
 
     kind = add("pairs", PAIRS, "lists of a path and a label per line, as other projects publish them")
     kind.set_defaults(run=import_list)
@@ -113,9 +125,10 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     kind.add_argument(
         "--classes",
         metavar="NAMES",
-        help="names of labels that are numbers from 0: kinetics400, ucf101, or a text file with a name per line",
+        help="names of labels that are numbers from 0: kinetics400, ucf101, or a text file with a name per line "
+        "(default: labels stay as they are)",
     )
-    kind.add_argument("-o", "--output", required=True, metavar="LIST.csv", help="the list to make")
+    add_output(kind, "the list to make", "LIST.csv")
 
 
 def import_list(args: argparse.Namespace) -> int:

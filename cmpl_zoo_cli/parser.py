@@ -6,11 +6,16 @@ from cmpl_zoo_cli import check, convert, demo, evaluate, importing, predict, pre
 from cmpl_zoo_cli.version import __version__
 
 
-def build_parser(prog: str = "cmpl-zoo") -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The parser; its result has `run`, a function of itself that returns the exit status."""
-    parser = argparse.ArgumentParser(prog=prog, description="A zoo of R3D video networks.")
+    parser = argparse.ArgumentParser(
+        prog="cmpl-zoo",
+        description="R3D video networks: train, evaluate, use and publish them, and prepare videos for that. "
+        "`cmpl-zoo COMMAND --help` explains a command.",
+        epilog="Exit status: 0, 1 if part of the work failed, 2 if the command cannot run, 130 after Ctrl-C.",
+    )
     parser.add_argument("--version", action="version", version=f"cmpl-zoo {__version__}")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs = parser.add_subparsers(required=True, dest="verb", title="commands", metavar="COMMAND")
     importing.add_parser(verbs)
     check.add_parser(verbs)
     prepare.add_parser(verbs)
@@ -22,4 +27,6 @@ def build_parser(prog: str = "cmpl-zoo") -> argparse.ArgumentParser:
     push.add_parser(verbs)
     convert.add_parser(verbs)
     demo.add_parser(verbs)
+    for verb in verbs.choices.values():
+        verb.set_defaults(parser=verb)
     return parser

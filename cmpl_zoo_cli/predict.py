@@ -12,25 +12,38 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "one. Exit status: 0, 1 if a video could not be read, 2 if the command cannot run.",
     )
     verb.set_defaults(run=run)
-    verb.add_argument("model", help="model directory, name, or hf-hub:ORG/NAME")
-    verb.add_argument("videos", nargs="+", metavar="video", help="video file, GIF, or folder of frames")
+    verb.add_argument("model", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME")
+    verb.add_argument("videos", nargs="+", metavar="VIDEO", help="video file, GIF, or folder of frames")
+    verb.add_argument(
+        "--with",
+        action="append",
+        default=[],
+        dest="others",
+        metavar="MODEL",
+        help="another model of the same classes that votes together with the first; may be given several times "
+        "(default: none)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     import torch
 
     from cmpl_zoo.models import R3D, create_model
+    from cmpl_zoo.models.labels import check_same_classes
     from cmpl_zoo.prediction import predict
     from cmpl_zoo.video import VideoError
 
-    model = create_model(args.model, pretrained=True).eval()
-    assert isinstance(model, R3D)
-    model.reparameterize()
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    names = [args.model, *args.others]
+    models = [create_model(name, pretrained=True).eval() for name in names]
+    check_same_classes(names, models)
+    for model in models:
+        assert isinstance(model, R3D)
+        model.reparameterize()
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
     failed = 0
     for path in args.videos:
         try:
-            ranked = predict(model, path)
+            ranked = predict(models, path)
         except VideoError as error:
             print(f"cmpl-zoo: {error}", file=sys.stderr)
             failed = 1

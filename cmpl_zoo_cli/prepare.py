@@ -2,27 +2,31 @@
 
 import argparse
 
-from cmpl_zoo_cli.arguments import add_list, add_workers
+from cmpl_zoo_cli.arguments import add_list, add_output, add_workers, whole
 
 PREPARE = """\
-Re-encode every video of a list as H.264, and write to DST:
+Re-encode every video of a list as H.264, and write to DIR:
 
-  .../NAME.mp4  the copy, under the same relative path; also of a GIF or a folder of frames
-  report.csv    a row per video, in the order of the list: verdict, cause, frames, bytes before and after, seconds
+  .../NAME.mp4  the copy, under the same relative path; also of a GIF or a
+                folder of frames
+  report.csv    a row for each video, in the order of the list: verdict,
+                cause, frames, bytes before and after, seconds
   LIST.csv      the list of the copies, with all its columns
 
-A copy has every frame that decodes, upright, in 8-bit yuv420p with even sides, a keyframe every --gop frames, the
-source's timestamps if they increase, and no sound.
+A copy has every frame that decodes, upright, in 8-bit yuv420p with even
+sides, a keyframe every --gop frames, the source's timestamps if they
+increase, and no sound.
 
 verdicts:
   encoded     with a cause if a damaged video ended early
-  copied      with --copy: an MP4 of a single H.264 stream, whole, not rotated, no larger and with no longer GOP than
-              asked for
-  unreadable  left out: nothing decodes, its reader crashed, or no frame came for 5 minutes
+  copied      with --copy: an MP4 of a single H.264 stream, whole, not
+              rotated, no larger and with no longer GOP than asked for
+  unreadable  left out: nothing decodes, its reader crashed, or no frame came
+              for 5 minutes
   failed      left out: it cannot be encoded
 
-The same command continues a run that was stopped or killed. Exit status: 0 if every video has a copy, 1 if some have
-none, 2 if the command cannot run."""
+The same command continues a run that was stopped or killed. Exit status: 0 if
+every video has a copy, 1 if some have none, 2 if the command cannot run."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,19 +38,21 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     verb.set_defaults(run=run)
     add_list(verb)
-    verb.add_argument("output", metavar="DST", help="folder for the copies")
+    add_output(verb, "folder for the copies")
     verb.add_argument(
-        "--short-side",
-        type=int,
+        "--max-short-side",
+        type=whole(2),
         required=True,
         metavar="PIXELS",
-        help="largest short side of the copies; smaller videos are not enlarged (usual: 256)",
+        help="largest short side of the copies, usually 256; smaller videos are not enlarged (required)",
     )
-    verb.add_argument("--gop", type=int, default=16, metavar="N", help="frames between keyframes (default: 16)")
+    verb.add_argument("--gop", type=whole(1), default=16, metavar="N", help="frames between keyframes (default: 16)")
     verb.add_argument(
-        "--crf", type=int, default=23, metavar="Q", help="quality, 0 (lossless) to 51 (worst) (default: 23)"
+        "--crf", type=whole(0, 51), default=23, metavar="Q", help="quality, 0 (lossless) to 51 (worst) (default: 23)"
     )
-    verb.add_argument("--copy", action="store_true", help="copy unchanged the files that already meet all this")
+    verb.add_argument(
+        "--copy", action="store_true", help="copy a file unchanged if it is like that already (default: encode all)"
+    )
     add_workers(verb)
 
 
@@ -55,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.tools.prepare import PrepareSettings, prepare
     from cmpl_zoo.tools.worker_pool import available_cores
 
-    settings = PrepareSettings(args.short_side, args.gop, args.crf, args.copy)
-    manifest = read_list(args.list, args.root, labeled=False)
+    settings = PrepareSettings(args.max_short_side, args.gop, args.crf, args.copy)
+    video_list = read_list(args.list, args.root, labeled=False)
     workers = available_cores() if args.workers is None else args.workers
-    all_kept, summary = prepare(manifest, args.root, args.output, settings, workers=workers)
+    all_kept, summary = prepare(video_list, args.root, args.output, settings, workers=workers)
     print(summary)
     return 0 if all_kept else 1

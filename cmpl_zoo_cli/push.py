@@ -10,12 +10,16 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         description="Load a model directory, to check that it works, and upload it to the Hugging Face Hub.",
     )
     verb.set_defaults(run=run)
-    verb.add_argument("directory", help="model directory, such as runs/NAME/primary")
-    verb.add_argument("repository", metavar="ORG/NAME", help="repository on the Hub, created if it does not exist")
+    verb.add_argument("directory", metavar="DIR", help="model directory, such as runs/NAME/primary")
+    verb.add_argument("repository", metavar="ORG/NAME", help="repository on the Hub, which is made if there is none")
     verb.add_argument(
-        "--private", action="store_true", help="publish to a private repository; an existing public one is refused"
+        "--private",
+        action="store_true",
+        help="publish to a private repository; an existing public one is refused (default: public)",
     )
-    verb.add_argument("--dry-run", action="store_true", help="check the directory without contacting the Hub")
+    verb.add_argument(
+        "--dry-run", action="store_true", help="only check the directory, without contacting the Hub (default: publish)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

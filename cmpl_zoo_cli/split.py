@@ -3,13 +3,15 @@
 import argparse
 from pathlib import Path
 
+from cmpl_zoo_cli.arguments import add_output, whole
+
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = verbs.add_parser(
         "split",
         help="draw which videos of a list keep their label",
         description="Draw which videos of a list keep their label. Writes labeled.csv, unlabeled.csv (unless all "
-        "labels are kept) and, with --val, val.csv to DIR.",
+        "labels are kept) and, with --val-share, val.csv to DIR.",
     )
     verb.set_defaults(run=run)
     verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")
@@ -18,9 +20,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         type=number_or_all,
         required=True,
         metavar="N",
-        help="videos per class that keep their label; all, to only split off --val",
+        help="videos of each class that keep their label, or all, to split off --val-share only (required)",
     )
-    verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draw (default: 0)")
+    verb.add_argument("--seed", type=whole(0), default=0, metavar="N", help="seed of the draw (default: 0)")
     verb.add_argument(
         "--sampling",
         choices=["uniform", "category-wise"],
@@ -28,33 +30,50 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="the same number from each class, or N x classes in proportion to class size (default: uniform)",
     )
     verb.add_argument(
-        "--val", type=float, default=0.0, metavar="SHARE", help="share split off for validation (default: 0)"
+        "--val-share",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the videos to split off for validation, such as 0.2 (default: 0)",
     )
     verb.add_argument(
         "--group",
         metavar="COLUMN",
-        help="column; rows of one value are never split between val.csv and the other lists",
+        help="column of the list; videos with the same value in it are never split between val.csv and the other "
+        "lists (default: none)",
     )
     verb.add_argument(
-        "--keep-labels", action="store_true", help="keep labels in unlabeled.csv, to measure pseudo-labels with"
+        "--keep-labels",
+        action="store_true",
+        help="keep labels in unlabeled.csv, to measure how many pseudo-labels are right (default: leave them out)",
     )
-    verb.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the lists")
+    add_output(verb, "folder for the lists")
 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list, split_list, write_split
 
-    manifest = read_list(args.list)
+    video_list = read_list(args.list)
     if Path(args.list).resolve().parent == Path(args.output).resolve():
         raise ValueError(
             f"{args.output} holds {args.list}, which a list of the split may overwrite; give another folder"
         )
-    parts = split_list(manifest, args.labels_per_class, args.seed, args.sampling, args.val, args.group)
-    write_split(manifest, parts, args.output, args.keep_labels)
+    parts = split_list(video_list, args.labels_per_class, args.seed, args.sampling, args.val_share, args.group)
+    write_split(video_list, parts, args.output, args.keep_labels)
     for name, indices in parts.items():
         print(f"{Path(args.output, name)}.csv  {len(indices)} videos")
     return 0
 
 
 def number_or_all(text: str) -> int | None:
-    return None if text == "all" else int(text)
+    return None if text == "all" else whole(1)(text)
+
+
+def share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"must be a share from 0 to below 1, not {text}")
+    return number

@@ -3,11 +3,11 @@
 from cmpl_zoo_cli.train_config import Config
 
 
-def main(argv: list[str], prog: str) -> int:
+def main(argv: list[str]) -> int:
     """Train with the options of a command line; see `cmpl_zoo_cli.main.main`."""
     from cmpl_zoo_cli.train_parser import parse_config
 
-    return run(parse_config(argv, prog))
+    return run(parse_config(argv))
 
 
 def run(config: Config) -> int:

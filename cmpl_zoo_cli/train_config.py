@@ -54,19 +54,20 @@ class Config:
     """Cross-Model Pseudo-Labeling: two networks learn from few labeled and many unlabeled videos."""
 
     labeled: str
-    """CSV list of labeled videos, header path,label."""
+    """List of labeled videos: CSV with the header path,label."""
     output: str
-    """Folder of the run: models, metrics, state."""
+    """Folder for the run: models, metrics, state."""
     unlabeled: str | None = None
-    """CSV list of unlabeled videos, header path. Labels in it, if any, only tell how many pseudo-labels are right."""
+    """List of unlabeled videos: CSV with the header path. Labels in it, if any, only tell how many pseudo-labels are
+    right."""
     val: str | None = None
-    """CSV list of labeled videos to validate on."""
+    """List of labeled videos to validate on: CSV with the header path,label."""
     root: str = "."
-    """Folder that the paths in the lists are relative to."""
+    """Folder that the paths in the lists start from."""
     unlabeled_root: str | None = None
-    """The same for the unlabeled list; root by default."""
+    """The same for the unlabeled list; by default that of --root."""
     val_root: str | None = None
-    """The same for the validation list; root by default."""
+    """The same for the validation list; by default that of --root."""
     classes: str | None = None
     """kinetics400, ucf101, or a text file with a class name per line, in the order of class ids; by default the sorted
     labels."""
@@ -87,7 +88,7 @@ class Config:
     init: str | None = None
     """Model or model directory whose weights F starts from; random by default."""
     auxiliary_init: str | None = None
-    """The same for A; ignored without A."""
+    """The same for A, if there is A; random by default."""
     drop_rate: float = 0.5
     """Dropout rate before the classifiers."""
     subtract_mean_frame: bool = False
@@ -111,7 +112,7 @@ class Config:
     """Crops per clip in validation; stored with the model."""
 
     scheme: Literal["cross", "self-first", "opposite-first", "maximum", "average", "self", "none"] = "cross"
-    """Which network labels which. self with auxiliary null is FixMatch; none learns from the labels alone."""
+    """Which network labels which; self with --auxiliary null is FixMatch; none learns from the labels alone."""
     threshold: float = 0.8
     """Confidence from which a pseudo-label counts (tau)."""
     lambda_u: float = 1.0
@@ -127,9 +128,9 @@ class Config:
     """Steps over which lambda rises linearly from 0."""
 
     steps: int | None = None
-    """Training steps."""
+    """Training steps; give these or --epochs."""
     epochs: float | None = None
-    """Instead of steps: passes over the unlabeled list, or over the labeled one if scheme is none."""
+    """Instead of --steps: passes over the unlabeled list, or over the labeled one with --scheme none."""
     labeled_batch: int = 8
     """Labeled clips per step, over all processes."""
     unlabeled_batch: int = 32
@@ -156,11 +157,11 @@ class Config:
     saved in their place; 0: off."""
 
     precision: Literal["float32", "bf16", "fp16"] = "float32"
-    """Arithmetic of forward and backward passes."""
+    """Number format of forward and backward passes."""
     max_unreadable: float = 0.01
     """Share of the listed videos that may be unreadable; above it training stops."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto takes cuda, then mps, then cpu."""
+    """Where to train; auto takes cuda if there is one, then mps, then cpu."""
     seed: int = 0
     """Seed of initial weights, order, augmentation and dropout."""
     workers: int = 2
@@ -178,7 +179,7 @@ class Config:
     timeout_minutes: float = 10.0
     """How long a process waits for the others in one step."""
     skip_nonfinite: bool = False
-    """With fp16: skip a step whose loss is not finite, instead of stopping."""
+    """With --precision fp16: skip a step whose loss is not finite, instead of stopping."""
     resume: bool = False
     """Continue the run in the output folder, or begin it if there is none."""
     overwrite: bool = False
@@ -213,13 +214,14 @@ class Config:
             size = getattr(self, option)
             need(
                 size % self.accumulation == 0,
-                f"{flag(option)} {size} does not divide into --accumulation {self.accumulation} equal parts",
+                f"{flag(option)} {size} does not divide into --accumulation {self.accumulation} equal parts; give a "
+                f"multiple of {self.accumulation}",
             )
         least, greatest = self.short_side
         need(
             self.size <= least <= greatest,
-            f"--short-side [{least},{greatest}] must rise and start at the crop's --size ({self.size}) or above, such "
-            f"as [{round(1.1 * self.size)},{round(1.3 * self.size)}]",
+            f"--short-side {least},{greatest} must rise and start at the crop's --size ({self.size}) or above, such as "
+            f"{round(1.1 * self.size)},{round(1.3 * self.size)}",
         )
         if self.scheme != "none":
             need(self.unlabeled is not None, f"--scheme {self.scheme} needs --unlabeled LIST; or give --scheme none")

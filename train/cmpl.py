@@ -10,4 +10,4 @@ import sys
 from cmpl_zoo_cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]], prog="cmpl.py"))
+    sys.exit(main(["train", *sys.argv[1:]]))

@@ -16,8 +16,10 @@ import sys
 import time
 from pathlib import Path
 
+from cmpl_zoo_cli.arguments import whole
+from cmpl_zoo_cli.main import reporting
+
 REPO = Path(__file__).resolve().parents[1]
-CMPL_ZOO = str(Path(sys.executable).with_name("cmpl-zoo"))
 LABELS_PER_CLASS = 5
 METHODS = {
     "labels alone": ["--scheme", "none", "--auxiliary", "null"],
@@ -26,29 +28,33 @@ METHODS = {
 }
 
 
-def run(*command: str | Path) -> None:
-    """Show a command and run it; a failure ends the demo."""
-    words = [str(word) for word in command]
-    shown = ["python" if word == sys.executable else Path(word).name if word == CMPL_ZOO else word for word in words]
-    print(f"\n$ {shlex.join(shown)}", flush=True)
-    subprocess.run(words, cwd=REPO, check=True)
+def run(*words: str | Path) -> None:
+    """Show a command and run it.
+
+    Raises:
+        RuntimeError: it failed, and has told why.
+    """
+    told = [str(word) for word in words]
+    print(f"\n$ cmpl-zoo {shlex.join(told)}", flush=True)
+    if status := subprocess.run([sys.executable, "-m", "cmpl_zoo_cli", *told], cwd=REPO).returncode:
+        raise RuntimeError(f"the last command ended with status {status}; its message says what to do")
 
 
 def one_seed(videos: Path, folder: Path, seed: int) -> dict[str, dict]:
     """Split, train and evaluate with one seed; returns the test scores of each method's primary network."""
     shutil.rmtree(REPO / folder, ignore_errors=True)  # of an earlier demo; the videos stay
     lists = folder / "lists"
-    run(CMPL_ZOO, "split", videos / "videos.csv", "--labels-per-class", str(LABELS_PER_CLASS), "--seed", str(seed),
-        "--val", "0.25", "--group", "actor", "--keep-labels", "-o", lists)  # fmt: skip
+    run("split", videos / "videos.csv", "--labels-per-class", str(LABELS_PER_CLASS), "--seed", str(seed),
+        "--val-share", "0.25", "--group", "actor", "--keep-labels", "-o", lists)  # fmt: skip
     scores = {}
     for method, options in METHODS.items():
         output = folder / method.lower().replace(" ", "-")
         began = time.perf_counter()
-        run(sys.executable, "train/cmpl.py", "--config", "train/recipes/demo.yaml", "--labeled", lists / "labeled.csv",
+        run("train", "--config", "demo", "--labeled", lists / "labeled.csv",
             "--unlabeled", lists / "unlabeled.csv", "--root", videos, "--seed", str(seed), "--output", output,
             "--dataset", "cmpl_zoo_demo", "--license", "apache-2.0", *options)  # fmt: skip
         seconds = time.perf_counter() - began
-        run(sys.executable, "train/evaluate.py", "--model", output / "primary", "--data", lists / "val.csv",
+        run("evaluate", output / "primary", "--data", lists / "val.csv",
             "--root", videos, "--json", output / "test.json")  # fmt: skip
         scores[method] = json.loads((REPO / output / "test.json").read_text()) | {"seconds": seconds}
     return scores
@@ -56,31 +62,34 @@ def one_seed(videos: Path, folder: Path, seed: int) -> dict[str, dict]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="demo.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=1, help="repeat with seeds 1, 2, ... and report the spread")
-    parser.add_argument("--output", type=Path, default=Path("runs/demo"))
+    parser.add_argument(
+        "--seeds",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="repeat with seeds 1, 2, ..., N and report the spread (default: 1)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="DIR",
+        help="folder for the videos and runs (default: runs/demo)",
+    )
     args = parser.parse_args()
-    if args.seeds < 1:
-        parser.error(f"--seeds must be at least 1, and is {args.seeds}")
-    try:
-        demo(args.output, args.seeds)
-    except subprocess.CalledProcessError as error:
-        print(f"demo.py: the last command ended with status {error.returncode}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("demo.py: stopped; the same command begins again", file=sys.stderr)
-        return 130
-    return 0
+    return reporting("demo.py", lambda: demo(args.output, args.seeds))
 
 
-def demo(output: Path, seeds: int) -> None:
+def demo(output: Path, seeds: int) -> int:
     """Render videos, train on them with each seed, and print a table."""
     videos = output / "videos"
     # The recipe's settings were chosen on other videos, those of seed 0.
-    run(CMPL_ZOO, "demo", videos, "--seed", "1")
+    run("demo", "-o", videos, "--seed", "1")
     scores = [one_seed(videos, output / f"seed{seed}", seed) for seed in range(1, seeds + 1)]
     with (REPO / output / "seed1" / "lists" / "val.csv").open(newline="") as held_out:
         video = videos / next(csv.DictReader(held_out))["path"]
-    run(CMPL_ZOO, "predict", output / "seed1" / "cmpl" / "primary", video)
+    run("predict", output / "seed1" / "cmpl" / "primary", video)
 
     first = scores[0]["CMPL"]
     print(f"\nTop-1 in % on {first['videos']} held-out videos, {first['clips']} x {first['crops']} views (clips x "
@@ -90,6 +99,7 @@ def demo(output: Path, seeds: int) -> None:
         spread = f" +- {statistics.stdev(values):.1f} (n={len(values)})" if len(values) > 1 else ""
         seconds = statistics.median(of_seed[method]["seconds"] for of_seed in scores)
         print(f"  {method:14}{statistics.mean(values):5.1f}{spread}   {seconds:.0f} s of training")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Put a trained model into this repository as weights that need no network, in half precision.
 
 python train/embed.py runs/NAME primary runs/NAME/test.json r3d50_eighth.cmpl_demo
-python train/embed.py runs/NAME primary runs/NAME/test.json r3d50_quarter.cmpl_mocap13 --into model_cards
+python train/embed.py runs/NAME primary runs/NAME/test.json r3d50_quarter.cmpl_mocap13 -o model_cards
 
-Needs a run of train/cmpl.py and what train/evaluate.py measured of one of its networks. Yields a model directory with a
-card that tells both: in the package, where cmpl_zoo/models/r3d.py lists it, or elsewhere, where its licence is not the
-package's.
+Needs a run of `cmpl-zoo train` and what `cmpl-zoo evaluate` measured of one of its networks. Yields a model directory
+with a card that tells both: in the package, where cmpl_zoo/models/r3d.py lists it, or elsewhere, where its licence is
+not the package's.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 
 import cmpl_zoo
-from cmpl_zoo import hub
 from cmpl_zoo.hub.cards import PLACE
 from cmpl_zoo.models.labels import label_names
 
@@ -24,10 +23,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="embed.py", description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("role", choices=["primary", "auxiliary"], help="which network")
-    parser.add_argument("scores", type=Path, help="what evaluate.py --json wrote of it")
-    parser.add_argument("name", help="architecture and tag")
-    parser.add_argument("--into", type=Path, default=WEIGHTS, help="folder of the model directory; the package's")
-    parser.add_argument("--crop-pct", type=float, help="share of a frame to see, where training saw a part of it")
+    parser.add_argument("scores", type=Path, help="what cmpl-zoo evaluate --json wrote of it")
+    parser.add_argument("name", help="architecture and tag, such as r3d50_eighth.cmpl_demo")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=WEIGHTS,
+        metavar="DIR",
+        help="folder to make the model directory in (default: that of the package's weights)",
+    )
+    parser.add_argument(
+        "--crop-pct",
+        type=float,
+        metavar="X",
+        help="share of a frame's short side to test on, where training saw a part of it (default: as in training)",
+    )
     args = parser.parse_args()
     scores = json.loads(args.scores.read_text())
     summary = json.loads((args.run / "summary.json").read_text())
@@ -35,8 +46,8 @@ def main() -> None:
     model = cmpl_zoo.create_model(f"local-dir:{args.run / args.role}", pretrained=True).half()
     if args.crop_pct:
         model.pretrained_cfg["crop_pct"] = args.crop_pct
-    folder = hub.save(model, args.into / args.name, label_names(model), summary)
-    place = args.name if args.into == WEIGHTS else folder.as_posix()
+    folder = cmpl_zoo.save(model, args.output / args.name, label_names(model), summary)
+    place = args.name if args.output == WEIGHTS else folder.as_posix()
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8").replace(PLACE, place)
     if args.crop_pct:

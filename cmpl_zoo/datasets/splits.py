@@ -44,10 +44,10 @@ def split_list(
         raise ValueError(f"--labels-per-class must be at least 1, not {labels_per_class}")
     if labels_per_class is None and not val:
         raise ValueError(
-            "--labels-per-class all without --val leaves the list unchanged; give --val, or a number of labels"
+            "--labels-per-class all without --val-share leaves the list unchanged; give one of them another value"
         )
     if not 0 <= val < 1:
-        raise ValueError(f"--val must be a share of the videos, at least 0 and below 1, not {val}")
+        raise ValueError(f"--val-share must be a share of the videos, at least 0 and below 1, not {val}")
     if sampling not in SAMPLINGS:
         raise ValueError(f"unknown --sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}")
     if group is not None and group not in video_list.rows[0]:
@@ -57,7 +57,7 @@ def split_list(
     validation = _draw_validation(video_list, seed, val, group)
     if val and not validation:
         raise ListError(
-            f"{video_list.file}: --val {val} of the videos of each class is less than half of a video; raise --val"
+            f"{video_list.file}: --val-share {val} of the videos of each class is less than half of a video; raise it"
         )
     held_out = set(validation)
     assert video_list.labels is not None
@@ -68,7 +68,7 @@ def split_list(
     if empty := [label for label, members in by_class.items() if not members]:
         whole, other = (f", which takes whole {group}s,", ", or group by another column") if group else ("", "")
         raise ListError(
-            f"{video_list.file}: --val {val}{whole} would take all videos of class {empty[0]!r}; lower it or add "
+            f"{video_list.file}: --val-share {val}{whole} would take all videos of class {empty[0]!r}; lower it or add "
             f"videos{other}"
         )
     if labels_per_class is None:
@@ -83,7 +83,7 @@ def split_list(
         if len(members) < quotas[label]:
             raise ListError(
                 f"{video_list.file}: class {label!r} has {len(members)} videos, fewer than the {quotas[label]} labels "
-                f"asked for; lower --labels-per-class or --val"
+                f"asked for; lower --labels-per-class or --val-share"
             )
         labeled += random.Random(f"labels/{seed}/{label}").sample(members, quotas[label])
     chosen = set(labeled)
@@ -122,7 +122,7 @@ def _proportional_quotas(video_list: VideoList, sizes: dict[str, int], total: in
     if total > videos:
         raise ListError(
             f"{video_list.file}: {total} labels are asked for, but there are only {videos} videos; "
-            "lower --labels-per-class or --val"
+            "lower --labels-per-class or --val-share"
         )
     shares = {label: total * size / videos for label, size in sizes.items()}
     quotas = {label: max(1, int(share)) for label, share in shares.items()}

@@ -65,14 +65,18 @@ def create_model(
 ) -> nn.Module:
     """Make a model, as `timm.create_model` does.
 
+    An untrained network has 400 classes and is made for clips of 8 frames, stride 8, of 224 x 224 pixels, tested on
+    10 x 3 views, whatever weights its name has. With weights these settings are those of the weights; a name with a tag
+    gives the settings of that tag without its weights, too.
+
     Args:
         model_name: a name of `list_models()`, with a tag of its weights or without, also with an underscore before
             the tag, as in hubconf.py; the path of a model directory (config.json and model.safetensors), which loads
             its weights; or `hf-hub:ORG/NAME`, `hf-hub:ORG/NAME@REVISION` and `local-dir:PATH`, as timm has them. A
             registered name wins over a directory of that name.
         pretrained: load the weights of that name; without a tag, the best ones to start from.
-        num_classes: size of the classifier; 0 for none, by default that of the name's best weights, even if they are
-            not loaded. A classifier of another size than that of the weights starts from random values.
+        num_classes: size of the classifier; 0 for none. By default that of the weights, or 400 where none are loaded.
+            A classifier of another size than that of the weights starts from random values.
         in_chans: input channels; a pretrained stem is adapted.
         drop_rate: dropout before the classifier, 0 by default (the full-size recipes have the 0.5 that the paper
             probably trains with).

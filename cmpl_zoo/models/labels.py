@@ -18,6 +18,20 @@ def label_names(model: nn.Module) -> list[str]:
     return names if len(names) == classes else [str(i) for i in range(classes)]
 
 
+def check_same_classes(names: Sequence[str], models: Sequence[nn.Module]) -> None:
+    """Raise ValueError where models have other classes than the first, and so cannot vote with it.
+
+    Args:
+        names: what the message calls the models.
+        models: at least one.
+    """
+    for name, model in zip(names, models, strict=True):
+        if label_names(model) != label_names(models[0]):
+            raise ValueError(
+                f"{name}: knows other classes than {names[0]}, and so cannot vote with it; give networks of one run"
+            )
+
+
 def check_label_names(names: Sequence[str], classes: int) -> None:
     """Raise ValueError unless there is one name a class, and none could steer a terminal."""
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):

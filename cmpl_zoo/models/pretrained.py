@@ -66,6 +66,6 @@ def missing(name: str, tag: str | None) -> str:
 def training(name: str, tag: str) -> str:
     """How to get weights that nobody has published."""
     return (
-        f"train them with `cmpl-zoo train --config {tag.removeprefix('cmpl_')}` and your "
-        f"lists (model_cards/{name}.{tag}.md), or pass pretrained=False"
+        f"train them with `cmpl-zoo train --config {tag.removeprefix('cmpl_')}` and your lists "
+        f"(model_cards/{name}.{tag}.md), or pass pretrained=False"
     )

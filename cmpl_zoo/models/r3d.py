@@ -461,6 +461,8 @@ def _create_r3d(
         place = pretrained_cfg["hf_hub_id" if source == "hf-hub" else "file"]
         checked(place, pretrained_cfg, pretrained_model_args or {}, MODEL_ARGS)
         pretrained_cfg = {key: value for key, value in pretrained_cfg.items() if key not in ("architecture", "tag")}
+    if not (pretrained or pretrained_cfg):  # the family's defaults, whatever weights the name has
+        pretrained_cfg = _cfg()
     cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
     if cfg.tag in UNPUBLISHED and cfg.hf_hub_id and pretrained:
         # Whoever trained these weights recorded their classes and clips beside them.

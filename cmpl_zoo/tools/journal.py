@@ -96,6 +96,8 @@ class Journal:
             raise ValueError(
                 f"{file}: does not hold the options of {self.file.name} ({error}); give another folder"
             ) from error
+        if "short_side" in former:  # its name in reports of version 0.1
+            former["max_short_side"] = former.pop("short_side")
         for name, value in options.items():
             if former.get(name) != value:
                 raise ValueError(
@@ -206,7 +208,7 @@ class Journal:
 
 
 def _as_option(name: str, value: Any) -> str:
-    """An option as on the command line: `with --short-side 256`, `without --copy`."""
+    """An option as on the command line: `with --max-short-side 256`, `without --copy`."""
     option = "--" + name.replace("_", "-")
     if isinstance(value, bool) or value is None:
         return f"with{'' if value else 'out'} {option}"

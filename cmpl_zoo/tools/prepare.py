@@ -39,7 +39,7 @@ class PrepareSettings:
     """The properties of the copies.
 
     Attributes:
-        short_side: largest short side in pixels; smaller videos are not enlarged.
+        max_short_side: largest short side in pixels; smaller videos are not enlarged.
         gop: frames from a keyframe to the next.
         crf: x264's constant rate factor, 0 (lossless) to 51 (worst).
         copy: copy files unchanged that already have these properties.
@@ -48,14 +48,14 @@ class PrepareSettings:
         ValueError: a value is out of range.
     """
 
-    short_side: int
+    max_short_side: int
     gop: int
     crf: int = 23
     copy: bool = False
 
     def __post_init__(self) -> None:
-        if self.short_side < 2:
-            raise ValueError(f"--short-side must be at least 2 pixels, not {self.short_side}")
+        if self.max_short_side < 2:
+            raise ValueError(f"--max-short-side must be at least 2 pixels, not {self.max_short_side}")
         if self.gop < 1:
             raise ValueError(f"--gop must be at least 1, not {self.gop}")
         if not 0 <= self.crf <= 51:
@@ -225,7 +225,7 @@ def _count_if_prepared(video: Video, settings: PrepareSettings, alive: Callable[
     gaps = [b - a for a, b in pairwise([*keys, len(stream.index_entries)])]
     if (
         (codec.name, codec.pix_fmt) != ("h264", "yuv420p")
-        or min(codec.width, codec.height) > settings.short_side
+        or min(codec.width, codec.height) > settings.max_short_side
         or max(gaps, default=settings.gop + 1) > settings.gop
     ):
         return 0
@@ -242,7 +242,7 @@ def _encode(video: Video, target: str, settings: PrepareSettings, alive: Callabl
     """Encode all frames; returns their number, and the error that ended the video early, "" for none."""
     frames = video.decode()
     first = next(frames)  # raises before the file is created
-    converter = _FrameConverter(first, settings.short_side)
+    converter = _FrameConverter(first, settings.max_short_side)
     clock = _Clock(video)
     options = X264_OPTIONS | {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
     with (

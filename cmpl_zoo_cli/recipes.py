@@ -1,0 +1,63 @@
+"""Recipes: YAML files of training options, some of which come with the package."""
+
+import difflib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cmpl_zoo_cli.spelling import notice
+from cmpl_zoo_cli.train_config import REMOVED, Config
+
+
+def packaged() -> dict[str, Path]:
+    """The recipes of the package by name, found without importing it, which would load torch."""
+    package = importlib.util.find_spec("cmpl_zoo")
+    assert package and package.origin
+    return {file.stem: file for file in sorted(Path(package.origin).parent.glob("training/recipes/*.yaml"))}
+
+
+def find(name: str) -> Path:
+    """The file of a recipe, by its name in the package or by its path.
+
+    Raises:
+        ValueError: there is none.
+    """
+    recipes, file = packaged(), Path(name)
+    if name in recipes:
+        return recipes[name]
+    if file.exists():
+        return file
+    if file.match("train/recipes/*.yaml") and file.stem in recipes:  # where they were in version 0.1
+        notice(f"{name} is called {file.stem} now")
+        return recipes[file.stem]
+    raise ValueError(f"{name}: no such file, nor a recipe of that name; the recipes are {', '.join(recipes)}")
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The options in a recipe.
+
+    Raises:
+        ValueError: it cannot be read, or holds no options of training.
+    """
+    try:
+        options = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror}); mend that, or give another recipe") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file}: is not YAML ({error}); mend it, or give another recipe") from error
+    if not isinstance(options, dict):
+        raise ValueError(f"{file}: holds no options; write lines such as `lr: 0.1`")
+    known = [field.name for field in fields(Config)]
+    if unknown := [str(name) for name in options if name not in known and name not in REMOVED]:
+        raise ValueError(f"{file}: there is no option {unknown[0]}; {advice(unknown[0], known)}")
+    return options
+
+
+def advice(unknown: str, known: Sequence[str]) -> str:
+    """What to do about an option that does not exist."""
+    close = difflib.get_close_matches(unknown, known, n=1)
+    return f"did you mean {close[0]}?" if close else "cmpl-zoo train --help lists what there is"

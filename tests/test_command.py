@@ -1,0 +1,327 @@
+"""The command line: what answers without torch, its help, how options are spelled, recipes, and what is missing."""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cmpl_zoo_cli import recipes
+from cmpl_zoo_cli.main import main
+from cmpl_zoo_cli.parser import build_parser
+from cmpl_zoo_cli.spelling import today
+from cmpl_zoo_cli.train_config import REMOVED, Config
+from cmpl_zoo_cli.train_parser import parse_config
+
+REPO = Path(__file__).resolve().parents[1]
+RUN = ["--labeled", "a.csv", "--unlabeled", "b.csv", "--output", "o"]
+
+
+def commands(parser: ArgumentParser, *before: str) -> dict[tuple[str, ...], ArgumentParser]:
+    """Every command of a parser with its own parser, those of `import` too."""
+    found = {before: parser}
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            for name, sub in action.choices.items():
+                found |= commands(sub, *before, name)
+    return found
+
+
+COMMANDS = commands(build_parser())
+
+
+def answer(*words: str, **environment: str) -> tuple[int, str, str, set[str]]:
+    """Exit status, output, messages, and the packages that a command line imports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "cmpl_zoo_cli", *words],
+        capture_output=True,
+        text=True,
+        cwd=REPO,
+        env=os.environ | environment,
+    )
+    lines = done.stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    messages = "\n".join(line for line in lines if not line.startswith("import time:"))
+    return done.returncode, done.stdout, messages, imported
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_answers_without_torch_and_states_every_default(words: tuple[str, ...], columns: str) -> None:
+    status, text, messages, imported = answer(*words, "--help", COLUMNS=columns)
+    assert (status, messages) == (0, "")
+    assert "argparse" in imported and not imported & {"torch", "numpy", "av", "cmpl_zoo"}
+    assert max(len(line) for line in text.splitlines()) <= int(columns)
+    assert not re.search(r"--\w+_", text), "options are shown with dashes"
+    assert not re.search(r"typing|<class|type:|\bnull\)", text)
+    described = re.split(r"\n(?=  -)", text)[1:]
+    for option in (" ".join(part.split()) for part in described):
+        assert re.search(r"^-h|^--version|^--print-config|required\)|\(default: |by default", option), option
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", r"required: COMMAND"),
+        ("evaluat", r"invalid choice: 'evaluat' \(choose from .*evaluate"),
+        ("evaluate m --data l --bach-size 3", r"cmpl-zoo evaluate: .*unrecognized.*--bach-size 3.*evaluate --help"),
+        ("import kinetics a b -o c --x", r"cmpl-zoo import kinetics: .*unrecognized.*--x"),
+        ("evaluate m --data l --batch-size 0", r"--batch-size: must be at least 1, not 0"),
+        ("evaluate m --data l --test_clips 1.5", r"--test-clips: must be a whole number, not '1.5'"),
+        ("check l -o d --min-frames 0", r"--min-frames: must be at least 1, not 0"),
+        ("check l -o d --workers -1", r"--workers: must be at least 1, not -1"),
+        ("prepare l -o d --max-short-side 1", r"--max-short-side: must be at least 2, not 1"),
+        ("prepare l -o d --max-short-side 9 --crf 52", r"--crf: must be from 0 to 51, not 52"),
+        ("split l -o d --labels-per-class ten", r"--labels-per-class: must be a whole number, not 'ten'"),
+        ("split l -o d --labels-per-class all --val-share 20", r"--val-share: must be a share .* below 1, not 20"),
+        ("shard l -o d --shard-size nan", r"--shard-size: must be a number of MB above 0, not nan"),
+        ("shard l", r"required: -o/--output"),
+        ("demo --videos-per-class 0 -o d", r"--videos-per-class: must be at least 1, not 0"),
+        ("train", r"--labeled, --output must be given"),
+        ("train --lamda_u 2", r"unrecognized arguments: --lamda-u 2; did you mean --lambda-u\?"),
+        ("train --labeled a -o b --lr fast", r"--lr must be a number, not fast"),
+        ("train --labeled a -o b --scheme crosss", r"--scheme must be one of cross, self-first, .*, not crosss"),
+        ("train --labeled a -o b --steps x", r"--steps must be a whole number or null, not x"),
+        ("train --labeled a -o b --resume maybe", r"--resume must be true or false, not maybe"),
+        ("train --labeled a -o b --short-side 9", r"--short-side must be two whole numbers, such as 256,320, not 9"),
+        ("train --labeled a -o b --steps 1 --threshold 2", r"--threshold is a probability from 0 to 1, not 2"),
+        ("train --labeled a -o b --ema_teachers", r"--ema-teachers was removed"),
+        ("train --config k400_2pct", r"--config k400_2pct: no such file, nor a recipe .* are demo, k400_10pct,"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_line_is_refused_without_torch(line: str, message: str) -> None:
+    status, text, messages, imported = answer(*line.split())
+    assert (status, text) == (2, "")
+    assert re.search(message, messages.splitlines()[-1]), messages
+    assert messages.startswith("usage: cmpl-zoo") and "Traceback" not in messages
+    assert not imported & {"torch", "numpy", "av", "cmpl_zoo"}
+
+
+def test_the_version_comes_without_torch() -> None:
+    status, text, _, imported = answer("--version")
+    assert status == 0 and re.fullmatch(r"cmpl-zoo \d+\.\d+\.\d+\n", text)
+    assert not imported & {"torch", "numpy", "av", "cmpl_zoo", "jsonargparse"}
+
+
+# How options are spelled
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--labeled-batch", "4"], {"labeled_batch": 4}),
+        (["--labeled_batch", "4"], {"labeled_batch": 4}),
+        (["--labeled_batch=4"], {"labeled_batch": 4}),
+        (["--resume"], {"resume": True}),
+        (["--resume", "true"], {"resume": True}),
+        (["--resume=true"], {"resume": True}),
+        (["--resume", "--cutout", "false"], {"resume": True, "cutout": False}),
+        (["--grad-checkpointing", "--hard=false"], {"grad_checkpointing": True, "hard": False}),
+        (["--short-side", "230,300"], {"short_side": (230, 300)}),
+        (["--short_side=230,300"], {"short_side": (230, 300)}),
+        (["--short_side", "[230,300]"], {"short_side": (230, 300)}),
+        (["--auxiliary", "null", "--scheme", "self"], {"auxiliary": None, "scheme": "self"}),
+        (["-o", "elsewhere"], {"output": "elsewhere"}),
+        (["--val_root", "a_b"], {"val_root": "a_b"}),
+        (["--ema_teachers", "false"], {}),
+    ],
+)
+def test_options_of_training(words: list[str], expected: dict) -> None:
+    plain = parse_config([*RUN, "--steps", "1"])
+    assert vars(parse_config([*RUN, "--steps", "1", *words])) == vars(plain) | expected
+
+
+def test_dashes_are_for_options_only() -> None:
+    words = ["--batch_size=2", "a_b.mp4", "--json", "c_d.json", "--root=e_f", "--", "--g_h"]
+    assert today("evaluate", words) == ["--batch-size=2", "a_b.mp4", "--json", "c_d.json", "--root=e_f", "--", "--g_h"]
+
+
+@pytest.mark.parametrize(
+    ("former", "now", "notice"),
+    [
+        ("split l --val 0.2", "split l --val-share 0.2", "--val is called --val-share now"),
+        ("split l --val=0.2", "split l --val-share=0.2", "--val is called --val-share now"),
+        ("prepare l -o d --short_side 9", "prepare l -o d --max-short-side 9", "--short-side is called"),
+        ("evaluate m --clips 3", "evaluate m --test-clips 3", "--clips is called --test-clips now"),
+        ("evaluate m --crops=3", "evaluate m --test-crops=3", "--crops is called --test-crops now"),
+        ("evaluate --data l --model m n", "evaluate --data l m n", "--model is no longer needed"),
+        ("evaluate --model=m --data l", "evaluate m --data l", "--model is no longer needed"),
+        ("prepare l d --gop 9", "prepare l -o d --gop 9", "prepare takes its folder as -o d now"),
+        ("prepare --copy l --gop 9 d", "prepare --copy l --gop 9 -o d", "prepare takes its folder as -o d now"),
+        ("shard --root=r l d", "shard --root=r l -o d", "shard takes its folder as -o d now"),
+        ("demo --seed 1 d", "demo --seed 1 -o d", "demo takes its folder as -o d now"),
+    ],
+)  # fmt: skip
+def test_former_spellings_are_read_and_named(
+    former: str, now: str, notice: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verb, *words = former.split()
+    assert [verb, *today(verb, words)] == now.split()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("cmpl-zoo: ") and notice in lines[0]
+    verb, *words = now.split()
+    assert today(verb, words) == words
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("RANK", "1")  # of several processes one says it
+    today(*former.split(maxsplit=1)[:1], former.split()[1:])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_former_spelling_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "videos.csv"
+    file.write_text("path,label\n" + "".join(f"{label}{i}.mp4,{label}\n" for label in "ab" for i in range(10)))
+    options = ["--labels_per_class", "2", "--seed", "3"]
+    assert main(["split", str(file), *options, "--val", "0.3", "-o", str(tmp_path / "former")]) == 0
+    assert "--val-share" in capsys.readouterr().err
+    assert main(["split", str(file), *options, "--val-share", "0.3", "-o", str(tmp_path / "now")]) == 0
+    for name, count in {"labeled": 4, "unlabeled": 10, "val": 6}.items():
+        text = (tmp_path / "now" / f"{name}.csv").read_text()
+        assert (tmp_path / "former" / f"{name}.csv").read_text() == text
+        assert len(list(csv.reader(text.splitlines()))) == 1 + count
+
+
+def test_a_folder_of_copies_begun_under_the_former_name_is_continued(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "one.csv"
+    file.write_text("path\nv_ApplyEyeMakeup_g01_c01.avi\n")
+    call = [
+        "prepare",
+        str(file),
+        "--root",
+        str(shared_data / "clips"),
+        "-o",
+        str(tmp_path / "copies"),
+        "--workers",
+        "1",
+    ]
+    assert main([*call, "--max-short-side", "32"]) == 0
+    begun = tmp_path / "copies" / "prepare.json"
+    assert '"max_short_side": 32' in begun.read_text()
+    begun.write_text(begun.read_text().replace("max_short_side", "short_side"))  # as version 0.1 wrote it
+    assert main([*call, "--short-side", "32"]) == 0
+    capsys.readouterr()
+    assert main([*call, "--max-short-side", "48"]) == 2
+    assert "begun with --max-short-side 32, not with --max-short-side 48" in capsys.readouterr().err
+
+
+# Recipes
+
+
+def test_a_recipe_is_found_by_name_by_path_and_by_its_former_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = REPO / "cmpl_zoo" / "training" / "recipes" / "k400_1pct.yaml"
+    options = yaml.safe_load(file.read_text())
+    config = parse_config([*RUN, "--config", "k400_1pct"])
+    assert {name: getattr(config, name) for name in options} == options | {"short_side": tuple(options["short_side"])}
+    assert parse_config([*RUN, "--config", str(file)]) == config
+    assert capsys.readouterr().err == ""
+    for former in ("train/recipes/k400_1pct.yaml", str(tmp_path / "clone" / "train" / "recipes" / "k400_1pct.yaml")):
+        assert parse_config([*RUN, "--config", former]) == config
+        assert capsys.readouterr().err == f"cmpl-zoo: {former} is called k400_1pct now\n"
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "train" / "recipes" / "k400_1pct.yaml"  # one's own is taken as it is
+    own.parent.mkdir(parents=True)
+    own.write_text("lr: 0.7\nsteps: 3\n")
+    assert parse_config([*RUN, "--config", "train/recipes/k400_1pct.yaml"]).lr == 0.7
+    assert capsys.readouterr().err == ""
+
+
+def test_of_two_recipes_the_last_one_counts(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("lr: 0.7\nema_teachers: false\ntest_clips: 5\n")
+    demo, both = (
+        parse_config([*RUN, *words]) for words in (["--config", "demo"], ["--config", "demo", "--config", str(file)])
+    )
+    assert (both.lr, both.test_clips, both.steps, both.size) == (0.7, 5, demo.steps, demo.size)
+    assert parse_config([*RUN, "--config", str(file), "--config", "demo"]).lr == demo.lr
+    assert parse_config([*RUN, "--config", "demo", "--lr", "0.3"]).lr == 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lamda_u: 2\n", r"there is no option lamda_u; did you mean lambda_u\?"),
+        ("lambda_u: much\n", r"lambda_u must be a number, not much"),
+        ("{:\n", r"is not YAML \(.*line 1"),
+        ("lr\n", r"holds no options; write lines such as"),
+        (None, r"cannot be read \(Is a directory\)"),
+    ],
+)
+def test_a_bad_recipe_is_named(
+    text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.mkdir() if text is None else file.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        parse_config([*RUN, "--config", str(file)])
+    assert ended.value.code == 2
+    assert re.search(rf"error: --config {re.escape(str(file))}: {message}", capsys.readouterr().err)
+
+
+def test_every_recipe_of_the_package_is_listed_and_gives_known_options() -> None:
+    found = recipes.packaged()
+    assert {"demo", "own_videos", "k400_1pct", "ucf101_k400"} <= found.keys()
+    for file in found.values():
+        assert recipes.read(file).keys() <= vars(parse_config([*RUN, "--steps", "1"])).keys() | REMOVED.keys()
+
+
+def test_a_saved_config_repeats_the_run(tmp_path: Path) -> None:
+    config = parse_config([*RUN, "--config", "demo", "--val", "c.csv", "--hard", "false"])
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(vars(config) | {"short_side": list(config.short_side)}))
+    again = parse_config(["--config", str(file), "--output", "other"])
+    assert again == Config(**vars(config) | {"output": "other"})
+
+
+# What is missing
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("jsonargparse", "train --help"),
+        ("yaml", "train --config demo"),
+        ("torchmetrics", "evaluate r3d50_eighth --data l.csv"),
+        ("tensorboard", "train --labeled a.csv --output o --scheme none --steps 1"),
+    ],
+)
+def test_a_missing_extra_is_named(package: str, line: str) -> None:
+    code = f"""
+import sys
+sys.modules[{package!r}] = None  # as if it were not installed
+from cmpl_zoo_cli.main import main
+sys.exit(main({line.split()!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 2
+    expected = f"cmpl-zoo: the package {package} is not installed; pip install 'cmpl_zoo[train]' installs it\n"
+    assert done.stderr == expected
+
+
+def test_another_missing_package_is_a_fault_and_not_hidden() -> None:
+    code = """
+import sys
+sys.modules["timm"] = None
+from cmpl_zoo_cli.main import main
+main(["predict", "m", "v"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "timm" in done.stderr.splitlines()[-1]
+
+
+def test_the_scripts_are_the_command() -> None:
+    for script, verb in {"cmpl": "train", "evaluate": "evaluate"}.items():
+        shown = [
+            subprocess.run(
+                [sys.executable, *call, "--help"], capture_output=True, text=True, cwd=REPO, check=True
+            ).stdout
+            for call in ([f"train/{script}.py"], ["-m", "cmpl_zoo_cli", verb])
+        ]
+        assert shown[0] == shown[1] and shown[0].startswith(f"usage: cmpl-zoo {verb}")
