@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -19,41 +19,12 @@ from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import R3D
 from cmpl_zoo.models.labels import check_same_classes, label_names
+from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
 from cmpl_zoo.video.video import VideoError
 
 Precision = Literal["float32", "bf16", "fp16"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class Scores(TypedDict):
-    """What `evaluate` tells of one ensemble; accuracies in percent.
-
-    Attributes:
-        videos: in the list.
-        unreadable: how many of them could not be read, which count as wrong.
-        clips: clips of a video.
-        crops: crops of a clip.
-        largest_class: what naming the most frequent class alone would give.
-        clip_top1: of single views.
-        video_top1: of videos, the softmax averaged over their views.
-        clip_top5: where there are more than five classes.
-        video_top5: where there are more than five classes.
-        per_class: `video_top1` of each class that occurs, by its name.
-        confusion: how many readable videos of each class (row) were taken for each (column).
-    """
-
-    videos: int
-    unreadable: int
-    clips: int
-    crops: int
-    largest_class: float
-    clip_top1: float
-    video_top1: float
-    clip_top5: NotRequired[float]
-    video_top5: NotRequired[float]
-    per_class: dict[str, float]
-    confusion: list[list[int]]
 
 
 def evaluate(

@@ -4,10 +4,14 @@ import argparse
 import errno
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from cmpl_zoo_cli.arguments import add_root, whole
+
+if TYPE_CHECKING:
+    from cmpl_zoo.records import Scores
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -89,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
         device = pick_device(args.device)
         models = [cast(R3D, create_model(name, pretrained=True)).to(device) for name in args.models]
         for model in models:
-            wanted = {"clips": args.test_clips, "crops": args.test_crops}
-            model.clip |= {setting: number for setting, number in wanted.items() if number is not None}
+            model.clip["clips"] = args.test_clips or model.clip["clips"]
+            model.clip["crops"] = args.test_crops or model.clip["crops"]
         check_alike(args.models, models)
         video_list = read_list(args.data, args.root)
         videos = Videos(video_list.paths, class_ids(video_list, label_names(models[0])))
@@ -107,30 +111,32 @@ def run(args: argparse.Namespace) -> int:
         raise RuntimeError(f"{cause}; a lower --batch-size or --precision bf16 needs less memory") from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing is written") from None
-    print(as_table(dict(scores)))
+    print(as_table(scores))
     if args.json:
         replace_text(args.json, json.dumps({"model": args.models, "data": args.data, **scores}, indent=2) + "\n")
     if args.card:
-        add_scores(args.models[0], dict(scores), args.data)
+        add_scores(args.models[0], scores, args.data)
     return 0
 
 
-def as_table(scores: dict[str, Any]) -> str:
+def as_table(scores: "Scores") -> str:
     """The scores for a reader, with the protocol they were measured by."""
-    from cmpl_zoo.hub.cards import views_of
+    from cmpl_zoo.records import clip_tops, video_tops, views_text
 
-    tops = [k for k in (1, 5) if f"video_top{k}" in scores]
+    def cells(accuracies: Iterable[float]) -> str:
+        return "".join(f"{accuracy:8.2f}" for accuracy in accuracies)
+
     rows = [
-        (f"video, {views_of(scores)}", "".join(f"{scores[f'video_top{k}']:8.2f}" for k in tops)),
-        ("video, single view", "".join(f"{scores[f'clip_top{k}']:8.2f}" for k in tops)),
-        ("always the largest class", f"{scores['largest_class']:8.2f}"),
-        *((f"  {name}", f"{accuracy:8.2f}") for name, accuracy in scores["per_class"].items()),
+        (f"video, {views_text(scores)}", cells(video_tops(scores).values())),
+        ("video, single view", cells(clip_tops(scores).values())),
+        ("always the largest class", cells([scores["largest_class"]])),
+        *((f"  {name}", cells([accuracy])) for name, accuracy in scores["per_class"].items()),
     ]
     unreadable = f", {scores['unreadable']} unreadable (wrong)" if scores["unreadable"] else ""
     width = max(len(name) for name, _ in rows)
-    header = f"{scores['videos']} videos{unreadable}".ljust(width) + "".join(f"{f'top-{k}':>8}" for k in tops)
-    lines = [header, *(name.ljust(width) + numbers for name, numbers in rows)]
-    return "\n".join(lines)
+    head = "".join(f"{f'top-{k}':>8}" for k in video_tops(scores))
+    lines = [f"{scores['videos']} videos{unreadable}".ljust(width) + head]
+    return "\n".join(lines + [name.ljust(width) + numbers for name, numbers in rows])
 
 
 def check_target(file: Path) -> None:

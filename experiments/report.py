@@ -10,7 +10,7 @@ from pages import markdown, mean_and_spread
 from results import Result, accuracies, row_title
 
 from cmpl_zoo._files import as_csv, replace_text, whole_or_nothing
-from cmpl_zoo.hub.cards import views_of
+from cmpl_zoo.records import views_text
 
 # Columns of the CSV, and how a reader is told.
 PSEUDO = {
@@ -54,7 +54,7 @@ def report(results: list[Result], folder: Path) -> Path:
         f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
         f"({recipe['primary']}, F; of both where they vote) after its last step (of its averaged weights where such "
         "exist) and its mean over classes, mean ± standard deviation over seeds, "
-        f"{views_of(first)} of the {measured_on} videos. Pseudo-labels are of the last "
+        f"{views_text(first)} of the {measured_on} videos. Pseudo-labels are of the last "
         "quarter of the steps, over all seeds: the share of the unlabeled clips that a network is taught, how many of "
         "those are right, and the same where the other network is taught nothing. "
         f"{hardware}; commit {commits}."

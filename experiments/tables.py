@@ -25,7 +25,7 @@ from results import (
     row_title,
 )
 
-from cmpl_zoo.hub.cards import views_of
+from cmpl_zoo.records import views_text
 from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.train_config import REMOVED
 
@@ -60,7 +60,7 @@ def table_of_test_runs(results: list[Result]) -> str:
         rows.setdefault(row_title(result), []).append(result)
     first = results[0]
     caption = (
-        f"{span(result['videos'] for result in results)} test videos, {views_of(first)}, "
+        f"{span(result['videos'] for result in results)} test videos, {views_text(first)}, "
         f"{len(first['per_class'])} classes, on {first['hardware']}; the primary network's last step."
     )
     columns, cells = ["", "labeled", "unlabeled", "steps", "seeds", "top-1, %", "training, s"], []

@@ -29,8 +29,8 @@ class UnreadableVideo(NamedTuple):
     message: str
 
 
-class Batch(TypedDict):
-    """The share of one rank of a training batch. Its clips are uint8 (samples, strides, 3, frames, size, size).
+class ClipBatch(TypedDict):
+    """The clips of a training step, uint8 (samples, strides, 3, frames, size, size); of one rank its share.
 
     Attributes:
         labeled: weak views of labeled videos.
@@ -38,7 +38,6 @@ class Batch(TypedDict):
         weak: weak views of unlabeled videos; missing if there are none, as the next two.
         strong: strong views of the same clips.
         hidden_labels: their class ids, int64 (samples,), -1 if unknown; only for meters.
-        unreadable: videos that were replaced by others.
     """
 
     labeled: Tensor
@@ -46,6 +45,11 @@ class Batch(TypedDict):
     weak: NotRequired[Tensor]
     strong: NotRequired[Tensor]
     hidden_labels: NotRequired[Tensor]
+
+
+class Batch(ClipBatch):
+    """The same with the unreadable videos that were replaced by others."""
+
     unreadable: list[UnreadableVideo]
 
 

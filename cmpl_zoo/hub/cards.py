@@ -1,7 +1,7 @@
 """Model cards: what a model is, how it was trained and what was measured, with metadata that the Hub reads."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
 
 from cmpl_zoo._files import replace_text
+from cmpl_zoo.models.config_json import ClipSettings
+from cmpl_zoo.records import Scores, Summary, video_tops, views_text
 
 # Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
 PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "val_root", "classes", "output"}
@@ -18,7 +20,7 @@ _VIEWS = ", softmax averaged |"  # ends a row of the table of accuracies
 
 
 def model_card(
-    model: nn.Module, label_names: Sequence[str], summary: dict[str, Any] | None = None, origin: str | None = None
+    model: nn.Module, label_names: Sequence[str], summary: Summary | None = None, origin: str | None = None
 ) -> str:
     """The text of a model card, with the metadata that the Hugging Face Hub reads.
 
@@ -30,7 +32,7 @@ def model_card(
         origin: the training in words, for weights that `cmpl_zoo.training` did not make.
     """
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    clip: dict[str, int] = model.clip  # type: ignore[assignment]
+    clip: ClipSettings = model.clip  # type: ignore[assignment]
     size = " x ".join(map(str, cfg["input_size"][1:]))
     parameters = sum(p.numel() for p in model.parameters())
     title = f"{cfg['architecture']}, {len(label_names)} classes"
@@ -70,7 +72,7 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def add_scores(directory: str | os.PathLike[str], scores: dict[str, Any], list_name: str) -> None:
+def add_scores(directory: str | os.PathLike[str], scores: Scores, list_name: str) -> None:
     """Add measured accuracies to the card of a model directory; they replace a former measurement by the same protocol.
 
     Args:
@@ -106,7 +108,7 @@ def add_scores(directory: str | os.PathLike[str], scores: dict[str, Any], list_n
     replace_text(file, str(card))
 
 
-def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
+def _metadata(title: str, summary: Summary | None) -> ModelCardData:
     """The card's head; results only where a run measured them."""
     config = summary["config"] if summary else {}
     scores = summary["validation"].get(summary.get("role", "primary")) if summary else None
@@ -124,12 +126,7 @@ def _metadata(title: str, summary: dict[str, Any] | None) -> ModelCardData:
     )
 
 
-def views_of(protocol: Mapping[str, Any]) -> str:
-    """The test views of a video as the field writes them: "10 x 3 views (clips x crops)"."""
-    return f"{protocol['clips']} x {protocol['crops']} views (clips x crops)"
-
-
-def _results(scores: dict[str, Any], list_name: str, dataset: str | None) -> list[EvalResult]:
+def _results(scores: Scores, list_name: str, dataset: str | None) -> list[EvalResult]:
     """Accuracies with their protocol, as the Hub shows them."""
     name = Path(list_name).name
     return [
@@ -138,19 +135,14 @@ def _results(scores: dict[str, Any], list_name: str, dataset: str | None) -> lis
             dataset_type=dataset or name,
             dataset_name=f"{dataset or name}, {scores['videos']} videos",
             metric_type="accuracy",
-            metric_name=f"top-{k} in %, {views_of(scores)}",
-            metric_value=round(scores[f"video_top{k}"], 2),
+            metric_name=f"top-{k} in %, {views_text(scores)}",
+            metric_value=round(accuracy, 2),
         )
-        for k in _tops(scores)
+        for k, accuracy in video_tops(scores).items()
     ]
 
 
-def _tops(scores: dict[str, Any]) -> list[int]:
-    """Which top-k accuracies were measured: up to five classes are all among the first five."""
-    return [k for k in (1, 5) if f"video_top{k}" in scores]
-
-
-def _licence(summary: dict[str, Any] | None) -> str:
+def _licence(summary: Summary | None) -> str:
     config = summary["config"] if summary else {}
     start = config.get("auxiliary_init" if summary and summary.get("role") == "auxiliary" else "init")
     text = "No licence is stated; that of the training videos decides what these weights may be used for."
@@ -159,7 +151,7 @@ def _licence(summary: dict[str, Any] | None) -> str:
     return text + (f" Training started from `{_public(start)}`, whose licence applies, too." if start else "")
 
 
-def _training(summary: dict[str, Any]) -> list[str]:
+def _training(summary: Summary) -> list[str]:
     """The lines on how a run trained the network."""
     config, role = summary["config"], summary.get("role", "primary")
     pair = f"`{config['primary']}`" + (f" and `{config['auxiliary']}`" if config["auxiliary"] else " alone")
@@ -180,7 +172,7 @@ def _training(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _evaluation(summary: dict[str, Any]) -> list[str]:
+def _evaluation(summary: Summary) -> list[str]:
     """The section with the accuracies that the run measured."""
     role, validation = summary.get("role", "primary"), summary["validation"]
     rows = [
@@ -190,20 +182,20 @@ def _evaluation(summary: dict[str, Any]) -> list[str]:
     return ["## Evaluation", "", *_head(next(iter(validation.values()))), *rows, ""]
 
 
-def _head(scores: dict[str, Any]) -> list[str]:
-    columns = ["network", *(f"top-{k}, %" for k in _tops(scores)), "videos", "views"]
+def _head(scores: Scores) -> list[str]:
+    columns = ["network", *(f"top-{k}, %" for k in video_tops(scores)), "videos", "views"]
     return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
 
 
-def _row(network: str, scores: dict[str, Any], list_name: str) -> str:
-    accuracies = " | ".join(f"{scores[f'video_top{k}']:.2f}" for k in _tops(scores))
+def _row(network: str, scores: Scores, list_name: str) -> str:
+    accuracies = " | ".join(f"{accuracy:.2f}" for accuracy in video_tops(scores).values())
     return f"| {network} | {accuracies} {_protocol(scores, list_name)}"
 
 
-def _protocol(scores: dict[str, Any], list_name: str) -> str:
+def _protocol(scores: Scores, list_name: str) -> str:
     """The cells of a row that say what was measured, and how."""
     videos = f"{scores['videos']} of {Path(list_name).name}"
-    return f"| {videos} | {views_of(scores)}{_VIEWS}"
+    return f"| {videos} | {views_text(scores)}{_VIEWS}"
 
 
 def _public(value: Any) -> Any:

@@ -20,6 +20,7 @@ from cmpl_zoo.models import create_model
 from cmpl_zoo.models.labels import check_label_names
 from cmpl_zoo.models.pretrained import WEIGHTS
 from cmpl_zoo.models.r3d import R3D
+from cmpl_zoo.records import Summary
 
 FILES = (WEIGHTS, "README.md", "config.json")
 # Entries of a configuration that describe the published weights of its name, which these are not.
@@ -31,7 +32,7 @@ def save(
     model: nn.Module,
     directory: str | os.PathLike[str],
     label_names: Sequence[str],
-    summary: dict[str, Any] | None = None,
+    summary: Summary | None = None,
     origin: str | None = None,
 ) -> Path:
     """Write a model directory that `create_model(directory)` and timm's `local-dir:` load.

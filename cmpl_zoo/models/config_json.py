@@ -1,16 +1,26 @@
 """What a config.json may say: it is checked before a model is built from it."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from timm.models import PretrainedCfg
 
 from cmpl_zoo.models.labels import check_label_names
 
+
+class ClipSettings(TypedDict):
+    """The clips that a model is made for; see `R3D.clip`."""
+
+    frames: int
+    stride: int
+    clips: int
+    crops: int
+
+
 # Eight frames are the paper's; the stride and the test views are our choice, the field's habit.
-DEFAULT_CLIP = {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
+DEFAULT_CLIP: ClipSettings = {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
 # Larger numbers are an accident or an attack, not a model.
 MOST = {"num_classes": 100_000, "in_chans": 1_000, "height": 10_000, "width": 10_000, "clip": 10_000}
 
@@ -71,7 +81,7 @@ def _check(cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collecti
         check_label_names(cfg["label_names"], classes)
 
 
-def clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
+def clip_settings(clip: Mapping[str, int] | None) -> ClipSettings:
     """Clip settings with `DEFAULT_CLIP` for those that are not given; ValueError for one that there is not."""
     clip = clip or {}
     if not isinstance(clip, dict):
@@ -83,7 +93,7 @@ def clip_settings(clip: dict[str, int] | None) -> dict[str, int]:
             raise ValueError(f"clip setting {key} is {value!r}; give a whole number from 1")
     if clip.get("crops", 1) not in (1, 3):
         raise ValueError(f"clip setting crops is {clip['crops']}; give 1 (the centre) or 3 (the centre and both ends)")
-    return DEFAULT_CLIP | clip
+    return cast(ClipSettings, {**DEFAULT_CLIP, **clip})
 
 
 def _whole(name: str, value: Any, least: int) -> None:

@@ -8,7 +8,7 @@ Modules carry the names of timm's ResNet, so that an image checkpoint maps onto 
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,7 @@ class R3D(nn.Module):
         in_chans: int = 3,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
-        clip: dict[str, int] | None = None,
+        clip: Mapping[str, int] | None = None,
         subtract_mean_frame: bool = False,
     ) -> None:
         """

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 from timm.optim import create_optimizer_v2
@@ -17,6 +18,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks, pick_device
 from cmpl_zoo.evaluation import AUTOCAST
 from cmpl_zoo.models import R3D
@@ -52,7 +54,7 @@ class CMPL(nn.Module):
         """F and A by their roles, `primary` and `auxiliary`."""
         return {"primary": self.primary} | ({"auxiliary": self.auxiliary} if self.auxiliary is not None else {})
 
-    def forward(self, batch: dict[str, Tensor], lambda_u: float) -> CMPLLoss:
+    def forward(self, batch: ClipBatch, lambda_u: float) -> CMPLLoss:
         """The loss of one step.
 
         Args:
@@ -223,8 +225,8 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
     return run.finish()
 
 
-def parts(batch: dict[str, Tensor], count: int) -> Iterator[dict[str, Tensor]]:
+def parts(batch: ClipBatch, count: int) -> Iterator[ClipBatch]:
     """The clips of a step in equal parts."""
-    chunks = {key: value.chunk(count) for key, value in batch.items()}
+    chunks = {key: value.chunk(count) for key, value in cast(dict[str, Tensor], batch).items()}
     for number in range(count):
-        yield {key: chunk[number] for key, chunk in chunks.items()}
+        yield cast(ClipBatch, {key: chunk[number] for key, chunk in chunks.items()})

@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from cmpl_zoo._files import replace_text
+from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.semi import CMPLLoss
 
@@ -58,7 +59,7 @@ class Meters:
         value = value.detach()
         self.sums[key] = self.sums[key] + value if key in self.sums else value
 
-    def update(self, loss: CMPLLoss, clips: dict[str, Tensor], share: float) -> None:
+    def update(self, loss: CMPLLoss, clips: ClipBatch, share: float) -> None:
         """Add the loss of some clips of a step.
 
         Args:

@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.order import derived_seed
-from cmpl_zoo.datasets.training_steps import TrainingSteps
+from cmpl_zoo.datasets.training_steps import ClipBatch, TrainingSteps, UnreadableVideo
 from cmpl_zoo.distributed import RankError, Ranks
-from cmpl_zoo.evaluation import Scores, evaluate_ensembles
+from cmpl_zoo.evaluation import evaluate_ensembles
 from cmpl_zoo.models import R3D
+from cmpl_zoo.records import Scores, Summary
 from cmpl_zoo.semi import CMPLLoss
 from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError, StopRequested
@@ -22,7 +23,7 @@ from cmpl_zoo.training.lists import TrainingLists
 from cmpl_zoo.training.meters import CollapseWarning, Log, Meters
 from cmpl_zoo.training.provenance import commit, digests, hardware
 from cmpl_zoo.training.signals import Interrupt
-from cmpl_zoo.training.summary import Summary, save_models, summarize, tell_scores, write_summary
+from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_summary
 from cmpl_zoo.training.unreadable_videos import UnreadableVideos
 from cmpl_zoo.video.video import VideoError
 from cmpl_zoo_cli.train_config import Config
@@ -97,14 +98,14 @@ class Run:
         self.collapse = CollapseWarning(lists.classes)
         videos = len(lists.labeled) + len(lists.unlabeled or ())
         self.unreadable = UnreadableVideos(self.folder, videos, config.max_unreadable)
-        self._replaced: list[tuple[str, str]] = []  # unreadable videos, path and message, since the last check
+        self._replaced: list[UnreadableVideo] = []  # since the last check
         self.interrupt = Interrupt()
         self.began = time.perf_counter() - self.seconds
         self.saved_at = time.perf_counter()
         self._first_nonfinite = torch.full((), -1, device=device)  # the first step whose loss is not finite
         self._state_due = self._stopping = False
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
+    def batches(self) -> Iterator[ClipBatch]:
         """The remaining batches, with a progress bar.
 
         Raises:
@@ -134,7 +135,7 @@ class Run:
             asked = time.perf_counter()
         self.progress.close()
 
-    def measure(self, loss: CMPLLoss, part: dict[str, Tensor]) -> None:
+    def measure(self, loss: CMPLLoss, part: ClipBatch) -> None:
         """Meter a part of the step."""
         self.meters.update(loss, part, 1 / self.config.accumulation)
         failed = (self._first_nonfinite < 0) & ~torch.isfinite(loss.total.detach())

@@ -3,44 +3,15 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from cmpl_zoo._files import replace_text
-from cmpl_zoo.evaluation import Scores
-from cmpl_zoo.hub.cards import views_of
 from cmpl_zoo.hub.saving import save
 from cmpl_zoo.models import R3D
+from cmpl_zoo.records import Scores, Summary, views_text
 from cmpl_zoo.training.lists import TrainingLists
 from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.version import __version__
-
-
-class Summary(TypedDict):
-    """What summary.json and the model cards report.
-
-    Attributes:
-        version: of cmpl_zoo.
-        commit: of the checkout, and of former ones where a run was continued with another.
-        hardware: the same for the machine.
-        step: steps made.
-        seconds: of training.
-        clips_per_s: labeled and unlabeled ones together.
-        labeled_videos: in the list.
-        unlabeled_videos: in the list, 0 without.
-        validation: scores by role of the network, with the `list` that they are of.
-        config: every option.
-    """
-
-    version: str
-    commit: str
-    hardware: str
-    step: int
-    seconds: float
-    clips_per_s: float
-    labeled_videos: int
-    unlabeled_videos: int
-    validation: dict[str, dict[str, Any]]
-    config: dict[str, Any]
 
 
 def summarize(
@@ -62,7 +33,7 @@ def summarize(
         "clips_per_s": step * clips / seconds,
         "labeled_videos": len(lists.labeled),
         "unlabeled_videos": len(lists.unlabeled or ()),
-        "validation": {name: {**per_network, "list": config.val} for name, per_network in scores.items()},
+        "validation": {name: {**per_network, "list": str(config.val)} for name, per_network in scores.items()},
         "config": asdict(config),
     }
 
@@ -85,5 +56,5 @@ def tell_scores(scores: dict[str, Scores]) -> None:
     for role, per_network in scores.items():
         print(
             f"{role}: top-1 {per_network['video_top1']:.2f} %, {per_network['videos']} videos, "
-            f"{views_of(per_network)}; always the largest class: {per_network['largest_class']:.2f} %"
+            f"{views_text(per_network)}; always the largest class: {per_network['largest_class']:.2f} %"
         )

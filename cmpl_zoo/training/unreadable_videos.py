@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cmpl_zoo.datasets.training_steps import UnreadableVideo
 from cmpl_zoo.training.errors import RunError
 
 
@@ -29,8 +30,8 @@ class UnreadableVideos:
             with self.file.open(newline="", encoding="utf-8") as lines:
                 self.named = {row["path"] for row in csv.DictReader(lines)}
 
-    def note(self, unreadable: list[tuple[str, str]]) -> None:
-        """Record the (path, message) of videos that were replaced by others.
+    def note(self, unreadable: list[UnreadableVideo]) -> None:
+        """Record videos that were replaced by others.
 
         Raises:
             RunError: too many videos are unreadable.

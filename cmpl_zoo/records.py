@@ -1,0 +1,88 @@
+"""What an evaluation and a run report, as cards, tables and JSON files have it."""
+
+from typing import Any, NotRequired, TypedDict
+
+
+class Scores(TypedDict):
+    """What `evaluate` reports of a model or an ensemble; accuracies in percent.
+
+    Attributes:
+        videos: in the list.
+        unreadable: how many of them could not be read, which count as wrong.
+        clips: clips of a video.
+        crops: crops of a clip.
+        largest_class: what naming the most frequent class alone would give.
+        clip_top1: of single views.
+        video_top1: of videos, the softmax averaged over their views.
+        clip_top5: where there are more than five classes.
+        video_top5: where there are more than five classes.
+        per_class: `video_top1` of each class that occurs, by its name.
+        confusion: how many readable videos of each class (row) were taken for each (column).
+    """
+
+    videos: int
+    unreadable: int
+    clips: int
+    crops: int
+    largest_class: float
+    clip_top1: float
+    video_top1: float
+    clip_top5: NotRequired[float]
+    video_top5: NotRequired[float]
+    per_class: dict[str, float]
+    confusion: list[list[int]]
+
+
+class ListScores(Scores):
+    """Scores with the list of the videos that they are of.
+
+    Attributes:
+        list: path of the CSV file.
+    """
+
+    list: str
+
+
+class Summary(TypedDict):
+    """What summary.json and the model cards report.
+
+    Attributes:
+        version: of cmpl_zoo.
+        commit: of the checkout, and of former ones where a run was continued with another.
+        hardware: the same for the machine.
+        step: steps made.
+        seconds: of training.
+        clips_per_s: labeled and unlabeled ones together.
+        labeled_videos: in the list.
+        unlabeled_videos: in the list, 0 without.
+        validation: scores by role of the network.
+        config: every option.
+        role: in the card of one network, which of the two it is; the primary one by default.
+    """
+
+    version: str
+    commit: str
+    hardware: str
+    step: int
+    seconds: float
+    clips_per_s: float
+    labeled_videos: int
+    unlabeled_videos: int
+    validation: dict[str, ListScores]
+    config: dict[str, Any]
+    role: NotRequired[str]
+
+
+def video_tops(scores: Scores) -> dict[int, float]:
+    """The measured top-k accuracies of videos by k: of up to five classes only top-1."""
+    return {1: scores["video_top1"]} | ({5: scores["video_top5"]} if "video_top5" in scores else {})
+
+
+def clip_tops(scores: Scores) -> dict[int, float]:
+    """The same of single views."""
+    return {1: scores["clip_top1"]} | ({5: scores["clip_top5"]} if "clip_top5" in scores else {})
+
+
+def views_text(scores: Scores) -> str:
+    """The test views of a video as the field writes them: "10 x 3 views (clips x crops)"."""
+    return f"{scores['clips']} x {scores['crops']} views (clips x crops)"
