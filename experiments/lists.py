@@ -9,7 +9,7 @@ import torch
 from torchvision.transforms.v2.functional import center_crop, resize
 from tqdm import tqdm
 
-from cmpl_zoo._files import as_csv, replace_text, whole_or_nothing
+from cmpl_zoo._files import as_csv, atomic_write, replace_text
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.splits import split_list, write_split
 from cmpl_zoo.video.video import Video
@@ -47,7 +47,7 @@ def decode(source: Path, target: Path, short_side: int, center: float) -> None:
         frames = center_crop(frames, [round(center * min(frames.shape[2:]))])
     if min(frames.shape[2:]) > short_side:
         frames = resize(frames, [short_side], antialias=True)
-    with whole_or_nothing(target) as half, half.open("wb") as file:
+    with atomic_write(target) as half, half.open("wb") as file:
         np.save(file, frames.permute(0, 2, 3, 1).numpy())
 
 

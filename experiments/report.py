@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pages import markdown, mean_and_spread
 from results import Result, accuracies, row_title
 
-from cmpl_zoo._files import as_csv, replace_text, whole_or_nothing
+from cmpl_zoo._files import as_csv, atomic_write, replace_text
 from cmpl_zoo.records import views_text
 
 # Columns of the CSV, and how a reader is told.
@@ -133,5 +133,5 @@ def plot(experiment: str, top1: dict[str, list[float]], file: Path) -> None:
         axes.set_xlabel("top-1, %")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    with whole_or_nothing(file) as half:
+    with atomic_write(file) as half:
         figure.savefig(half, format="svg", bbox_inches="tight", metadata={"Date": None})
