@@ -26,7 +26,7 @@ from cmpl_zoo.video.video import Video
 
 REPO = Path(__file__).resolve().parents[1]
 FRAMES, STRIDE = 8, 8
-DEFAULT = PrepareSettings(short_side=1 << 20, gop=16, crf=23)
+DEFAULT = PrepareSettings(max_short_side=1 << 20, gop=16, crf=23)
 
 
 def copies_to_make(short_sides: list[int]) -> dict[str, PrepareSettings]:
