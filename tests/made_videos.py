@@ -13,6 +13,10 @@ import av
 import numpy as np
 
 from cmpl_zoo.cli import main
+from cmpl_zoo.demo.render import Actor, Shot, render_frames, write_video
+
+# A class of the made videos, and the demo's action that it shows; classes of that name are in mocap13, too.
+ACTIONS = {"run": "run", "walk": "walk", "wave_both_hands": "wave_slowly"}
 
 
 def encode(
@@ -36,19 +40,36 @@ def encode(
     return path
 
 
-def write_list(file: Path, paths: Sequence[str]) -> Path:
+def film(root: Path, videos_per_class: int) -> Path:
+    """Videos `root/CLASS/00.mp4`, ... of figures that move, 24 frames and more, and the list `root/videos.csv`."""
+    rows = ["path,label"]
+    for label, action in ACTIONS.items():
+        for number in range(videos_per_class):
+            actor, shot = (
+                draw(np.random.default_rng([number, seed])) for seed, draw in enumerate((Actor.draw, Shot.draw))
+            )
+            frames = render_frames(action, actor, shot, size=48, frames=24 + number, fps=16)
+            write_video(root / label / f"{number:02d}.mp4", frames, size=48, fps=16)
+            rows.append(f"{label}/{number:02d}.mp4,{label}")
+    (root / "videos.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def write_list(file: Path, paths: Sequence[str], label: str = "x") -> Path:
     """A list with a further column, `take`."""
-    file.write_text("path,label,take\n" + "".join(f"{path},x,{i}\n" for i, path in enumerate(paths)), encoding="utf-8")
+    file.write_text(
+        "path,label,take\n" + "".join(f"{path},{label},{i}\n" for i, path in enumerate(paths)), encoding="utf-8"
+    )
     return file
 
 
-def link_many(clip: Path, root: Path, count: int) -> Path:
+def link_many(clip: Path, root: Path, count: int, label: str = "x") -> Path:
     """A root with `count` names for one clip, and the list of them beside it."""
     root.mkdir()
     names = [f"{i:03d}{clip.suffix}" for i in range(count)]
     for name in names:
         os.link(clip, root / name) if os.stat(clip).st_dev == os.stat(root).st_dev else os.symlink(clip, root / name)
-    return write_list(root.parent / "many.csv", names)
+    return write_list(root.parent / "many.csv", names, label)
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
