@@ -20,24 +20,41 @@ ACTIONS = {"run": "run", "walk": "walk", "wave_both_hands": "wave_slowly"}
 
 
 def encode(
-    path: Path, frames: int = 30, width: int = 64, height: int = 48, times: Sequence[int] | None = None, **options: str
+    path: Path,
+    frames: int = 30,
+    width: int = 64,
+    height: int = 48,
+    times: Sequence[int] | None = None,
+    codec: str = "libx264",
+    **options: str,
 ) -> Path:
     """A video of a white block that goes from left to right over a still; `times` are in milliseconds."""
     still = np.random.default_rng(0).integers(0, 200, (6, 8, 3), dtype=np.uint8)
     still = still.repeat(-(-height // 6), 0).repeat(-(-width // 8), 1)[:height, :width]
     movflags = {"movflags": options.pop("movflags")} if "movflags" in options else {}
     with av.open(str(path), "w", options=movflags) as container:
-        stream = container.add_stream("libx264", rate=25, options=options)
+        stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p" if width % 2 == 0 else "yuv444p"
-        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = unit = Fraction(1, 1000 if times else 25)
         for i in range(frames):
             image = still.copy()
             image[: height // 4, : 1 + i * width // frames] = 255
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = times[i] if times else 40 * i, Fraction(1, 1000)
+            frame.pts, frame.time_base = times[i] if times else i, unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def turn(path: Path, turns: int, mirrored: bool = False) -> None:
+    """Have an MP4 ask in its track header to be shown turned by so many quarters, counterclockwise as np.rot90 does."""
+    a, b, c, d = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)][turns]
+    if mirrored:  # left to right, before the turn
+        a, b = -a, -b
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 20] = b"".join((v << 16).to_bytes(4, "big", signed=True) for v in (a, b, 0, c, d))
+    path.write_bytes(data)
 
 
 def film(root: Path, videos_per_class: int) -> Path:

@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 from cmpl_zoo.semi import (
     SCHEMES,
     Logits,
-    align,
-    class_thresholds,
     cmpl_loss,
     pseudo_labels,
     threshold_labels,
-    unsupervised_loss,
 )
 
 # Four clips, three classes, tau = 0.5. All values are exact in binary, so comparisons with tau are too.
@@ -148,39 +145,3 @@ def test_masks_mean_confidence_at_least_threshold(scheme, threshold, seed, hard)
     swapped = pseudo_labels(p_a, p_f, scheme, threshold, hard)
     for labels, mirrored in zip(pseudo_labels(p_f, p_a, scheme, threshold, hard), reversed(swapped), strict=True):
         assert torch.equal(labels.mask, mirrored.mask)  # the schemes are symmetrical in the two networks
-
-
-def test_alignment_weighs_probabilities_by_what_is_wanted_over_what_was_found():
-    wanted, found = torch.tensor([0.25, 0.25, 0.5]), torch.tensor([0.5, 0.25, 0.25])
-    # (0.75 0.125 0.125) * (0.5 1 2) is (0.375 0.125 0.25), and 0.75 in all
-    aligned = align(P_F[:1].log(), wanted, found).softmax(dim=1)
-    torch.testing.assert_close(aligned, torch.tensor([[1 / 2, 1 / 6, 1 / 3]]))
-    never = align(P_F.log(), torch.tensor([0.0, 0.5, 0.5]), found).softmax(dim=1)
-    assert never[:, 0].eq(0).all() and never.isfinite().all()
-
-
-def test_rarer_classes_have_lower_thresholds():
-    thresholds = class_thresholds(0.5, torch.tensor([0.5, 0.25, 0.25]))
-    assert thresholds.tolist() == [0.5, 0.25, 0.25]
-    for scheme in SCHEMES:
-        equal = pseudo_labels(P_F, P_A, scheme, torch.full((3,), TAU))
-        for labels, by_class in zip(pseudo_labels(P_F, P_A, scheme, TAU), equal, strict=True):
-            assert torch.equal(labels.target, by_class.target) and torch.equal(labels.mask, by_class.mask)
-    distribution = torch.tensor([[0.375, 0.3125, 0.3125], [0.3125, 0.375, 0.3125]])
-    assert threshold_labels(distribution, thresholds).mask.tolist() == [False, True]
-    # The second is sure of the rarer class, so that it stays with itself; the first turns to the other network.
-    to_primary, _ = pseudo_labels(distribution, distribution.flip(1), "self-first", thresholds)
-    assert to_primary.target.tolist() == [2, 1] and to_primary.mask.tolist() == [True, True]
-
-
-@pytest.mark.parametrize("hard", [True, False])
-def test_mixed_clips_are_learned_by_their_shares(hard):
-    strong = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 0.0], [3.0, 1.0, 0.0]])
-    distribution = torch.tensor([[0.75, 0.25, 0.0], [0.25, 0.25, 0.5], [0.25, 0.5, 0.25]])
-    pseudo = threshold_labels(distribution, TAU, hard)._replace(mask=torch.tensor([True, True, False]))
-    targets = torch.eye(3)[[0, 2, 1]] if hard else distribution
-    own = [-(target * row.log_softmax(0)).sum() for row, target in zip(strong, targets, strict=True)]
-    of_next = [-(targets[(i + 1) % 3] * strong[i].log_softmax(0)).sum() for i in range(3)]
-    # The mask goes with the label: clip 1 learns nothing for the third's, clip 2 learns for the first's.
-    wanted = (0.75 * own[0] + 0.25 * of_next[0] + 0.75 * own[1] + 0.25 * of_next[2]) / 3
-    torch.testing.assert_close(unsupervised_loss(strong, pseudo, 0.75), wanted)

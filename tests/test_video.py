@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from made_videos import turn
 from PIL import Image
 
 from cmpl_zoo.data import Video, VideoError, VideoInfo, probe, read_frames
@@ -546,13 +547,7 @@ def test_turned_and_mirrored(tmp_path, turns, mirrored):
     """Every way a file can ask to be shown, written into its track header."""
     path = encode(tmp_path / "v.mp4", 60, g="25")
     stored = decode_everything(path).numpy()
-    a, b, c, d = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)][turns]  # counterclockwise, as np.rot90
-    if mirrored:  # left to right, before the turn
-        a, b = -a, -b
-    data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40
-    data[matrix : matrix + 20] = b"".join((v << 16).to_bytes(4, "big", signed=True) for v in (a, b, 0, c, d))
-    path.write_bytes(data)
+    turn(path, turns, mirrored)
     expected = np.rot90(stored[:, :, ::-1] if mirrored else stored, turns, axes=(1, 2))
     for indices in ([0], [55, 30]):
         assert np.array_equal(read_frames(path, indices).numpy(), expected[indices])
