@@ -1,18 +1,20 @@
 """Fixtures that every test module shares."""
 
-import csv
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from training import CLASSES, command, run
+from made_videos import film
+from training import CLASSES, command, read_rows, run, write_rows
 
 settings.register_profile("any machine", deadline=None)  # tests never assert on time
 settings.load_profile("any machine")
 
 REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO / "train"))  # the scripts' own modules
 
 # A shell starts what it puts into the background with Ctrl-C ignored, and that is inherited; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,27 +32,26 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def lists(shared_data, tmp_path_factory) -> Path:
-    """Labeled, unlabeled (labels kept) and validation lists of a few mocap13 videos of three classes."""
+def videos(tmp_path_factory) -> Path:
+    """Root of twelve small made videos of each of three classes, with the list of all, `videos.csv`."""
+    return film(tmp_path_factory.mktemp("videos"), 12)
+
+
+@pytest.fixture(scope="session")
+def lists(videos, tmp_path_factory) -> Path:
+    """Labeled, unlabeled (labels kept) and validation lists of the made videos."""
     folder = tmp_path_factory.mktemp("lists")
-    rows: dict[str, list[dict[str, str]]] = {name: [] for name in CLASSES}
-    with (shared_data / "mocap13" / "train.csv").open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row["label"] in rows:
-                rows[row["label"]].append(row)
+    rows = read_rows(videos / "videos.csv")
     for name, part in {"labeled": slice(0, 3), "unlabeled": slice(3, 9), "val": slice(9, 12)}.items():
-        with (folder / f"{name}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["path", "label"])
-            writer.writeheader()
-            for of_class in rows.values():
-                writer.writerows(of_class[part])
+        of_class = ([row for row in rows if row["label"] == label][part] for label in CLASSES)
+        write_rows(folder / f"{name}.csv", [row for some in of_class for row in some])
     return folder
 
 
 @pytest.fixture(scope="session")
-def trained(shared_data, lists, tmp_path_factory) -> Path:
+def trained(videos, lists, tmp_path_factory) -> Path:
     """A finished CMPL run of six steps."""
     output = tmp_path_factory.mktemp("runs") / "cmpl"
     told = ["--dataset", "mocap13", "--license", "cc-by-nc-4.0"]
-    run(command(lists, shared_data / "mocap13", output, "--steps", "6", "--val_every", "4", *told))
+    run(command(lists, videos, output, "--steps", "6", "--val_every", "4", *told))
     return output

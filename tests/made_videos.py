@@ -12,43 +12,81 @@ from pathlib import Path
 import av
 import numpy as np
 
+from cmpl_zoo.demo.render import Actor, Shot, render_frames, write_video
 from cmpl_zoo_cli.main import main
+
+# A class of the made videos, and the demo's action that it shows; classes of that name are in mocap13, too.
+ACTIONS = {"run": "run", "walk": "walk", "wave_both_hands": "wave_slowly"}
 
 
 def encode(
-    path: Path, frames: int = 30, width: int = 64, height: int = 48, times: Sequence[int] | None = None, **options: str
+    path: Path,
+    frames: int = 30,
+    width: int = 64,
+    height: int = 48,
+    times: Sequence[int] | None = None,
+    codec: str = "libx264",
+    **options: str,
 ) -> Path:
     """A video of a white block that goes from left to right over a still; `times` are in milliseconds."""
     still = np.random.default_rng(0).integers(0, 200, (6, 8, 3), dtype=np.uint8)
     still = still.repeat(-(-height // 6), 0).repeat(-(-width // 8), 1)[:height, :width]
     movflags = {"movflags": options.pop("movflags")} if "movflags" in options else {}
     with av.open(str(path), "w", options=movflags) as container:
-        stream = container.add_stream("libx264", rate=25, options=options)
+        stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p" if width % 2 == 0 else "yuv444p"
-        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = unit = Fraction(1, 1000 if times else 25)
         for i in range(frames):
             image = still.copy()
             image[: height // 4, : 1 + i * width // frames] = 255
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = times[i] if times else 40 * i, Fraction(1, 1000)
+            frame.pts, frame.time_base = times[i] if times else i, unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 
 
-def write_list(file: Path, paths: Sequence[str]) -> Path:
+def turn(path: Path, turns: int, mirrored: bool = False) -> None:
+    """Have an MP4 ask in its track header to be shown turned by so many quarters, counterclockwise as np.rot90 does."""
+    a, b, c, d = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)][turns]
+    if mirrored:  # left to right, before the turn
+        a, b = -a, -b
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 20] = b"".join((v << 16).to_bytes(4, "big", signed=True) for v in (a, b, 0, c, d))
+    path.write_bytes(data)
+
+
+def film(root: Path, videos_per_class: int) -> Path:
+    """Videos `root/CLASS/00.mp4`, ... of figures that move, 24 frames and more, and the list `root/videos.csv`."""
+    rows = ["path,label"]
+    for label, action in ACTIONS.items():
+        for number in range(videos_per_class):
+            actor, shot = (
+                draw(np.random.default_rng([number, seed])) for seed, draw in enumerate((Actor.draw, Shot.draw))
+            )
+            frames = render_frames(action, actor, shot, size=48, frames=24 + number, fps=16)
+            write_video(root / label / f"{number:02d}.mp4", frames, size=48, fps=16)
+            rows.append(f"{label}/{number:02d}.mp4,{label}")
+    (root / "videos.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def write_list(file: Path, paths: Sequence[str], label: str = "x") -> Path:
     """A list with a further column, `take`."""
-    file.write_text("path,label,take\n" + "".join(f"{path},x,{i}\n" for i, path in enumerate(paths)), encoding="utf-8")
+    file.write_text(
+        "path,label,take\n" + "".join(f"{path},{label},{i}\n" for i, path in enumerate(paths)), encoding="utf-8"
+    )
     return file
 
 
-def link_many(clip: Path, root: Path, count: int) -> Path:
+def link_many(clip: Path, root: Path, count: int, label: str = "x") -> Path:
     """A root with `count` names for one clip, and the list of them beside it."""
     root.mkdir()
     names = [f"{i:03d}{clip.suffix}" for i in range(count)]
     for name in names:
         os.link(clip, root / name) if os.stat(clip).st_dev == os.stat(root).st_dev else os.symlink(clip, root / name)
-    return write_list(root.parent / "many.csv", names)
+    return write_list(root.parent / "many.csv", names, label)
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:

@@ -27,6 +27,7 @@ class RangeServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: RangeServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the other side to confirm its head
 
     def do_GET(self) -> None:
         file = self.server.folder / self.path.lstrip("/")
@@ -65,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(folder: Path, port: int = 0) -> Iterator[RangeServer]:
     server = RangeServer(folder, port)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
         yield server
     finally:

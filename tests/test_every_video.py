@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cmpl_zoo.tools.worker_pool import Lost, every_video
+from cmpl_zoo.tools.worker_pool import LostTask, every_video
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -51,20 +51,20 @@ def test_no_tasks():
 @pytest.mark.parametrize(
     ("death", "cause"),
     [
-        ("crash", "its process was killed by SIGSEGV"),
-        ("killed", "its process was killed by SIGKILL, as for want of memory"),
-        ("exit", "its process ended with status 7"),
+        ("crash", "its worker process was killed by SIGSEGV"),
+        ("killed", "its worker process was killed by SIGKILL, perhaps as memory ran out"),
+        ("exit", "its worker process ended with status 7"),
         ("hang", "given up after 2 seconds without a frame"),
     ],
 )
 def test_a_worker_that_dies_or_hangs_costs_its_task_alone(workers, death, cause):
     tasks = [1, death, 2, 3, death, death, 4]
-    results = list(every_video(work, tasks, workers, patience=2))
-    assert results == [Lost(cause) if task == death else task for task in tasks]
+    results = list(every_video(work, tasks, workers, timeout=2))
+    assert results == [LostTask(cause) if task == death else task for task in tasks]
 
 
 def test_a_slow_worker_that_gets_on_is_waited_for():
-    assert list(every_video(work, ["slow", 1], 2, patience=3)) == ["slow", 1]
+    assert list(every_video(work, ["slow", 1], 2, timeout=3)) == ["slow", 1]
 
 
 @pytest.mark.parametrize("moment", ["as it waits", "as its results are used"])
@@ -72,15 +72,15 @@ def test_a_run_that_ctrl_z_stops_for_longer_than_its_patience_goes_on(tmp_path, 
     script = tmp_path / "script.py"
     script.write_text(
         "import os, signal, sys, time\n"
-        "from cmpl_zoo.data import every_video\n"
-        "every_video.LOOK = 0.5\n"
+        "from cmpl_zoo.tools import worker_pool\n"
+        "worker_pool.MAX_WAIT = 0.5\n"
         "def work(task, alive):\n"
         "    for _ in range(8):\n"
         "        time.sleep(0.25)\n"
         "        alive()\n"
         "    return task\n"
         "if __name__ == '__main__':\n"
-        "    for result in every_video.every_video(work, [0, 1], 1, patience=4):\n"
+        "    for result in worker_pool.every_video(work, [0, 1], 1, timeout=4):\n"
         "        print(result, flush=True)\n"
         "        if result == 0 and sys.argv[1] == 'as its results are used':\n"
         "            os.killpg(0, signal.SIGSTOP)\n"

@@ -4,26 +4,23 @@ import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from training import REPO, assert_same_weights, command, losses, metrics, read_rows, run, weights
+from training import Script, assert_same_weights, command, losses, metrics, read_rows, run, weights
 
 STEPS = ["--steps", "8", "--val_every", "4", "--save_every_steps", "1", "--log_every", "3"]
-STEPS += ["--drop_rate", "0.3", "--ema", "0.9", "--ema_teachers", "true", "--distribution_alignment", "true"]
-STEPS += ["--temporal_warp", "true", "--mix_clips", "true"]
+STEPS += ["--drop_rate", "0.3", "--ema", "0.9"]
 
 
 @pytest.fixture(scope="session")
-def unbroken(shared_data, lists, tmp_path_factory) -> Path:
+def unbroken(videos, lists, tmp_path_factory) -> Path:
     """A run of eight steps, with all that has a state or draws of its own, that nothing disturbed."""
     output = tmp_path_factory.mktemp("unbroken") / "run"
-    run(command(lists, shared_data / "mocap13", output, *STEPS))
+    run(command(lists, videos, output, *STEPS))
     return output
 
 
@@ -37,7 +34,7 @@ def states(output: Path) -> list[Path]:
     return sorted((output / "states").glob("step-*.pt"))
 
 
-def wait_for(condition, process: subprocess.Popen) -> bool:
+def wait_for(condition, process: Script) -> bool:
     """Until it is so, or the process has ended."""
     deadline = time.monotonic() + 200
     while not condition():
@@ -48,20 +45,21 @@ def wait_for(condition, process: subprocess.Popen) -> bool:
     return True
 
 
-def test_killed_again_and_again_it_ends_in_the_same_bits(unbroken, shared_data, lists, tmp_path):
+def test_killed_again_and_again_it_ends_in_the_same_bits(unbroken, videos, lists, tmp_path):
     """KILLS=10 pytest tests/test_faults.py -k killed    # kills at that many random moments instead of three"""
     output = tmp_path / "run"
-    args = command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true")
+    args = command(lists, videos, output, *STEPS, "--resume", "true")
     for _ in range(kills := int(os.environ.get("KILLS", 3))):
         before = len(states(output)) and states(output)[-1]
-        process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPO)
+        process = Script(args)
         if random.random() < 6 / kills:  # after some steps, else while it starts
             wait_for(lambda before=before: states(output) and states(output)[-1] != before, process)
             time.sleep(random.uniform(0, 0.5))
         else:
-            time.sleep(random.uniform(0, 8))
-        process.kill()
-        process.wait()
+            time.sleep(random.uniform(0, 3))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
     run(args)
     assert_same_weights(unbroken, output)
     assert_same_weights(unbroken / "best", output / "best")
@@ -70,118 +68,108 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(unbroken, shared_data, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_cluster_that_takes_the_machine_back_gets_a_saved_state(unbroken, shared_data, lists, tmp_path, number):
+def test_a_cluster_that_takes_the_machine_back_gets_a_saved_state(unbroken, videos, lists, tmp_path, number):
     output = tmp_path / "run"
     told = [*STEPS[:4], "--save_every_steps", "100", *STEPS[6:], "--resume", "true"]
-    args = command(lists, shared_data / "mocap13", output, *told)
-    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO)
+    args = command(lists, videos, output, *told)
+    process = Script(args)
     assert wait_for(lambda: (output / "metrics.jsonl").exists() and losses(output), process)
     process.send_signal(number)
     _, error = process.communicate(timeout=100)
     assert process.returncode == 128 + number, error
-    assert re.search(r"stopped at step [3-8]; the same command with --resume true", error)
+    assert re.search(r"stopped at step [3-8].*--resume true", error)
     run(args)
     assert_same_weights(unbroken, output)
     assert same_numbers(output) == same_numbers(unbroken)
 
 
-def test_a_damaged_state_gives_way_to_the_one_before(unbroken, shared_data, lists, tmp_path):
+def test_a_damaged_state_gives_way_to_the_one_before(unbroken, videos, lists, tmp_path):
     output = shutil.copytree(unbroken, tmp_path / "run")
-    args = command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true")
+    args = command(lists, videos, output, *STEPS, "--resume", "true")
     newest = states(output)[-1]
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     (output / "primary" / "model.safetensors").unlink()
     error = run(args).stderr
-    assert f"warning: {newest} is damaged; taking the state before it" in error
+    assert re.search(rf"warning: {newest} is damaged", error)
     assert_same_weights(unbroken, output)
     for file in states(output):
         os.truncate(file, file.stat().st_size // 2)
     error = run(args, expect=2).stderr
-    assert re.search(r"states: all 2 states are damaged; begin again by --overwrite true", error)
+    assert re.search(r"states: all 2 states are damaged.*--overwrite true", error)
     run([*args[:-2], "--overwrite", "true"])
     assert_same_weights(unbroken, output)
 
 
-def test_a_failed_validation_costs_nothing(unbroken, shared_data, lists, tmp_path):
-    """Nor does it to go on from another folder: what is drawn depends on places in the lists."""
+def test_a_failed_validation_costs_nothing(unbroken, videos, lists, tmp_path):
+    """Nor does another folder of the same videos: what is drawn depends on places in the lists."""
     root, output, validation = tmp_path / "videos", tmp_path / "run", read_rows(lists / "val.csv")
     for row in [*read_rows(lists / "labeled.csv"), *read_rows(lists / "unlabeled.csv"), *validation]:
         (root / row["path"]).parent.mkdir(parents=True, exist_ok=True)
-        (root / row["path"]).symlink_to(shared_data / "mocap13" / row["path"])
+        (root / row["path"]).symlink_to(videos / row["path"])
     args = command(lists, root, output, *STEPS, "--save_every_steps", "100")
-    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO)
+    process = Script(args)
     assert wait_for((output / "metrics.jsonl").exists, process)
     for row in validation:
         (root / row["path"]).unlink()
     _, error = process.communicate(timeout=100)
     assert process.returncode == 2, error
-    assert re.search(r"val\.csv: none of the 9 videos can be read; .*; the state is saved: .*--resume true", error)
+    assert re.search(r"val\.csv: none of the 9 videos can be read.*state is saved.*--val_root.*--resume true", error)
     assert [file.name for file in states(output)] == ["step-000000004.pt"]
     error = run([*args, "--resume", "true"], expect=2).stderr
-    assert re.search(
-        r"val\.csv: .*; none of the 9 videos tried of this list can be read; check --val and --val_root", error
-    )
-    run(command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true"))
+    assert re.search(r"val\.csv: .*none of the 9 videos .*--val and --val_root", error)
+    run(command(lists, videos, output, *STEPS, "--resume", "true"))
     assert_same_weights(unbroken, output)
     assert_same_weights(unbroken / "best", output / "best")
     assert same_numbers(output) == same_numbers(unbroken)
 
 
-def test_a_full_disk_costs_a_state_and_not_the_run(unbroken, shared_data, lists, tmp_path):
+def test_a_full_disk_costs_a_state_and_not_the_run(unbroken, videos, lists, tmp_path):
     output = tmp_path / "run"
-    args = command(lists, shared_data / "mocap13", output, *STEPS)
+    args = command(lists, videos, output, *STEPS)
     largest = max(file.stat().st_size for file in unbroken.glob("*/model.safetensors"))
     assert states(unbroken)[0].stat().st_size > 2 * largest
-
-    def small_files() -> None:  # a write past it fails, as on a full disk
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2 * largest, 2 * largest))
-
-    done = subprocess.run(args, capture_output=True, text=True, cwd=REPO, preexec_fn=small_files)
-    assert done.returncode == 0, done.stderr
-    assert re.search(
-        r"warning: step 1: the state cannot be saved \(.*: File too large\); training goes on", done.stderr
-    )
+    process = Script(args, file_size=2 * largest)
+    _, error = process.communicate()
+    assert process.returncode == 0, error
+    assert re.search(r"warning: step 1: the state cannot be saved .*File too large", error)
     assert_same_weights(unbroken, output)
     assert list((output / "states").iterdir()) == []
 
 
-def test_a_log_line_that_was_cut_off_is_dropped(unbroken, shared_data, lists, tmp_path):
+def test_a_log_line_that_was_cut_off_is_dropped(unbroken, videos, lists, tmp_path):
     output = shutil.copytree(unbroken, tmp_path / "run")
     with (output / "metrics.jsonl").open("a") as file:
         file.write('{"step": 9, "lo')
     (output / "summary.json").unlink()
-    args = command(lists, shared_data / "mocap13", output, *STEPS, "--resume", "true")
+    args = command(lists, videos, output, *STEPS, "--resume", "true")
     run(args)
     assert same_numbers(output) == same_numbers(unbroken)
     assert (output / "summary.json").exists()
     (output / "config.yaml").write_text("steps: [")
     error = run(args, expect=2).stderr
-    assert re.search(r"config\.yaml cannot be read \(it is not YAML\), .*; put it back, or begin again", error)
+    assert re.search(r"config\.yaml cannot be read .*not YAML.*--overwrite true", error)
     (output / "config.yaml").unlink()
-    assert "config.yaml cannot be read (No such file or directory)" in run(args, expect=2).stderr
+    assert re.search(r"config\.yaml cannot be read .*No such file", run(args, expect=2).stderr)
 
 
-def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, shared_data, lists, tmp_path):
+def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, videos, lists, tmp_path):
     output = tmp_path / "run"
-    args = command(lists, shared_data / "mocap13", output, *STEPS, "--log_every", "1", "--val_every", "0")
+    args = command(lists, videos, output, *STEPS, "--log_every", "1", "--val_every", "0")
     limit = (unbroken / "config.yaml").stat().st_size + 100
-
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    done = subprocess.run(args, capture_output=True, text=True, cwd=REPO, preexec_fn=small_files)
-    assert done.returncode == 2, done.stderr
-    assert f"cmpl.py: {output}: File too large; once that is mended, --resume true goes on" in done.stderr
+    process = Script(args, file_size=limit)
+    _, error = process.communicate()
+    assert process.returncode == 2, error
+    assert re.search(rf"cmpl\.py: {output}.*: File too large.*--resume true", error)
     assert limit - 1000 < (output / "metrics.jsonl").stat().st_size <= limit
     run([*args, "--resume", "true"])
     assert_same_weights(unbroken, output)
 
 
-def test_a_loss_that_is_no_number_stops_with_its_videos_and_leaves_the_states(shared_data, lists, tmp_path):
+def test_a_loss_that_is_no_number_stops_with_its_videos_and_leaves_the_states(videos, lists, tmp_path):
     output = tmp_path / "run"
-    args = command(lists, shared_data / "mocap13", output, "--steps", "40", "--lr", "1e12", "--save_every_steps", "1")
+    args = command(lists, videos, output, "--steps", "40", "--lr", "1e12", "--save_every_steps", "1")
     error = run(args, expect=2).stderr
     step = int(re.search(r"the loss of step (\d+) is not finite", error)[1])
     named = re.findall(r"^  (/.*\.mp4)$", error, re.M)
@@ -215,7 +203,7 @@ def test_the_summary_holds_what_a_report_needs(unbroken):
     assert [100 * row[i] / sum(row) for i, row in enumerate(table)] == pytest.approx(list(scores["per_class"].values()))
 
 
-def test_memory_savers_change_no_result(shared_data, lists, tmp_path):
+def test_memory_savers_change_no_result(videos, lists, tmp_path):
     """With batch norm frozen, parts of a step and recomputed activations give the losses of the whole."""
     told = ["--steps", "3", "--batch_norm", "frozen", "--drop_rate", "0", "--labeled_batch", "4"]
     for name, more in {
@@ -223,28 +211,28 @@ def test_memory_savers_change_no_result(shared_data, lists, tmp_path):
         "parts": ["--accumulation", "2"],
         "recomputed": ["--grad_checkpointing", "true", "--clip_grad", "1e9"],
     }.items():
-        run(command(lists, shared_data / "mocap13", tmp_path / name, *told, *more))
+        run(command(lists, videos, tmp_path / name, *told, *more))
     for name in ("parts", "recomputed"):
         assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)
     clipped = tmp_path / "clipped"
-    run(command(lists, shared_data / "mocap13", clipped, *told, "--clip_grad", "0.01"))
+    run(command(lists, videos, clipped, *told, "--clip_grad", "0.01"))
     assert losses(clipped)[0] == losses(tmp_path / "plain")[0]
     assert losses(clipped)[2] != losses(tmp_path / "plain")[2]
 
 
-def test_fp16_passes_over_losses_that_are_not_finite(shared_data, lists, tmp_path):
+def test_fp16_passes_over_losses_that_are_not_finite(videos, lists, tmp_path):
     told = ["--steps", "5", "--precision", "fp16", "--lr", "1e5", "--warmup_steps", "0"]
-    refused = run(command(lists, shared_data / "mocap13", tmp_path / "refused", *told), expect=2)
+    refused = run(command(lists, videos, tmp_path / "refused", *told), expect=2)
     assert "is not finite" in refused.stderr
-    run(command(lists, shared_data / "mocap13", tmp_path / "run", *told, "--skip_nonfinite", "true"))
+    run(command(lists, videos, tmp_path / "run", *told, "--skip_nonfinite", "true"))
     assert None in losses(tmp_path / "run"), "which is how JSON has what is not finite"
     for network in ("primary", "auxiliary"):
         assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run", network).values())
 
 
 @pytest.mark.slow
-def test_compiled_networks_give_the_losses_of_the_plain_ones(shared_data, lists, tmp_path):
+def test_compiled_networks_give_the_losses_of_the_plain_ones(videos, lists, tmp_path):
     told = ["--steps", "4", "--primary", "r3d18", "--auxiliary", "null", "--scheme", "self", "--drop_rate", "0"]
     for name in ("false", "true"):
-        run(command(lists, shared_data / "mocap13", tmp_path / name, *told, "--compile", name))
+        run(command(lists, videos, tmp_path / name, *told, "--compile", name))
     assert losses(tmp_path / "true") == pytest.approx(losses(tmp_path / "false"), rel=1e-3)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from training import REPO, metrics, run
 
+from cmpl_zoo_cli.main import main
+
 GOLDEN = Path(__file__).with_name("golden") / "demo_30_steps.json"
 NUMBERS = ("loss", "gradient_norm", "primary/supervised", "auxiliary/supervised", "primary/unsupervised",
            "auxiliary/unsupervised", "primary/mask", "auxiliary/mask", "lr", "lambda_u")  # fmt: skip
@@ -21,16 +23,14 @@ TOLERANCE = {"loss": 0.02, "gradient_norm": 0.05, "supervised": 0.02, "unsupervi
 SLOW = ["--lr", "0.0003", "--steps", "30", "--unlabeled_warmup", "15", "--threshold", "0.15", "--log_every", "1"]
 
 
-@pytest.mark.slow
 def test_thirty_steps_of_the_demo(tmp_path):
-    cmpl_zoo = [str(Path(sys.executable).with_name("cmpl-zoo"))]
-    run([*cmpl_zoo, "demo", str(tmp_path / "videos"), "--videos-per-class", "8", "--seed", "0"])
-    run([*cmpl_zoo, "split", str(tmp_path / "videos" / "videos.csv"), "--labels-per-class", "4", "-o",
-         str(tmp_path / "lists")])  # fmt: skip
+    videos, lists = tmp_path / "videos", tmp_path / "lists"
+    assert main(["demo", "-o", str(videos), "--videos-per-class", "8", "--seed", "0"]) == 0
+    assert main(["split", str(videos / "videos.csv"), "--labels-per-class", "4", "-o", str(lists)]) == 0
     recipe = REPO / "cmpl_zoo" / "training" / "recipes" / "demo.yaml"
     run([sys.executable, str(REPO / "train" / "cmpl.py"), "--config", str(recipe), "--labeled",
-         str(tmp_path / "lists" / "labeled.csv"), "--unlabeled", str(tmp_path / "lists" / "unlabeled.csv"), "--root",
-         str(tmp_path / "videos"), "--output", str(tmp_path / "run"), "--device", "cpu", *SLOW])  # fmt: skip
+         str(lists / "labeled.csv"), "--unlabeled", str(lists / "unlabeled.csv"), "--root", str(videos), "--output",
+         str(tmp_path / "run"), "--device", "cpu", *SLOW])  # fmt: skip
     curve = {name: [line[name] for line in metrics(tmp_path / "run")] for name in NUMBERS}
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(json.dumps(curve, indent=1) + "\n")

@@ -3,10 +3,11 @@
 import csv
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
+from made_videos import encode
+from PIL import Image
 
 from cmpl_zoo.datasets.classes import class_names, read_classes
 from cmpl_zoo.datasets.lists import ListError, read_list
@@ -21,15 +22,18 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def videos(root: Path, *paths: str) -> Path:
+def touch(root: Path, *paths: str) -> Path:
     """Files of these names; importers look at names alone."""
     for path in paths:
         write(root / path, "")
     return root
 
 
-def copy_frames(shared_data: Path, folder: Path) -> None:
-    shutil.copytree(shared_data / "clips" / "frames" / "jumping" / "0001", folder, copy_function=shutil.copyfile)
+def frames(folder: Path) -> None:
+    """A folder of four pictures."""
+    folder.mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (32, 24), (50 * number, 0, 0)).save(folder / f"{number:05d}.jpg")
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
@@ -57,33 +61,40 @@ def refused(capsys: pytest.CaptureFixture[str], message: str, *args: object) -> 
 # Folders
 
 
-def test_folders_gives_what_the_lists_of_mocap13_hold(shared_data, tmp_path):
+def test_folders_gives_what_the_lists_of_real_data_sets_hold(shared_data, tmp_path):
     assert run("folders", shared_data / "mocap13", "-o", tmp_path / "all.csv") == 0
     official = [row for part in ("train", "test") for row in rows_of(shared_data / "mocap13" / f"{part}.csv")]
     assert rows_of(tmp_path / "all.csv") == sorted(official, key=lambda row: row["path"])
     assert [p.name for p in tmp_path.iterdir()] == ["all.csv"]
 
-
-def test_folders_gives_what_the_list_of_fights_holds(shared_data, tmp_path):
     assert run("folders", shared_data / "fights", "-o", tmp_path / "all.csv") == 0
-    official = column(shared_data / "fights" / "videos.csv", "path", "label")
+    listed = column(shared_data / "fights" / "videos.csv", "path", "label")
     names = {"fight": "fight", "no_fight": "noFight"}  # of the list, and of the folders
-    assert column(tmp_path / "all.csv", "path", "label") == sorted((path, names[label]) for path, label in official)
-    assert len(official) == 300
+    assert column(tmp_path / "all.csv", "path", "label") == sorted((path, names[label]) for path, label in listed)
+    assert len(listed) == 300
 
 
-def test_folders_of_frames(shared_data, tmp_path):
-    root = shared_data / "clips" / "frames"
+def test_folders_gives_what_the_list_of_made_videos_holds(videos, tmp_path):
+    assert run("folders", videos, "-o", tmp_path / "all.csv") == 0
+    assert rows_of(tmp_path / "all.csv") == rows_of(videos / "videos.csv")
+    assert len(rows_of(tmp_path / "all.csv")) == 36
+
+
+def test_folders_of_frames(tmp_path):
+    root = tmp_path / "root"
+    for label in ("jumping", "running"):
+        for number in (1, 2):
+            frames(root / label / f"000{number}")
     assert run("folders", root, "-o", tmp_path / "list.csv") == 0
     labels = dict(column(tmp_path / "list.csv", "path", "label"))
     assert labels == {f"{label}/000{i}": label for label in ("jumping", "running") for i in (1, 2)}
     assert all(len(read_frames(path, [0])) == 1 for path in read_list(tmp_path / "list.csv", root).paths)
 
 
-def test_folders_any_depth_and_what_is_left_out(shared_data, tmp_path, capsys):
-    root = videos(tmp_path / "root", "run/b.mp4", "run/far/below/a.MKV", "walk/x y, z.avi", "walk/cover.jpg")
-    videos(root, "stray.mp4", ".trash/a.mp4", "walk/._x.avi", "run/notes.txt", "docs/readme.md")
-    copy_frames(shared_data, root / "walk" / "frames")
+def test_folders_any_depth_and_what_is_left_out(tmp_path, capsys):
+    root = touch(tmp_path / "root", "run/b.mp4", "run/far/below/a.MKV", "walk/x y, z.avi", "walk/cover.jpg")
+    touch(root, "stray.mp4", ".trash/a.mp4", "walk/._x.avi", "run/notes.txt", "docs/readme.md")
+    frames(root / "walk" / "frames")
     assert run("folders", root, "-o", tmp_path / "new" / "list.csv") == 0
     said = capsys.readouterr()
     assert said.out == f"{tmp_path}/new/list.csv  4 videos of 2 classes\n"
@@ -95,7 +106,7 @@ def test_folders_any_depth_and_what_is_left_out(shared_data, tmp_path, capsys):
         ("walk/x y, z.avi", "walk", "walk/x y, z.avi"),
     ]
     assert rows_of(tmp_path / "new" / "list.left_out.csv") == [
-        {"path": "stray.mp4", "label": "", "reason": "lies in no class folder"}
+        {"path": "stray.mp4", "label": "", "reason": "not in a class folder"}
     ]
 
     (root / "stray.mp4").unlink()  # a second import replaces both
@@ -104,8 +115,8 @@ def test_folders_any_depth_and_what_is_left_out(shared_data, tmp_path, capsys):
 
 
 def test_links_are_followed_but_not_round_and_round(tmp_path):
-    real = videos(tmp_path / "real", "walk/a.mp4")
-    root = videos(tmp_path / "root", "run/b.mp4")
+    real = touch(tmp_path / "real", "walk/a.mp4")
+    root = touch(tmp_path / "root", "run/b.mp4")
     (root / "walk").symlink_to(real / "walk")
     (root / "run" / "up").symlink_to(root)
     (root / "run" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
@@ -124,11 +135,9 @@ def test_names_that_no_list_can_hold(tmp_path, capsys, name):
 def test_folders_refuses(tmp_path, capsys):
     out = tmp_path / "list.csv"
     refused(capsys, r"nowhere: there is no such folder", "folders", tmp_path / "nowhere", "-o", out)
-    root = videos(tmp_path / "root", "walk/a.txt")
+    root = touch(tmp_path / "root", "walk/a.txt")
     refused(capsys, r"root: holds no video .*\.mp4", "folders", root, "-o", out)
-    refused(
-        capsys, r"walk: no video in it lies in a class folder", "folders", videos(root / "walk", "a.mp4"), "-o", out
-    )
+    refused(capsys, r"walk: .*in a class folder", "folders", touch(root / "walk", "a.mp4"), "-o", out)
     refused(capsys, r"no such folder", "folders", root / "walk" / "a.txt", "-o", out)
     assert not out.exists()
     refused(capsys, r"root: cannot write this file: Is a directory", "folders", root, "-o", root)
@@ -137,12 +146,12 @@ def test_folders_refuses(tmp_path, capsys):
 
 
 def test_videos_without_labels(tmp_path, capsys):
-    root = videos(tmp_path / "root", "b.mp4", "far/below/a.MKV")
+    root = touch(tmp_path / "root", "b.mp4", "far/below/a.MKV")
     assert run("videos", root, "-o", tmp_path / "more.csv") == 0
     assert capsys.readouterr().out == f"{tmp_path}/more.csv  2 videos\n"
     assert rows_of(tmp_path / "more.csv") == [{"path": "b.mp4"}, {"path": "far/below/a.MKV"}]
-    refused(capsys, r"folder above, or make a list without labels by `cmpl-zoo import videos`", "folders",
-            videos(tmp_path / "flat", "a.mp4"), "-o", tmp_path / "flat.csv")  # fmt: skip
+    refused(capsys, r"folder above, or make a list without labels with `cmpl-zoo import videos`", "folders",
+            touch(tmp_path / "flat", "a.mp4"), "-o", tmp_path / "flat.csv")  # fmt: skip
 
 
 # Kinetics
@@ -174,8 +183,8 @@ washing feet,not_on_disk,3,13,validate
 )  # fmt: skip
 def test_kinetics_where_the_usual_downloads_put_it(tmp_path, capsys, places):
     annotations = write(tmp_path / "val.csv", KINETICS)
-    root = videos(tmp_path / "root", *places)
-    videos(root, "---QUuC4vJs_000001_000011.mp4", "zzzzzzzzzzz_000084_000094.mp4")  # of other lists
+    root = touch(tmp_path / "root", *places)
+    touch(root, "---QUuC4vJs_000001_000011.mp4", "zzzzzzzzzzz_000084_000094.mp4")  # of other lists
     assert run("kinetics", annotations, root, "-o", tmp_path / "list.csv") == 0
     assert column(tmp_path / "list.csv", "path") == places
     first, *_, last = rows_of(tmp_path / "list.csv")
@@ -190,7 +199,7 @@ def test_kinetics_where_the_usual_downloads_put_it(tmp_path, capsys, places):
 
 def test_kinetics_test_lists_have_no_label(tmp_path):
     annotations = write(tmp_path / "test.csv", "youtube_id,time_start,time_end,split\n--6bJUbfpnQ,17,27,test\n")
-    root = videos(tmp_path / "root", "test/--6bJUbfpnQ_000017_000027.mp4")
+    root = touch(tmp_path / "root", "test/--6bJUbfpnQ_000017_000027.mp4")
     assert run("kinetics", annotations, root, "-o", tmp_path / "list.csv") == 0
     video_list = read_list(tmp_path / "list.csv", root, labeled=False)
     assert video_list.labels is None
@@ -212,7 +221,7 @@ def test_kinetics_left_out_where_a_guess_would_be_needed(tmp_path):
         "yoga,fffffffffff,1,11,train,0\n"  # the same line twice
         "yoga,fffffffffff,1,11,train,0\n",
     )
-    root = videos(tmp_path / "root", "aaaaaaaaaaa.mp4", "bbbbbbbbbbb_000001_000011.mp4",
+    root = touch(tmp_path / "root", "aaaaaaaaaaa.mp4", "bbbbbbbbbbb_000001_000011.mp4",
                   "yoga/ccccccccccc_000001_000011.mp4", "zumba/ccccccccccc_000001_000011.mp4",
                   "zumba/ddddddddddd_000001_000011.mp4", "train/eeeeeeeeeee_000001_000011.mp4",
                   "replacement/eeeeeeeeeee_000001_000011.mp4", "fffffffffff_000001_000011.mp4")  # fmt: skip
@@ -248,13 +257,13 @@ def test_kinetics_left_out_where_a_guess_would_be_needed(tmp_path):
 )
 def test_kinetics_refuses(tmp_path, capsys, text, message):
     annotations = write(tmp_path / "train.csv", text)
-    root = videos(tmp_path / "root", "b_000001_000011.mp4")
+    root = touch(tmp_path / "root", "b_000001_000011.mp4")
     refused(capsys, message, "kinetics", annotations, root, "-o", tmp_path / "list.csv")
     assert not (tmp_path / "list.csv").exists()
 
 
 def test_unreadable_lists_and_the_list_itself_as_output(tmp_path, capsys):
-    root = videos(tmp_path / "root", "a.mp4")
+    root = touch(tmp_path / "root", "a.mp4")
     out = tmp_path / "out.csv"
     (tmp_path / "bytes.csv").write_bytes(b"label,youtube_id\xff\n")
     refused(capsys, "bytes.csv: not a text file in UTF-8", "kinetics", tmp_path / "bytes.csv", root, "-o", out)
@@ -296,7 +305,7 @@ def ucf_splits(tmp_path):
 )
 def test_ucf101_with_either_spelling_of_handstand_pushups(tmp_path, ucf_splits, capsys, folder, name, suffix):
     handstands = [f"{folder}v_{name}_g08_c01{suffix}", f"{folder}v_{name}_g01_c01{suffix}"]
-    root = videos(tmp_path / "root", *handstands, "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi",
+    root = touch(tmp_path / "root", *handstands, "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi",
                   "HammerThrow/v_HammerThrow_g08_c01.mp4", "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi")  # fmt: skip
     assert run("ucf101", root, "--splits", ucf_splits, "--fold", 1, "-o", tmp_path / "lists") == 0
     assert rows_of(tmp_path / "lists" / "train.csv") == [
@@ -317,7 +326,7 @@ def test_ucf101_with_either_spelling_of_handstand_pushups(tmp_path, ucf_splits, 
     assert "classes.txt  3 classes" in capsys.readouterr().out
 
 
-def test_ucf101_with_real_videos_and_frames_can_be_read_and_split_by_scene(shared_data, tmp_path):
+def test_ucf101_with_videos_and_frames_can_be_read_and_split_by_scene(tmp_path):
     splits, root = tmp_path / "splits", tmp_path / "root"
     write(splits / "classInd.txt", "1 ApplyEyeMakeup\n2 BaseballPitch\n")
     names = [f"{c}/v_{c}_g{g:02}_c{i:02}" for c in ("ApplyEyeMakeup", "BaseballPitch") for g in (1, 2) for i in (1, 2)]
@@ -326,9 +335,8 @@ def test_ucf101_with_real_videos_and_frames_can_be_read_and_split_by_scene(share
     for name in names:
         target = root / f"{name}.avi"
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(shared_data / "clips" / f"v_{target.parent.name}_g01_c01.avi", target)
-    frames = root / "ApplyEyeMakeup" / "v_ApplyEyeMakeup_g25_c01"
-    copy_frames(shared_data, frames)
+        encode(target, frames=8)
+    frames(root / "ApplyEyeMakeup" / "v_ApplyEyeMakeup_g25_c01")
     lists = tmp_path / "lists"
     assert run("ucf101", root, "--splits", splits, "--fold", 2, "-o", lists) == 0
     for part, number in (("train", 8), ("test", 1)):
@@ -337,7 +345,7 @@ def test_ucf101_with_real_videos_and_frames_can_be_read_and_split_by_scene(share
         assert all(len(read_frames(path, [0, 3])) == 2 for path in paths)
 
     parts = tmp_path / "parts"
-    options = ["--labels-per-class", "1", "--val", "0.5", "--group", "group", "-o", str(parts)]
+    options = ["--labels-per-class", "1", "--val-share", "0.5", "--group", "group", "-o", str(parts)]
     assert main(["split", str(lists / "train.csv"), *options]) == 0
     val, rest = (set(column(parts / f"{name}.csv", "group")) for name in ("val", "labeled"))
     assert len(val) == 2
@@ -346,7 +354,7 @@ def test_ucf101_with_real_videos_and_frames_can_be_read_and_split_by_scene(share
 
 
 def test_ucf101_refuses(tmp_path, ucf_splits, capsys):
-    root = videos(tmp_path / "root", "HammerThrow/v_HammerThrow_g08_c01.avi")
+    root = touch(tmp_path / "root", "HammerThrow/v_HammerThrow_g08_c01.avi")
     command = ("ucf101", root, "--splits", ucf_splits, "-o", tmp_path / "lists", "--fold")
     with pytest.raises(SystemExit, match="2"):
         run(*command, 4)
@@ -374,7 +382,7 @@ def test_hmdb51_with_its_odd_names(tmp_path, capsys):
     write(splits / "pick_test_split1.txt", f"{odd} 2 \n{both} 1 \n")
     write(splits / "cartwheel_test_split1.txt", f"{rad} 1 \n{both} 2 \nunused_cartwheel_f_cm_np1_le_med_0.avi 0 \n")
     write(splits / "cartwheel_test_split2.txt", f"{rad} 2 \n")
-    root = videos(tmp_path / "root", f"pick/{odd}", f"cartwheel/{rad}", f"pick/{both}", f"cartwheel/{both}",
+    root = touch(tmp_path / "root", f"pick/{odd}", f"cartwheel/{rad}", f"pick/{both}", f"cartwheel/{both}",
                   "cartwheel/unused_cartwheel_f_cm_np1_le_med_0.avi")  # fmt: skip
     assert run("hmdb51", root, "--splits", splits, "--fold", 1, "-o", tmp_path / "lists") == 0
     assert "classes.txt  2 classes" in capsys.readouterr().out
@@ -388,9 +396,9 @@ def test_hmdb51_with_its_odd_names(tmp_path, capsys):
 
 
 def test_hmdb51_refuses(tmp_path, capsys):
-    root = videos(tmp_path / "root", "pick/a_pick.avi")
+    root = touch(tmp_path / "root", "pick/a_pick.avi")
     command = ("hmdb51", root, "--splits", tmp_path / "splits", "-o", tmp_path / "lists", "--fold")
-    refused(capsys, r"splits: holds no CLASS_test_split3\.txt", *command, 3)
+    refused(capsys, r"splits: holds no file CLASS_test_split3\.txt", *command, 3)
     write(tmp_path / "splits" / "pick_test_split1.txt", "a_pick.avi 1 \nb_pick.avi 3 \n")
     refused(capsys, r"pick_test_split1\.txt, line 2: 'b_pick\.avi 3' should be NAME\.avi and 0, 1 or 2", *command, 1)
     write(tmp_path / "splits" / "pick_test_split2.txt", "b_pick.avi 1 \n")
@@ -408,7 +416,7 @@ def test_pairs_with_prefixes_of_another_machine(tmp_path):
         "D:\\data\\water_sliding\\1SIQD7ocPM4_000006_000016.mp4 384\n"
         "making bed/OcFp7be8kMY_000358_000368.webm 186\n",
     )
-    root = videos(
+    root = touch(
         tmp_path / "root",
         "train/HfrG-Bt1bko_000012_000022.mp4",
         "train/water sliding/1SIQD7ocPM4_000006_000016.mp4",
@@ -428,7 +436,7 @@ def test_pairs_of_frame_folders_tell_their_number_of_frames(tmp_path):
         "RopeClimbing/v_RopeClimbing_g15_c01 226 74\nHandstandPushups/v_HandStandPushups_g12_c07 251 36\n",
     )
     frames = "RopeClimbing/v_RopeClimbing_g15_c01"
-    root = videos(tmp_path / "root", f"{frames}/img_00001.jpg", "HandStandPushups/v_HandStandPushups_g12_c07.avi")
+    root = touch(tmp_path / "root", f"{frames}/img_00001.jpg", "HandStandPushups/v_HandStandPushups_g12_c07.avi")
     assert run("pairs", file, root, "--classes", "ucf101", "-o", tmp_path / "list.csv") == 0
     assert column(tmp_path / "list.csv", "path", "label") == [
         (frames, "RopeClimbing"),
@@ -439,7 +447,7 @@ def test_pairs_of_frame_folders_tell_their_number_of_frames(tmp_path):
 def test_pairs_with_names_that_every_class_has(tmp_path):
     file = write(tmp_path / "list.txt", "/x/run/my clip 1.mp4 run\n/x/walk/my clip 1.mp4 walk\n/x/swim/1.mp4 swim\n"
                                         "/x/run/deep/2.mp4 run\n/x/run/3.mp4 run\n")  # fmt: skip
-    root = videos(tmp_path / "root", "a/run/my clip 1.mp4", "a/walk/my clip 1.mp4", "a/walk/1.mp4", "a/run/deep/2.mp4",
+    root = touch(tmp_path / "root", "a/run/my clip 1.mp4", "a/walk/my clip 1.mp4", "a/walk/1.mp4", "a/run/deep/2.mp4",
                   "a/run/2.mp4", "a/run/3.mp4", "b/run/3.mp4")  # fmt: skip
     assert run("pairs", file, root, "-o", tmp_path / "list.csv") == 0
     assert column(tmp_path / "list.csv", "path") == ["a/run/my clip 1.mp4", "a/walk/my clip 1.mp4", "a/run/deep/2.mp4"]
@@ -449,13 +457,12 @@ def test_pairs_with_names_that_every_class_has(tmp_path):
     ]
 
 
-def test_pairs_of_real_videos_with_a_file_of_classes(shared_data, tmp_path):
-    root = shared_data / "mocap13"
-    names = read_classes(root / "classes.txt")
-    rows = rows_of(root / "test.csv")
-    file = write(tmp_path / "test.txt", "".join(f"/elsewhere/{r['path']} {names.index(r['label'])}\n" for r in rows))
-    command = ("pairs", file, root, "--classes", root / "classes.txt", "-o", tmp_path / "list.csv")
-    assert run(*command) == 0
+def test_pairs_with_a_file_of_classes(videos, tmp_path):
+    rows = rows_of(videos / "videos.csv")
+    names = sorted({row["label"] for row in rows}, reverse=True)
+    classes = write(tmp_path / "classes.txt", "".join(f"{name}\n" for name in names))
+    file = write(tmp_path / "all.txt", "".join(f"/elsewhere/{r['path']} {names.index(r['label'])}\n" for r in rows))
+    assert run("pairs", file, videos, "--classes", classes, "-o", tmp_path / "list.csv") == 0
     assert rows_of(tmp_path / "list.csv") == rows
 
 
@@ -466,15 +473,15 @@ def test_pairs_of_real_videos_with_a_file_of_classes(shared_data, tmp_path):
         ("a.mp4 3\n", [], r"line 1: label 3 is a number; .*--classes kinetics400"),
         ("a.mp4 x\nb.mp4 7\n", [], r"line 2: label 7 is a number"),
         ("a.mp4\n", [], r"line 1: 'a\.mp4' should be a path and a label"),
-        ("a.mp4 100\nb.mp4 101\n", ["--classes", "ucf101"], r"line 2: label 101 is beyond the 101 names"),
+        ("a.mp4 100\nb.mp4 101\n", ["--classes", "ucf101"], r"line 2: label 101 is too large for the 101 names"),
         ("a.mp4 -1\n", ["--classes", "ucf101"], r"line 1: label '-1' is not among the 101 names"),
         ("a.mp4 0\n", ["--classes", "ucf102"], r"ucf102: no such file of class names; .* kinetics400 or ucf101"),
-        ("Archery/a.mp4 3\n", ["--classes", "ucf101"], r"line 1: label 3 is 'BabyCrawling', but Archery/a\.mp4 lies"),
+        ("Archery/a.mp4 3\n", ["--classes", "ucf101"], r"line 1: label 3 is 'BabyCrawling', but Archery/a\.mp4 is in"),
         ("c.mp4 x\n", [], r"root: holds none of the 1 videos of the list \(the first, c\.mp4: not found\)"),
     ],
 )
 def test_pairs_refuses(tmp_path, capsys, text, options, message):
-    root = videos(tmp_path / "root", "a.mp4", "b.mp4")
+    root = touch(tmp_path / "root", "a.mp4", "b.mp4")
     file = write(tmp_path / "list.txt", text)
     refused(capsys, message, "pairs", file, root, *options, "-o", tmp_path / "list.csv")
     assert not (tmp_path / "list.csv").exists()

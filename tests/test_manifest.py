@@ -100,10 +100,10 @@ def test_unknown_label_names_list_line_and_remedy(tmp_path):
 def test_video_both_labeled_and_in_validation(tmp_path):
     train = read_list(write(tmp_path / "a.csv", "path,label\na.mp4,x\nb.mp4,x\n"), root=tmp_path)
     val = read_list(write(tmp_path / "v.csv", "path,label\nc.mp4,x\nsub/../b.mp4,x\n"), root=tmp_path)
-    with pytest.raises(ListError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
+    with pytest.raises(ListError, match=r"v\.csv, line 3: .*b\.mp4 is also in a training list.*a\.csv, line 3"):
         check_disjoint(train, val)
     (tmp_path / "other way").symlink_to(tmp_path)
-    with pytest.raises(ListError, match=r"v\.csv, line 3: .*b\.mp4 is also there for training.*a\.csv, line 3"):
+    with pytest.raises(ListError, match=r"v\.csv, line 3: .*b\.mp4 is also in a training list.*a\.csv, line 3"):
         check_disjoint(train, read_list(tmp_path / "v.csv", root=tmp_path / "other way"))
 
 
@@ -165,19 +165,25 @@ def test_no_class_is_validated_and_not_learned(tmp_path):
     rows = [f"walk/day{i}/{j}.mp4,walk,day{i}" for i in range(3) for j in range(4)]
     file.write_text("\n".join(["path,label,day", *rows, *(f"run/{j}.mp4,run,day9" for j in range(4))]))
     for count in (2, None):
-        with pytest.raises(ListError, match=r"--val 0\.2, whose days are never cut, would take all .* class 'run'"):
+        with pytest.raises(ListError, match=r"--val-share 0\.2, which takes whole days, would take all .* class 'run'"):
             split_list(read_list(file), count, val=0.2, group="day")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--labels-per-class", "13"], r"class 'b' has 12 videos to draw from, fewer than the 13"),
+        (["--labels-per-class", "13"], r"class 'b' has 12 videos, fewer than the 13"),
         (["--labels-per-class", "0"], "--labels-per-class must be at least 1"),
-        (["--labels-per-class", "all"], "--labels-per-class all is the list as it is; give a --val share"),
-        (["--labels-per-class", "2", "--val", "1"], "--val is a share"),
-        (["--labels-per-class", "2", "--val", "0.01"], "--val 0.01 of the videos of each class is less than half of"),
-        (["--labels-per-class", "2", "--val", "0.2", "--group", "actor"], r"no column 'actor'.*path, label, take"),
+        (["--labels-per-class", "all"], "--labels-per-class all without --val-share leaves the list unchanged"),
+        (["--labels-per-class", "2", "--val-share", "1"], "--val-share must be a share"),
+        (
+            ["--labels-per-class", "2", "--val-share", "0.01"],
+            "--val-share 0.01 of the videos of each class is less than half of",
+        ),
+        (
+            ["--labels-per-class", "2", "--val-share", "0.2", "--group", "actor"],
+            r"no column 'actor'.*path, label, take",
+        ),
     ],
 )
 def test_split_command_refuses_in_one_sentence(tmp_path, capsys, options, message):
@@ -193,7 +199,10 @@ def test_split_command_refuses_in_one_sentence(tmp_path, capsys, options, messag
 def test_all_labels_are_kept_beside_a_validation_list(tmp_path):
     file, out = make_list(tmp_path, {"a": 30, "b": 12}), tmp_path / "out"
     assert (
-        main(["split", str(file), "--labels-per-class", "all", "--val", "0.25", "--group", "take", "-o", str(out)]) == 0
+        main(
+            ["split", str(file), "--labels-per-class", "all", "--val-share", "0.25", "--group", "take", "-o", str(out)]
+        )
+        == 0
     )
     labeled, val = (rows_of(out / f"{name}.csv") for name in ("labeled", "val"))
     assert sorted(row["path"] for row in labeled + val) == sorted(row["path"] for row in rows_of(file))
@@ -204,7 +213,7 @@ def test_all_labels_are_kept_beside_a_validation_list(tmp_path):
 def test_split_command_writes_the_lists(tmp_path, capsys):
     file = make_list(tmp_path, {"a": 30, "b": 12})
     out = tmp_path / "out"
-    assert main(["split", str(file), "--labels-per-class", "3", "--val", "0.2", "-o", str(out)]) == 0
+    assert main(["split", str(file), "--labels-per-class", "3", "--val-share", "0.2", "-o", str(out)]) == 0
     assert "labeled.csv  6 videos" in capsys.readouterr().out
     labeled, unlabeled, val = (rows_of(out / f"{name}.csv") for name in ("labeled", "unlabeled", "val"))
     assert list(labeled[0]) == ["path", "label", "take"]

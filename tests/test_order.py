@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmpl_zoo.datasets.order import Stream, places
+from cmpl_zoo.datasets.order import SampleOrder, positions
 
 
 def seen(size: int, batch: int, world_size: int, steps: range, seed: int) -> list[list[tuple[int, int]]]:
     """(pass, video) of each step, all ranks together, each rank with a stream of its own."""
-    ranks = [Stream(size, seed) for _ in range(world_size)]
+    ranks = [SampleOrder(size, seed) for _ in range(world_size)]
     return [
-        [stream[p] for rank, stream in enumerate(ranks) for p in places(step, batch, rank, world_size)]
+        [stream[p] for rank, stream in enumerate(ranks) for p in positions(step, batch, rank, world_size)]
         for step in steps
     ]
 
@@ -47,11 +47,13 @@ def test_every_video_once_a_pass_and_evenly_at_any_time(size, batch, passes, see
 
 def test_passes_and_seeds_have_orders_of_their_own():
     orders = {
-        tuple(Stream(50, seed)[place][1] for place in range(k * 50, k * 50 + 50)) for seed in (1, 2) for k in (0, 1)
+        tuple(SampleOrder(50, seed)[place][1] for place in range(k * 50, k * 50 + 50))
+        for seed in (1, 2)
+        for k in (0, 1)
     }
     assert len(orders) == 4
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused():
     with pytest.raises(ValueError, match="a batch of 10 cannot be shared by 4 ranks"):
-        places(0, 10, 1, 4)
+        positions(0, 10, 1, 4)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from made_videos import encode
 
 import cmpl_zoo
 from cmpl_zoo import hub
@@ -35,8 +36,8 @@ def saved(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def video(shared_data) -> Path:
-    return shared_data / "clips" / "v_BaseballPitch_g01_c01.avi"
+def video(tmp_path_factory) -> Path:
+    return encode(tmp_path_factory.mktemp("video") / "v.avi", frames=96, width=320, height=240)
 
 
 def test_clip_settings_and_class_names_travel_with_the_model(saved):
@@ -190,17 +191,17 @@ def test_predict_averages_the_softmax_of_the_views(saved, video):
         predict(cmpl_zoo.create_model("r3d50_eighth", features_only=True).eval(), video)
 
 
-def test_predict_command_answers_the_good_and_names_the_bad(saved, video, shared_data, tmp_path):
+def test_predict_command_answers_the_good_and_names_the_bad(saved, video, tmp_path):
     bad = tmp_path / "notes.mp4"
     bad.write_text("not a video")
-    gif = shared_data / "clips" / "newtonscradle.gif"
-    command = [sys.executable, "-m", "cmpl_zoo_cli", "predict", str(saved), str(bad), str(video), str(gif)]
+    other = encode(tmp_path / "other.mkv")
+    command = [sys.executable, "-m", "cmpl_zoo_cli", "predict", str(saved), str(bad), str(video), str(other)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert str(bad) in done.stderr
     assert done.stdout.count("%") == 10
-    assert done.stdout.index(str(video)) < done.stdout.index(str(gif))
+    assert done.stdout.index(str(video)) < done.stdout.index(str(other))
 
 
 def test_version(capsys):

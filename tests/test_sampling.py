@@ -3,7 +3,6 @@
 import itertools
 
 import torch
-from cmpl_zoo.data.sampling import warped
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,14 +54,3 @@ def test_uniform_clips_reach_from_the_first_to_the_last_frame():
 
 def test_one_clip_is_the_middle_one():
     assert uniform_clips(100, frames=8, stride=8, clips=1)[0][0] == (100 - 57) // 2
-
-
-def test_a_warped_clip_keeps_order_and_ends():
-    middles = set()
-    for seed in range(100):
-        torch.manual_seed(seed)
-        order = warped(9)
-        assert order == sorted(order) and (order[0], order[-1]) == (0, 8)
-        middles.add(order[4])
-    assert middles == {2, 3, 4, 5, 6}
-    assert warped(1) == [0] and warped(2) == [0, 1]

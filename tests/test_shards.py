@@ -1,4 +1,4 @@
-"""Shards of real videos: packed, read in place and over HTTP, by us and by the webdataset library."""
+"""Shards: packed, read in place and over HTTP, by us and by the webdataset library."""
 
 import csv
 import json
@@ -14,84 +14,84 @@ from pathlib import Path
 import pytest
 import torch
 import webdataset
+from made_videos import link_many
 from range_server import serving
 
 from cmpl_zoo.datasets.lists import ListError, read_list
+from cmpl_zoo.storage import cache as cache_module
 from cmpl_zoo.storage import remote
-from cmpl_zoo.storage.remote import Cache, StorageError
+from cmpl_zoo.storage.cache import Cache
+from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.storage.shards import read_index, read_member
 from cmpl_zoo.video.video import VideoError, probe, read_frames
 from cmpl_zoo_cli.main import main
 
-
-@pytest.fixture(scope="session")
-def fights(shared_data) -> Path:
-    return shared_data / "fights"
+SIZE = "0.15"  # MB of a shard
 
 
 @pytest.fixture(scope="session")
-def packed(fights, tmp_path_factory) -> Path:
-    """All of fights in shards of 3 MB."""
-    folder = tmp_path_factory.mktemp("packed") / "fights"
-    assert shard(fights / "videos.csv", folder, fights, "--shard-size", "3") == 0
+def packed(videos, tmp_path_factory) -> Path:
+    """All made videos in shards of 150 kB."""
+    folder = tmp_path_factory.mktemp("packed") / "shards"
+    assert shard(videos / "videos.csv", folder, videos, "--shard-size", SIZE) == 0
     return folder
 
 
 def shard(file: Path, folder: Path, root: Path, *options: str) -> int:
-    return main(["shard", str(file), str(folder), "--root", str(root), *options])
+    return main(["shard", str(file), "-o", str(folder), "--root", str(root), *options])
 
 
 @pytest.fixture
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(remote, "PAUSES", (0.01,) * 6)
+    monkeypatch.setattr(remote, "RETRY_PAUSES", (0.01,) * 6)
 
 
 @pytest.fixture
 def no_cache(monkeypatch):
     monkeypatch.setenv("CMPL_ZOO_CACHE_GB", "0")
-    remote._cache.cache_clear()
+    cache_module.default_cache.cache_clear()
     yield
-    remote._cache.cache_clear()
+    cache_module.default_cache.cache_clear()
 
 
-def test_every_video_is_in_a_shard_as_it_was(fights, packed):
-    in_shards, in_files = read_list(packed / "shards.csv", packed), read_list(fights / "videos.csv", fights)
+def test_every_video_is_in_a_shard_as_it_was(videos, packed):
+    in_shards, in_files = read_list(packed / "shards.csv", packed), read_list(videos / "videos.csv", videos)
     assert in_shards.labels == in_files.labels
     for address, path in zip(in_shards.paths, in_files.paths, strict=True):
         assert read_member(address) == Path(path).read_bytes()
-    for address, path in list(zip(in_shards.paths, in_files.paths, strict=True))[::30]:
+    for address, path in list(zip(in_shards.paths, in_files.paths, strict=True))[::5]:
         assert torch.equal(read_frames(address, [0, 7, 40, 41]), read_frames(path, [0, 7, 40, 41]))
         assert probe(address) == probe(path)
     sizes = [file.stat().st_size for file in packed.glob("*.tar")]
     assert len(sizes) > 2
-    assert max(sizes) <= 3_000_000
+    assert max(sizes) <= 150_000
 
 
-def test_webdataset_reads_our_shards(fights, packed):
+def test_webdataset_reads_our_shards(videos, packed):
     shards = sorted(str(file) for file in packed.glob("*.tar"))
-    rows = list(csv.DictReader((fights / "videos.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((videos / "videos.csv").read_text().splitlines()))
     samples = list(webdataset.WebDataset(shards, shardshuffle=False))
     assert len(samples) == len(rows)
     for sample, row in zip(samples, rows, strict=True):
         assert json.loads(sample["json"]) == row
-        assert sample["mp4"] == (fights / row["path"]).read_bytes()
+        assert sample["mp4"] == (videos / row["path"]).read_bytes()
 
 
-def test_the_same_lists_serve_a_folder_and_its_shards(fights, packed, tmp_path):
-    (tmp_path / "some.csv").write_text("path,label\nfight/fi002.mp4,fight\n./fight/fi001.mp4,fight\n")
+def test_the_same_lists_serve_a_folder_and_its_shards(videos, packed, tmp_path):
+    (tmp_path / "some.csv").write_text("path,label\nrun/02.mp4,run\n./run/01.mp4,run\n")
     addresses = read_list(tmp_path / "some.csv", packed).paths
-    assert addresses[0].startswith(f"{packed}/shard-000000.tar#fight/fi002.mp4@")
-    assert [probe(a) for a in addresses] == [probe(fights / f"fight/fi00{i}.mp4") for i in (2, 1)]
-    (tmp_path / "other.csv").write_text("path,label\nfight/fi001.mp4,fight\nwalk/away.mp4,walk\n")
-    with pytest.raises(ListError, match=r"other\.csv, line 3: walk/away\.mp4 is not in the shards of .*; pack it"):
+    assert addresses[0].startswith(f"{packed}/shard-000000.tar#run/02.mp4@")
+    assert [probe(a) for a in addresses] == [probe(videos / f"run/0{i}.mp4") for i in (2, 1)]
+    (tmp_path / "other.csv").write_text("path,label\nrun/01.mp4,run\nwalk/away.mp4,walk\n")
+    with pytest.raises(ListError, match=r"other\.csv, line 3: walk/away\.mp4 .* shards"):
         read_list(tmp_path / "other.csv", packed)
 
 
-def test_killed_and_started_again_it_ends_in_the_same_bytes(shared_data, tmp_path):
-    root = shared_data / "mocap13"
-    args = ["shard", str(root / "train.csv"), "--root", str(root), "--shard-size", "4"]
-    assert main([*args, str(tmp_path / "whole")]) == 0
-    command = [sys.executable, "-m", "cmpl_zoo_cli", *args, str(tmp_path / "killed")]
+def test_killed_and_started_again_it_ends_in_the_same_bytes(videos, tmp_path):
+    many = link_many(videos / "run" / "00.mp4", tmp_path / "videos", 1500)
+    args = ["shard", str(many), "--root", str(tmp_path / "videos"), "--shard-size", "0.5"]
+    assert main([*args, "-o", str(tmp_path / "whole")]) == 0
+    command = [sys.executable, "-m", "cmpl_zoo_cli", *args, "-o", str(tmp_path / "killed")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while not (tmp_path / "killed" / "shard-000001.tar").exists():
         assert process.poll() is None, "it was done before it could be killed"
@@ -110,32 +110,32 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(shared_data, tmp_pat
     ("text", "options", "message"),
     [
         (
-            "path,label\nfight/fi001.mp4,fight\nfight/none.mp4,fight\n",
+            "path,label\nrun/01.mp4,run\nrun/none.mp4,run\n",
             [],
             r"line 3: .*none\.mp4 cannot be packed \(No such",
         ),
-        ("path,label\nfight,fight\n", [], r"line 2: .*fight is a folder of frames; `cmpl-zoo prepare`"),
-        ("path,label\nfi001.npy,fight\n", [], r"fi001\.npy is a file of decoded frames; `cmpl-zoo prepare`"),
-        ("path,label,size\nfight/fi001.mp4,fight,3\n", [], r"the column 'size' would hide the index's own"),
-        ("path,label\nfight/fi001.mp4,fight\n", ["--shard-size", "0"], r"give a larger --shard-size"),
+        ("path,label\nrun,run\n", [], r"line 2: .*run is a folder.*`cmpl-zoo prepare`"),
+        ("path,label\na.npy,run\n", [], r"a\.npy .*decoded frames.*`cmpl-zoo prepare`"),
+        ("path,label,size\nrun/01.mp4,run,3\n", [], r"column 'size' "),
+        ("path,label\nrun/01.mp4,run\n", ["--shard-size", "0"], r"--shard-size"),
         ("path,label\n", [], r"holds no video"),
     ],
 )
-def test_what_cannot_be_packed_is_named_before_anything_is_written(fights, tmp_path, capsys, text, options, message):
+def test_what_cannot_be_packed_is_named_before_anything_is_written(videos, tmp_path, capsys, text, options, message):
     (tmp_path / "list.csv").write_text(text)
-    assert shard(tmp_path / "list.csv", tmp_path / "out", fights, *options) == 2
+    assert shard(tmp_path / "list.csv", tmp_path / "out", videos, *options) == 2
     error = capsys.readouterr().err
     assert re.search(message, error)
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_shards_of_another_list_are_left_alone(fights, packed, tmp_path, capsys):
+def test_shards_of_another_list_are_left_alone(videos, packed, tmp_path, capsys):
     before = {file.name: file.stat().st_mtime_ns for file in packed.iterdir()}
-    (tmp_path / "some.csv").write_text("path,label\nfight/fi002.mp4,fight\n")
-    assert shard(tmp_path / "some.csv", packed, fights) == 2
+    (tmp_path / "some.csv").write_text("path,label\nrun/02.mp4,run\n")
+    assert shard(tmp_path / "some.csv", packed, videos) == 2
     assert "holds shards of another list" in capsys.readouterr().err
-    assert shard(fights / "videos.csv", packed, fights, "--shard-size", "3") == 0  # the same again: nothing to do
+    assert shard(videos / "videos.csv", packed, videos, "--shard-size", SIZE) == 0  # the same again: nothing to do
     assert {f.name: f.stat().st_mtime_ns for f in packed.iterdir() if f.suffix == ".tar"} == {
         name: at for name, at in before.items() if name.endswith(".tar")
     }
@@ -145,7 +145,7 @@ def test_damaged_shards_and_indexes_are_named(packed, tmp_path):
     broken = shutil.copytree(packed, tmp_path / "broken")
     address = read_list(packed / "shards.csv", broken).paths[5]
     os.truncate(broken / "shard-000000.tar", 2000)
-    with pytest.raises(StorageError, match=r"shard-000000\.tar: it ends before fight/fi006\.mp4@\d+\+\d+ does"):
+    with pytest.raises(StorageError, match=r"shard-000000\.tar: it ends before run/05\.mp4@\d+\+\d+ does"):
         read_frames(address, [0])
     (broken / "shard-000000.tar").unlink()
     with pytest.raises(StorageError, match=r"shard-000000\.tar: cannot read this shard \(No such file"):
@@ -161,16 +161,16 @@ def test_damaged_shards_and_indexes_are_named(packed, tmp_path):
             read_list(packed / "shards.csv", broken)
 
 
-def test_over_http_with_a_server_that_fails_and_comes_back(fights, packed, no_cache, no_pauses):
+def test_over_http_with_a_server_that_fails_and_comes_back(videos, packed, no_cache, no_pauses):
     with serving(packed) as server:
         server.failures = 3
-        addresses = read_list(fights / "videos.csv", server.url).paths
-        for index in (0, 150, 299):
+        addresses = read_list(videos / "videos.csv", server.url).paths
+        for index in (0, 15, 35):
             server.failures = 4
-            path = read_list(fights / "videos.csv", fights).paths[index]
+            path = read_list(videos / "videos.csv", videos).paths[index]
             assert torch.equal(read_frames(addresses[index], [0, 9]), read_frames(path, [0, 9]))
         server.failures = 99
-        with pytest.raises(StorageError, match=r"cannot be read, after 7 attempts.*go on with --resume true"):
+        with pytest.raises(StorageError, match=r"cannot be read, after 7 attempts.*--resume"):
             read_frames(addresses[0], [0])
         server.failures = 0
         with pytest.raises(StorageError, match=r"none\.tar: there is no such file; check the address"):
@@ -180,9 +180,9 @@ def test_over_http_with_a_server_that_fails_and_comes_back(fights, packed, no_ca
 
 
 @pytest.mark.parametrize(("url", "message"), [("nope://a/b", "nope"), ("s3://a/b", "s3fs")])
-def test_addresses_that_nothing_can_read(fights, url, message):
+def test_addresses_that_nothing_can_read(videos, url, message):
     with pytest.raises(StorageError, match=message):
-        read_list(fights / "videos.csv", url)
+        read_list(videos / "videos.csv", url)
 
 
 def test_a_file_of_another_kind_within_a_shard_is_a_bad_video(tmp_path):
@@ -193,25 +193,29 @@ def test_a_file_of_another_kind_within_a_shard_is_a_bad_video(tmp_path):
         probe(read_list(tmp_path / "list.csv", tmp_path / "out").paths[0])
 
 
-def test_the_cache_serves_the_second_pass_and_stays_within_its_bound(fights, packed, tmp_path, monkeypatch):
+def test_the_cache_serves_the_second_pass_and_stays_within_its_bound(videos, tmp_path, monkeypatch):
+    """A cache with room for half of 150 videos."""
+    clip = videos / "run" / "00.mp4"
+    many, bound = link_many(clip, tmp_path / "videos", 150), 75 * clip.stat().st_size
+    assert shard(many, tmp_path / "shards", tmp_path / "videos") == 0
     monkeypatch.setenv("CMPL_ZOO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CMPL_ZOO_CACHE_GB", "0.004")
-    remote._cache.cache_clear()
-    with serving(packed) as server:
-        addresses = read_list(fights / "videos.csv", server.url).paths
+    monkeypatch.setenv("CMPL_ZOO_CACHE_GB", str(bound / 1e9))
+    cache_module.default_cache.cache_clear()
+    with serving(tmp_path / "shards") as server:
+        addresses = read_list(many, server.url).paths
         for _ in range(2):
             server.requests.clear()
             for address in addresses:
                 read_frames(address, [0])
             used = sum(file.stat().st_size for file in (tmp_path / "cache").iterdir())
-            assert used <= 4_000_000
+            assert used <= bound
         assert used > 0
         assert len(server.requests) < len(addresses)  # some came from the cache
         kept = sorted((tmp_path / "cache").iterdir())
         kept[0].write_bytes(b"cut")  # a damaged one is fetched again
-        for address, path in zip(addresses, read_list(fights / "videos.csv", fights).paths, strict=True):
-            assert torch.equal(read_frames(address, [3]), read_frames(path, [3]))
-    remote._cache.cache_clear()
+        for address in addresses:
+            assert torch.equal(read_frames(address, [3]), read_frames(clip, [3]))
+    cache_module.default_cache.cache_clear()
 
 
 def test_the_cache_forgets_what_nobody_used_for_a_week(tmp_path):
@@ -231,7 +235,7 @@ def test_a_full_cache_is_not_looked_through_for_every_video(tmp_path, monkeypatc
     (tmp_path / "a").unlink()
     full.put("b", bytes(500))
     assert full.get("b") is None, "it was looked through a moment ago"
-    monkeypatch.setattr(remote, "FULL", 0.0)
+    monkeypatch.setattr(cache_module, "RECHECK_AFTER", 0.0)
     anew = Cache(tmp_path, 64_000)
     (tmp_path / "a").write_bytes(bytes(64_000))
     anew.put("b", bytes(500))
@@ -240,10 +244,10 @@ def test_a_full_cache_is_not_looked_through_for_every_video(tmp_path, monkeypatc
     assert anew.get("b") == bytes(500)
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(fights, packed, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(videos, packed, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CMPL_ZOO_CACHE", str(tmp_path / "file"))
-    remote._cache.cache_clear()
+    cache_module.default_cache.cache_clear()
     with serving(packed) as server:
-        assert len(read_frames(read_list(fights / "videos.csv", server.url).paths[0], [0])) == 1
-    remote._cache.cache_clear()
+        assert len(read_frames(read_list(videos / "videos.csv", server.url).paths[0], [0])) == 1
+    cache_module.default_cache.cache_clear()

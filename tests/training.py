@@ -1,4 +1,4 @@
-"""What tests of the training scripts share: small lists of real videos, small settings, and the script's traces."""
+"""What tests of the training scripts share: lists of a few made videos, small settings, and the script's traces."""
 
 import csv
 import functools
@@ -9,13 +9,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from made_videos import ACTIONS
 from safetensors.torch import load_file
 
+import cmpl_zoo
+from cmpl_zoo import hub
+
 REPO = Path(__file__).resolve().parents[1]
-CLASSES = ["bow", "run", "walk"]
+CLASSES = sorted(ACTIONS)
 TINY = [
     "--primary", "r3d50_quarter", "--auxiliary", "r3d50_eighth", "--primary_stride", "2", "--auxiliary_stride", "3",
     "--frames", "4", "--size", "32", "--short_side", "[36,42]", "--test_clips", "2", "--test_crops", "1",
@@ -49,32 +54,59 @@ def command(lists: Path, root: Path | str, output: Path, *more: str) -> list[str
 
 
 @functools.cache
-def starter() -> subprocess.Popen[str]:
+def starter() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, str(REPO / "tests" / "starter.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, str(REPO / "tests" / "starter.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
 
 
-def run_script(args: list[str]) -> subprocess.CompletedProcess[str]:
-    """`python SCRIPT ...`, started by tests/starter.py."""
-    with tempfile.NamedTemporaryFile("r") as output, tempfile.NamedTemporaryFile("r") as error:
-        call = {"words": args[1:], "environment": dict(os.environ), "stdout": output.name, "stderr": error.name}
+class Script:
+    """`python SCRIPT ...`, started by tests/starter.py, with what subprocess.Popen has; one at a time.
+
+    Args:
+        args: the whole command.
+        environment: to add to this one.
+        file_size: how many bytes a file may have; what is written past that fails, as on a full disk.
+    """
+
+    def __init__(self, args: list[str], environment: dict[str, str] | None = None, file_size: int = 0) -> None:
+        self.args = args
+        self.returncode: int | None = None
+        self._files = [tempfile.NamedTemporaryFile("r") for _ in range(2)]  # noqa: SIM115 (closed once it has ended)
+        call = {"words": args[1:], "environment": os.environ | (environment or {}), "file_size": file_size}
+        call |= dict(zip(("stdout", "stderr"), (file.name for file in self._files), strict=True))
+        starter().stdin.write(json.dumps(call).encode() + b"\n")
+        self.pid = int(starter().stdout.readline())
+
+    def poll(self, patience: float = 0) -> int | None:
+        """Its exit status, once it has ended; waits for that so many seconds at most."""
+        if self.returncode is None and select.select([starter().stdout], [], [], patience)[0]:
+            self.returncode = int(starter().stdout.readline())
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """To its whole session, as a terminal does."""
+        os.killpg(self.pid, number)
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """Wait for its end; what it has written to stdout and stderr."""
         try:
-            print(json.dumps(call), file=starter().stdin, flush=True)
-            answered, _, _ = select.select([starter().stdout], [], [], 300)
-            assert answered, f"{args} has not ended after 300 s"
-            status = int(starter().stdout.readline())
+            assert self.poll(timeout) is not None, f"{self.args} has not ended after {timeout:g} s"
         except BaseException:  # Ctrl-C, too
-            os.killpg(starter().pid, signal.SIGKILL)
-            starter.cache_clear()
+            self.send_signal(signal.SIGKILL)
+            self.poll(10)
             raise
-        return subprocess.CompletedProcess(args, status, output.read(), error.read())
+        texts = [file.read() for file in self._files]
+        for file in self._files:
+            file.close()
+        return texts[0], texts[1]
 
 
 def run(args: list[str], expect: int = 0) -> subprocess.CompletedProcess[str]:
     if args[0] == sys.executable and args[1].endswith(".py"):
-        done = run_script(args)
+        script = Script(args)
+        output, error = script.communicate()
+        done = subprocess.CompletedProcess(args, script.poll(), output, error)
     else:
         done = subprocess.run(args, capture_output=True, text=True, timeout=300, cwd=REPO)
     assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -91,6 +123,15 @@ def losses(output: Path) -> list[float]:
 
 def weights(output: Path, network: str = "primary") -> dict[str, torch.Tensor]:
     return load_file(output / network / "model.safetensors")
+
+
+def start_from(folder: Path, change: Callable[[torch.nn.Module], object]) -> Path:
+    """A model directory of random weights, the same at each call, but for what `change` does to the network."""
+    torch.manual_seed(0)
+    network = cmpl_zoo.create_model("r3d50_eighth", num_classes=3)
+    with torch.no_grad():
+        change(network)
+    return hub.save(network, folder, CLASSES)
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
