@@ -45,8 +45,8 @@ def first_steps(name: str, mocap13: Path, folder: Path) -> list[str]:
     command = [
         sys.executable, str(REPO / "train" / "cmpl.py"), "--config", name,
         "--labeled", str(folder / "labeled.csv"), "--unlabeled", str(folder / "unlabeled.csv"), "--classes", classes,
-        "--root", str(folder), "--output", str(run), "--size", "32", "--short_side", "[36,40]", "--workers", "2",
-        "--log_every", "1", "--device", "cpu", "--precision", "float32",
+        "--root", str(folder), "--output", str(run), "--size", "32", "--short-side", "[36,40]", "--workers", "2",
+        "--log-every", "1", "--device", "cpu", "--precision", "float32",
     ]  # fmt: skip
     metrics, log, first, steps_made = run / "metrics.jsonl", folder / "log", 0.0, 0
     began = time.perf_counter()

@@ -13,17 +13,17 @@ within() {
     timeout -k 10 "$@" || failed=1
     [ -z "${OUT:-}" ] || cp -r --parents benchmarks/results experiments/results "$OUT"
 }
-within 40 python3 -m pytest -q tests/test_training.py -k every_weight
+within 40 python3 -m pytest -q tests/test_networks.py -k every_weight
 
-# The demo in bf16, stopped once it has made some steps, and gone on with.
+# The demo in bf16, stopped once it has made some steps, and continued.
 demo=$(mktemp -d)
 zoo=(python3 -c 'import sys; from cmpl_zoo_cli.main import main; sys.exit(main())')
-within 60 "${zoo[@]}" demo "$demo/videos" --seed 1
-within 30 "${zoo[@]}" split "$demo/videos/videos.csv" --labels-per-class 5 --seed 1 --val 0.25 --group actor --keep-labels \
+within 60 "${zoo[@]}" demo -o "$demo/videos" --seed 1
+within 30 "${zoo[@]}" split "$demo/videos/videos.csv" --labels-per-class 5 --seed 1 --val-share 0.25 --group actor --keep-labels \
     -o "$demo/lists"
 train=(python3 train/cmpl.py --config demo --labeled "$demo/lists/labeled.csv"
     --unlabeled "$demo/lists/unlabeled.csv" --root "$demo/videos" --output "$demo/run" --precision bf16 --device cuda
-    --workers 8 --resume true)
+    --workers 8 --resume)
 timeout -k 10 60 "${train[@]}" &
 for _ in $(seq 50); do
     [ "$(cat "$demo/run/metrics.jsonl" 2>/dev/null | wc -l)" -lt 2 ] || break
@@ -33,7 +33,7 @@ kill -TERM $!  # timeout hands it on
 wait $!
 ls "$demo"/run/states/step-*.pt || failed=1
 within 60 "${train[@]}"
-within 40 python3 train/evaluate.py --model "$demo/run/primary" --data "$demo/lists/val.csv" --root "$demo/videos" \
+within 40 python3 train/evaluate.py "$demo/run/primary" --data "$demo/lists/val.csv" --root "$demo/videos" \
     --json "$demo/run/test.json"
 within 20 python3 experiments/tables.py add demo-cuda cmpl "$demo/run"
 

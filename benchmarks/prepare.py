@@ -35,7 +35,7 @@ def copies_to_make(short_sides: list[int]) -> dict[str, PrepareSettings]:
         "GOP 16, crf 23": DEFAULT,
         "GOP 250, crf 23": replace(DEFAULT, gop=250),
         "GOP 16, crf 28": replace(DEFAULT, crf=28),
-        **{f"GOP 16, crf 23, short side {side}": replace(DEFAULT, short_side=side) for side in short_sides},
+        **{f"GOP 16, crf 23, short side {side}": replace(DEFAULT, max_short_side=side) for side in short_sides},
     }
 
 
@@ -92,7 +92,7 @@ def time_reading(places: dict[str, list[str]], rounds: int) -> dict[str, list[di
 
 def accuracy(model: str, file: Path, root: Path, scratch: Path) -> float:
     """Top-1 in percent, by train/evaluate.py with the model's own views."""
-    command = [sys.executable, str(REPO / "train" / "evaluate.py"), "--model", model, "--data", str(file)]
+    command = [sys.executable, str(REPO / "train" / "evaluate.py"), model, "--data", str(file)]
     scores = scratch / "scores.json"
     subprocess.run([*command, "--root", str(root), "--json", str(scores)], check=True, stdout=subprocess.DEVNULL)
     return json.loads(scores.read_text())["video_top1"]

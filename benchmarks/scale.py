@@ -43,7 +43,7 @@ def start(lists: Path, output: Path) -> dict[str, float]:
     command = [
         sys.executable, str(REPO / "train" / "cmpl.py"), "--config", "demo",
         "--labeled", str(lists / "labeled.csv"), "--unlabeled", str(lists / "unlabeled.csv"), "--root", str(lists),
-        "--workers", str(WORKERS), "--steps", "1000", "--unlabeled_warmup", "0", "--log_every", "1", "--device", "cpu",
+        "--workers", str(WORKERS), "--steps", "1000", "--unlabeled-warmup", "0", "--log-every", "1", "--device", "cpu",
         "--output", str(output),
     ]  # fmt: skip
     began = time.perf_counter()

@@ -34,7 +34,7 @@ from results import FREE, Result, ResultsWriter, difference, facts_of, read_resu
 
 from cmpl_zoo.tools.worker_pool import available_cores
 from cmpl_zoo_cli.main import reporting
-from cmpl_zoo_cli.train_config import Config
+from cmpl_zoo_cli.train_config import Config, flag
 
 REPO = Path(__file__).resolve().parents[1]
 RECIPES = {"cpu": "mocap13_cpu.yaml", "gpu": "mocap13.yaml"}
@@ -262,7 +262,7 @@ class Place:
                 return None
             judged = [str(folder / network) for network in EXPERIMENTS[run.experiment][run.row].judged]
             data = files["test" if self.measured_on == "test" else "val"]
-            return [sys.executable, str(REPO / "train" / "evaluate.py"), "--model", *judged, "--data", str(data),
+            return [sys.executable, str(REPO / "train" / "evaluate.py"), *judged, "--data", str(data),
                     "--root", str(root), "--workers", "0", "--json", str(scores)]  # fmt: skip
         options = self.options(run)
         options |= {
@@ -279,7 +279,7 @@ class Place:
         }
         words = []
         for name, value in options.items():
-            words += [f"--{name}", str(value) if isinstance(value, str | Path) else json.dumps(value)]
+            words += [flag(name), str(value) if isinstance(value, str | Path) else json.dumps(value)]
         return [sys.executable, str(REPO / "train" / "cmpl.py"), *words]
 
     def result_of_a_twin(self, run: ExperimentRun) -> Result | None:
