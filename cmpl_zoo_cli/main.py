@@ -39,7 +39,7 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except KeyboardInterrupt as stop:
-        print(f"{prog}: {stop or 'stopped'}", file=sys.stderr)
+        print(f"{prog}: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
@@ -28,6 +29,7 @@ PARTS = {
     "precision": "run",
 }
 TYPES = get_type_hints(Config)
+REQUIRED = [field.name for field in fields(Config) if field.default is MISSING]
 
 
 def parse_config(args: Sequence[str]) -> Config:
@@ -118,7 +120,7 @@ class Parser(jsonargparse.ArgumentParser):
             message = f"{where} must be {expected(TYPES.get(option, bool))}, not {value}"
         elif missing := re.fullmatch(r"the following arguments are required: (.*)", message):
             message = f"{', '.join(map(flag, missing[1].split(', ')))} must be given"
-        elif unknown := re.match(r"unrecognized arguments: (\S+)", message):
+        elif unknown := re.match(r"[Uu]nrecognized arguments: (\S+)", message):
             message += f"; {recipes.advice(unknown[1], ['--config', *map(flag, TYPES)])}"
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
@@ -155,7 +157,7 @@ class Help(jsonargparse.DefaultHelpFormatter):
         text, default = (action.help or "").rstrip("."), action.default
         if text[1:2].islower():  # as the other verbs have it
             text = text[0].lower() + text[1:]
-        if action.required:
+        if action.dest in REQUIRED:
             return f"{text} (required)"
         if default == argparse.SUPPRESS or action.dest not in TYPES or "by default" in text:
             return text

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cmpl_zoo.training.errors import RunError, StopRequested
 from cmpl_zoo_cli import recipes
-from cmpl_zoo_cli.main import main
+from cmpl_zoo_cli.main import main, reporting
 from cmpl_zoo_cli.parser import build_parser
 from cmpl_zoo_cli.spelling import today
 from cmpl_zoo_cli.train_config import REMOVED, Config
@@ -296,7 +297,7 @@ def test_a_missing_extra_is_named(package: str, line: str) -> None:
     code = f"""
 import sys
 sys.modules[{package!r}] = None  # as if it were not installed
-from cmpl_zoo_cli.main import main
+from cmpl_zoo_cli.main import main, reporting
 sys.exit(main({line.split()!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO)
@@ -309,11 +310,38 @@ def test_another_missing_package_is_a_fault_and_not_hidden() -> None:
     code = """
 import sys
 sys.modules["timm"] = None
-from cmpl_zoo_cli.main import main
+from cmpl_zoo_cli.main import main, reporting
 main(["predict", "m", "v"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO)
     assert done.returncode == 1 and "Traceback" in done.stderr and "timm" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (KeyboardInterrupt(), 130, "zoo: stopped\n"),
+        (KeyboardInterrupt("stopped after 3 videos"), 130, "zoo: stopped after 3 videos\n"),
+        (ValueError("a.csv: empty"), 2, "zoo: a.csv: empty\n"),
+        (OSError(28, "disk full", "a.csv"), 2, "zoo: a.csv: disk full; mend that, or give another path\n"),
+        (StopRequested("stopped at step 3", 15), 143, "zoo: stopped at step 3\n"),
+        (RunError("the folder holds a run"), 2, "zoo: the folder holds a run\n"),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_an_error(
+    error: BaseException, status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error
+
+    assert reporting("zoo", work) == status
+    assert capsys.readouterr().err == message
+
+
+def test_a_fault_of_the_program_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        reporting("zoo", lambda: 1 // 0)
+    assert reporting("zoo", lambda: 1) == 1
 
 
 def test_the_scripts_are_the_command() -> None:
