@@ -53,5 +53,5 @@ def trained(videos, lists, tmp_path_factory) -> Path:
     """A finished CMPL run of six steps."""
     output = tmp_path_factory.mktemp("runs") / "cmpl"
     told = ["--dataset", "mocap13", "--license", "cc-by-nc-4.0"]
-    run(command(lists, videos, output, "--steps", "6", "--val_every", "4", *told))
+    run(command(lists, videos, output, "--steps", "6", "--val-every", "4", *told))
     return output

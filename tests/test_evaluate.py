@@ -33,7 +33,7 @@ def test_evaluate_agrees_with_the_run(trained, videos, lists, tmp_path):
         assert scores[key] == reported[key]
     assert "2 x 1 views (clips x crops)" in done.stdout and "top-5" not in done.stdout
     for mistake, message in (
-        (["--workers", "-1"], r"--workers .*-1"),
+        (["--workers", "-1"], r"--workers.*-1"),
         (["--json", str(tmp_path / "scores.json" / "y.json")], r"--json .*y\.json .*Not a directory"),
         (["--json", str(tmp_path)], rf"--json {tmp_path} .*folder"),
     ):

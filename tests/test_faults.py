@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from training import Script, assert_same_weights, command, losses, metrics, read_rows, run, weights
 
-STEPS = ["--steps", "8", "--val_every", "4", "--save_every_steps", "1", "--log_every", "3"]
-STEPS += ["--drop_rate", "0.3", "--ema", "0.9"]
+STEPS = ["--steps", "8", "--val-every", "4", "--save-every-steps", "1", "--log-every", "3"]
+STEPS += ["--drop-rate", "0.3", "--ema", "0.9"]
 
 
 @pytest.fixture(scope="session")
@@ -70,14 +70,14 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(unbroken, videos, lists
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_cluster_that_takes_the_machine_back_gets_a_saved_state(unbroken, videos, lists, tmp_path, number):
     output = tmp_path / "run"
-    told = [*STEPS[:4], "--save_every_steps", "100", *STEPS[6:], "--resume", "true"]
+    told = [*STEPS[:4], "--save-every-steps", "100", *STEPS[6:], "--resume", "true"]
     args = command(lists, videos, output, *told)
     process = Script(args)
     assert wait_for(lambda: (output / "metrics.jsonl").exists() and losses(output), process)
     process.send_signal(number)
     _, error = process.communicate(timeout=100)
     assert process.returncode == 128 + number, error
-    assert re.search(r"stopped at step [3-8].*--resume true", error)
+    assert re.search(r"stopped at step [3-8].*--resume", error)
     run(args)
     assert_same_weights(unbroken, output)
     assert same_numbers(output) == same_numbers(unbroken)
@@ -97,7 +97,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(unbroken, videos, lists, tm
     for file in states(output):
         os.truncate(file, file.stat().st_size // 2)
     error = run(args, expect=2).stderr
-    assert re.search(r"states: all 2 states are damaged.*--overwrite true", error)
+    assert re.search(r"states: all 2 states are damaged.*--overwrite", error)
     run([*args[:-2], "--overwrite", "true"])
     assert_same_weights(unbroken, output)
 
@@ -108,17 +108,17 @@ def test_a_failed_validation_costs_nothing(unbroken, videos, lists, tmp_path):
     for row in [*read_rows(lists / "labeled.csv"), *read_rows(lists / "unlabeled.csv"), *validation]:
         (root / row["path"]).parent.mkdir(parents=True, exist_ok=True)
         (root / row["path"]).symlink_to(videos / row["path"])
-    args = command(lists, root, output, *STEPS, "--save_every_steps", "100")
+    args = command(lists, root, output, *STEPS, "--save-every-steps", "100")
     process = Script(args)
     assert wait_for((output / "metrics.jsonl").exists, process)
     for row in validation:
         (root / row["path"]).unlink()
     _, error = process.communicate(timeout=100)
     assert process.returncode == 2, error
-    assert re.search(r"val\.csv: none of the 9 videos can be read.*state is saved.*--val_root.*--resume true", error)
+    assert re.search(r"val\.csv: none of the 9 videos can be read.*state is saved.*--val-root.*--resume", error)
     assert [file.name for file in states(output)] == ["step-000000004.pt"]
     error = run([*args, "--resume", "true"], expect=2).stderr
-    assert re.search(r"val\.csv: .*none of the 9 videos .*--val and --val_root", error)
+    assert re.search(r"val\.csv: .*none of the 9 videos .*--val and --val-root", error)
     run(command(lists, videos, output, *STEPS, "--resume", "true"))
     assert_same_weights(unbroken, output)
     assert_same_weights(unbroken / "best", output / "best")
@@ -149,19 +149,19 @@ def test_a_log_line_that_was_cut_off_is_dropped(unbroken, videos, lists, tmp_pat
     assert (output / "summary.json").exists()
     (output / "config.yaml").write_text("steps: [")
     error = run(args, expect=2).stderr
-    assert re.search(r"config\.yaml cannot be read .*not YAML.*--overwrite true", error)
+    assert re.search(r"config\.yaml cannot be read .*not YAML.*--overwrite", error)
     (output / "config.yaml").unlink()
     assert re.search(r"config\.yaml cannot be read .*No such file", run(args, expect=2).stderr)
 
 
 def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, videos, lists, tmp_path):
     output = tmp_path / "run"
-    args = command(lists, videos, output, *STEPS, "--log_every", "1", "--val_every", "0")
+    args = command(lists, videos, output, *STEPS, "--log-every", "1", "--val-every", "0")
     limit = (unbroken / "config.yaml").stat().st_size + 100
     process = Script(args, file_size=limit)
     _, error = process.communicate()
     assert process.returncode == 2, error
-    assert re.search(rf"cmpl\.py: {output}.*: File too large.*--resume true", error)
+    assert re.search(rf"cmpl-zoo: {output}.*: File too large.*--resume", error)
     assert limit - 1000 < (output / "metrics.jsonl").stat().st_size <= limit
     run([*args, "--resume", "true"])
     assert_same_weights(unbroken, output)
@@ -169,7 +169,7 @@ def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, videos,
 
 def test_a_loss_that_is_no_number_stops_with_its_videos_and_leaves_the_states(videos, lists, tmp_path):
     output = tmp_path / "run"
-    args = command(lists, videos, output, "--steps", "40", "--lr", "1e12", "--save_every_steps", "1")
+    args = command(lists, videos, output, "--steps", "40", "--lr", "1e12", "--save-every-steps", "1")
     error = run(args, expect=2).stderr
     step = int(re.search(r"the loss of step (\d+) is not finite", error)[1])
     named = re.findall(r"^  (/.*\.mp4)$", error, re.M)
@@ -205,26 +205,26 @@ def test_the_summary_holds_what_a_report_needs(unbroken):
 
 def test_memory_savers_change_no_result(videos, lists, tmp_path):
     """With batch norm frozen, parts of a step and recomputed activations give the losses of the whole."""
-    told = ["--steps", "3", "--batch_norm", "frozen", "--drop_rate", "0", "--labeled_batch", "4"]
+    told = ["--steps", "3", "--batch-norm", "frozen", "--drop-rate", "0", "--labeled-batch", "4"]
     for name, more in {
         "plain": [],
         "parts": ["--accumulation", "2"],
-        "recomputed": ["--grad_checkpointing", "true", "--clip_grad", "1e9"],
+        "recomputed": ["--grad-checkpointing", "true", "--clip-grad", "1e9"],
     }.items():
         run(command(lists, videos, tmp_path / name, *told, *more))
     for name in ("parts", "recomputed"):
         assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)
     clipped = tmp_path / "clipped"
-    run(command(lists, videos, clipped, *told, "--clip_grad", "0.01"))
+    run(command(lists, videos, clipped, *told, "--clip-grad", "0.01"))
     assert losses(clipped)[0] == losses(tmp_path / "plain")[0]
     assert losses(clipped)[2] != losses(tmp_path / "plain")[2]
 
 
 def test_fp16_passes_over_losses_that_are_not_finite(videos, lists, tmp_path):
-    told = ["--steps", "5", "--precision", "fp16", "--lr", "1e5", "--warmup_steps", "0"]
+    told = ["--steps", "5", "--precision", "fp16", "--lr", "1e5", "--warmup-steps", "0"]
     refused = run(command(lists, videos, tmp_path / "refused", *told), expect=2)
     assert "is not finite" in refused.stderr
-    run(command(lists, videos, tmp_path / "run", *told, "--skip_nonfinite", "true"))
+    run(command(lists, videos, tmp_path / "run", *told, "--skip-nonfinite", "true"))
     assert None in losses(tmp_path / "run"), "which is how JSON has what is not finite"
     for network in ("primary", "auxiliary"):
         assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run", network).values())
@@ -232,7 +232,7 @@ def test_fp16_passes_over_losses_that_are_not_finite(videos, lists, tmp_path):
 
 @pytest.mark.slow
 def test_compiled_networks_give_the_losses_of_the_plain_ones(videos, lists, tmp_path):
-    told = ["--steps", "4", "--primary", "r3d18", "--auxiliary", "null", "--scheme", "self", "--drop_rate", "0"]
+    told = ["--steps", "4", "--primary", "r3d18", "--auxiliary", "null", "--scheme", "self", "--drop-rate", "0"]
     for name in ("false", "true"):
         run(command(lists, videos, tmp_path / name, *told, "--compile", name))
     assert losses(tmp_path / "true") == pytest.approx(losses(tmp_path / "false"), rel=1e-3)

@@ -20,7 +20,7 @@ NUMBERS = ("loss", "gradient_norm", "primary/supervised", "auxiliary/supervised"
 # 1.5 % and 1.7 %; the scheme `average` instead of `cross` by 17 %. What is counted, not computed, stays the same.
 TOLERANCE = {"loss": 0.02, "gradient_norm": 0.05, "supervised": 0.02, "unsupervised": 0.02}
 # At the recipe's own learning rate the last bits of an addition decide the loss within ten steps.
-SLOW = ["--lr", "0.0003", "--steps", "30", "--unlabeled_warmup", "15", "--threshold", "0.15", "--log_every", "1"]
+SLOW = ["--lr", "0.0003", "--steps", "30", "--unlabeled-warmup", "15", "--threshold", "0.15", "--log-every", "1"]
 
 
 def test_thirty_steps_of_the_demo(tmp_path):

@@ -9,7 +9,7 @@ from cmpl_zoo.datasets.classes import class_ids
 from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.evaluation import evaluate_ensembles
 
-ONE_STEP = ["--steps", "1", "--val", "null", "--threshold", "0", "--drop_rate", "0"]
+ONE_STEP = ["--steps", "1", "--val", "null", "--threshold", "0", "--drop-rate", "0"]
 ALONE = ["--scheme", "self", "--primary", "r3d50_eighth", "--auxiliary", "null"]
 
 
@@ -22,7 +22,7 @@ def test_weight_decay_shrinks_kernels_and_leaves_biases_and_batch_norm(videos, l
     lr, decay = 1e-6, 1e4
     for name, value in {"without": 0.0, "with": decay}.items():
         args = command(lists, videos, tmp_path / name, *ONE_STEP, *ALONE)
-        run([*args, "--lr", str(lr), "--weight_decay", str(value)])
+        run([*args, "--lr", str(lr), "--weight-decay", str(value)])
     without, decayed = weights(tmp_path / "without"), weights(tmp_path / "with")
     kernels = [key for key, value in without.items() if key.endswith("weight") and value.ndim > 1]
     assert "conv1.weight" in kernels and "fc.weight" in kernels
@@ -36,8 +36,8 @@ def test_running_statistics_are_of_labeled_clips_alone(videos, lists, tmp_path):
     for name, options in {
         "plain": [],
         "other views": ["--strong", "autoaugment", "--unlabeled", str(lists / "labeled.csv")],
-        "recomputed": ["--grad_checkpointing", "true"],
-        "shared": ["--strong_bn", "labeled"],
+        "recomputed": ["--grad-checkpointing", "true"],
+        "shared": ["--strong-bn", "labeled"],
     }.items():
         run(command(lists, videos, tmp_path / name, *ONE_STEP, *options))
     for network in ("primary", "auxiliary"):
@@ -62,7 +62,7 @@ def test_weak_views_are_normalized_by_their_batch_or_by_the_running_statistics(v
 
     for name, change in {"plain": lambda network: None, "other": other_statistics}.items():
         init = start_from(tmp_path / f"{name} start", change)
-        args = command(lists, videos, tmp_path / name, *ONE_STEP, *ALONE, "--weak_bn", weak_bn, "--hard", "false")
+        args = command(lists, videos, tmp_path / name, *ONE_STEP, *ALONE, "--weak-bn", weak_bn, "--hard", "false")
         run([*args, "--init", str(init)])
     plain, other = (metrics(tmp_path / name)[0] for name in ("plain", "other"))
     assert other["primary/supervised"] == plain["primary/supervised"]
@@ -83,7 +83,7 @@ def test_validating_leaves_frozen_batch_norm_frozen(videos, lists):
 
 def test_frozen_batch_norm_keeps_its_statistics(videos, lists, tmp_path):
     init = start_from(tmp_path / "start", lambda network: network.bn1.running_mean.add_(1))
-    args = command(lists, videos, tmp_path / "run", *ONE_STEP, *ALONE, "--batch_norm", "frozen", "--steps", "2")
+    args = command(lists, videos, tmp_path / "run", *ONE_STEP, *ALONE, "--batch-norm", "frozen", "--steps", "2")
     run([*args, "--init", str(init)])
     before, after = cmpl_zoo.create_model(init).state_dict(), weights(tmp_path / "run")
     assert all(torch.equal(after[key], before[key]) for key in after if is_statistic(key))
@@ -100,7 +100,7 @@ def test_a_step_reaches_every_weight(videos, lists, tmp_path, precision):
                 weight.fill_(1)
 
     start = start_from(tmp_path / "start", open_blocks)
-    args = command(lists, videos, tmp_path / "run", *ONE_STEP, *ALONE, "--weight_decay", "0", "--precision", precision)
+    args = command(lists, videos, tmp_path / "run", *ONE_STEP, *ALONE, "--weight-decay", "0", "--precision", precision)
     run([*args, "--init", str(start)])
     before, after = cmpl_zoo.create_model(start), weights(tmp_path / "run")
     without = [name for name, value in before.named_parameters() if torch.equal(after[name], value)]

@@ -14,8 +14,8 @@ import pytest
 import torch
 from training import REPO, losses, options, run, weights
 
-EVEN = ["--labeled_batch", "4", "--unlabeled_batch", "8", "--primary", "r3d50_eighth", "--auxiliary_stride", "2"]
-FROZEN = [*EVEN, "--drop_rate", "0", "--batch_norm", "frozen", "--steps", "20", "--threshold", "0.3"]
+EVEN = ["--labeled-batch", "4", "--unlabeled-batch", "8", "--primary", "r3d50_eighth", "--auxiliary-stride", "2"]
+FROZEN = [*EVEN, "--drop-rate", "0", "--batch-norm", "frozen", "--steps", "20", "--threshold", "0.3"]
 
 
 def torchrun(*args: str) -> list[str]:
@@ -74,7 +74,7 @@ def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(videos,
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch's sync batch norm needs a GPU for each process")
 def test_sync_batch_norm_gives_the_losses_of_one_process(videos, lists, tmp_path):
-    told = [*EVEN, "--drop_rate", "0", "--steps", "20", "--batch_norm", "sync", "--device", "cuda"]
+    told = [*EVEN, "--drop-rate", "0", "--steps", "20", "--batch-norm", "sync", "--device", "cuda"]
     run([sys.executable, *options(lists, videos, tmp_path / "one", *told)])
     processes = "4" if torch.cuda.device_count() >= 4 else "2"
     args = options(lists, videos, tmp_path / "all", *told)
@@ -84,7 +84,7 @@ def test_sync_batch_norm_gives_the_losses_of_one_process(videos, lists, tmp_path
 
 def test_a_killed_rank_is_started_again_and_the_run_goes_on(alone, videos, lists, tmp_path):
     output = tmp_path / "run"
-    args = options(lists, videos, output, *FROZEN, "--save_every_steps", "1")
+    args = options(lists, videos, output, *FROZEN, "--save-every-steps", "1")
     process = start(torchrun("--standalone", "--nproc_per_node", "2", "--max-restarts", "1", *args))
     wait_for_step(output, 4, process)
     rank_processes(process, 2)[1].kill()
@@ -100,7 +100,7 @@ def test_stopped_by_sigterm_and_resumed_on_another_number_of_processes(alone, vi
     wait_for_step(output, 3, process)
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=100)
-    assert re.search(r"stopped at step \d+.*--resume true", text), text
+    assert re.search(r"stopped at step \d+.*--resume", text), text
     run([sys.executable, *args, "--resume", "true"])
     assert losses(output) == pytest.approx(losses(alone), abs=1e-4)
     assert re.fullmatch("2 x .*, then [^x]+", json.loads((output / "summary.json").read_text())["hardware"])
@@ -108,7 +108,7 @@ def test_stopped_by_sigterm_and_resumed_on_another_number_of_processes(alone, vi
 
 def test_a_rank_that_stands_still_is_named(videos, lists, tmp_path):
     output = tmp_path / "run"
-    args = options(lists, videos, output, *FROZEN, "--timeout_minutes", "0.1", "--steps", "500")
+    args = options(lists, videos, output, *FROZEN, "--timeout-minutes", "0.1", "--steps", "500")
     process = start(torchrun("--standalone", "--nproc_per_node", "2", *args))
     wait_for_step(output, 2, process)
     stopped = rank_processes(process, 2)[1]
@@ -117,7 +117,7 @@ def test_a_rank_that_stands_still_is_named(videos, lists, tmp_path):
         deadline, seen = time.monotonic() + 100, ""
         while "rank 0: " not in seen and time.monotonic() < deadline:
             seen += process.stdout.readline()
-        assert re.search(r"cmpl\.py: rank 0: .*step \d+.* rank 1 ", seen), seen
+        assert re.search(r"cmpl-zoo: rank 0: .*step \d+.* rank 1 ", seen), seen
     finally:
         stopped.kill()
         process.kill()
@@ -128,7 +128,7 @@ def test_batches_that_ranks_cannot_share_are_refused(videos, lists, tmp_path):
     args = options(lists, videos, tmp_path / "run", "--steps", "2")
     done = subprocess.run(torchrun("--standalone", "--nproc_per_node", "2", *args), capture_output=True, text=True)
     assert done.returncode != 0
-    assert re.search(r"--labeled_batch 3 .* 2 processes", done.stderr), done.stderr
+    assert re.search(r"--labeled-batch 3 .* 2 processes", done.stderr), done.stderr
 
 
 SUM_AND_DRIFT = """
@@ -181,7 +181,7 @@ def test_ranks_that_do_not_find_the_same_state_are_told(alone, videos, lists, tm
 def test_two_machines_train_together_and_one_comes_back(alone, videos, lists, tmp_path):
     """Two torchrun agents, as on two machines, meet on loopback; one loses its process, and both go on."""
     output = tmp_path / "run"
-    args = options(lists, videos, output, *FROZEN, "--save_every_steps", "1")
+    args = options(lists, videos, output, *FROZEN, "--save-every-steps", "1")
     meeting = ["--nnodes", "2", "--nproc_per_node", "1", "--max-restarts", "2", "--rdzv_backend", "c10d",
                "--rdzv_endpoint", "127.0.0.1:29517", "--rdzv_id", "two"]  # fmt: skip
     agents = [start(torchrun(*meeting, *args)) for _ in range(2)]

@@ -115,7 +115,7 @@ def test_a_run_reports_what_happened(trained):
 
 def test_the_demo_refuses_no_seeds():
     error = run([sys.executable, "train/demo.py", "--seeds", "0"], expect=2).stderr
-    assert "--seeds must be at least 1, and is 0" in error
+    assert re.search(r"--seeds.* at least 1.* 0", error)
 
 
 def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, videos, lists, tmp_path):
@@ -128,7 +128,7 @@ def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, videos
     others = dict(zip(CLASSES, [*CLASSES[1:], "a class of another set"], strict=True))
     write_rows(permuted / "unlabeled.csv", [row | {"label": others[row["label"]]} for row in rows])
     output = tmp_path / "run"
-    run(command(permuted, videos, output, "--steps", "6", "--val_every", "4"))
+    run(command(permuted, videos, output, "--steps", "6", "--val-every", "4"))
     assert_same_weights(trained, output)
     meter = [[line["primary/pseudo_accuracy"] for line in metrics(o) if "loss" in line] for o in (trained, output)]
     assert meter[0] != meter[1]
@@ -136,7 +136,7 @@ def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, videos
 
 def test_ctrl_c_saves_and_resume_goes_on_to_the_same_weights(trained, videos, lists, tmp_path):
     output = tmp_path / "run"
-    args = command(lists, videos, output, "--steps", "6", "--val_every", "4", "--workers", "1")
+    args = command(lists, videos, output, "--steps", "6", "--val-every", "4", "--workers", "1")
     process = Script(args)
     deadline = time.monotonic() + 120
     while not (output / "metrics.jsonl").exists() or not (output / "metrics.jsonl").read_text():
@@ -144,7 +144,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_weights(trained, videos, li
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
     assert process.returncode == 130, error
-    stopped = int(re.search(r"stopped at step (\d+).*--resume true", error)[1])
+    stopped = int(re.search(r"stopped at step (\d+).*--resume", error)[1])
     assert 1 <= stopped < 6
     assert "Traceback" not in error
     run([*args, "--resume", "true"])
@@ -155,13 +155,13 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_weights(trained, videos, li
 def test_a_state_makes_a_run_even_before_its_first_log_line(videos, lists, tmp_path):
     """And time that has passed makes a state, of which the last ones are kept."""
     output = tmp_path / "run"
-    saving = ["--save_every_minutes", "1e-9", "--keep_states", "3", "--log_every", "9"]
+    saving = ["--save-every-minutes", "1e-9", "--keep-states", "3", "--log-every", "9"]
     args = command(lists, videos, output, "--steps", "4", *saving)
     run(args)
     assert sorted(file.name for file in (output / "states").iterdir()) == [f"step-{n:09d}.pt" for n in (2, 3, 4)]
     (output / "metrics.jsonl").write_text("")
     error = run([*args, "--seed", "1"], expect=2).stderr
-    assert re.search(rf"{output} .*run already.*--resume true.*--overwrite true", error)
+    assert re.search(rf"{output} .*run already.*--resume.*--overwrite", error)
 
 
 def test_a_list_that_has_changed_is_no_run_to_go_on_with(videos, lists, tmp_path):
@@ -188,7 +188,7 @@ def test_fixmatch_and_labels_alone_have_one_network(videos, lists, tmp_path):
 
 
 # Every unlabeled clip is taught, dropout draws nothing, and a step moves the weights enough to show.
-PLAIN = ["--threshold", "0", "--drop_rate", "0", "--steps", "2", "--val", "null"]
+PLAIN = ["--threshold", "0", "--drop-rate", "0", "--steps", "2", "--val", "null"]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_options_of_the_unlabeled_loss_change_it_alone(plain, videos, lists, tmp
 
 
 def test_average_labels_both_networks_alike_and_the_learning_rate_rises(plain, videos, lists, tmp_path):
-    options = ["--scheme", "average", "--warmup_steps", "4"]
+    options = ["--scheme", "average", "--warmup-steps", "4"]
     run(command(lists, videos, tmp_path / "run", *PLAIN, *options))
     lines = metrics(tmp_path / "run")
     for line in lines:
@@ -223,7 +223,7 @@ def test_average_labels_both_networks_alike_and_the_learning_rate_rises(plain, v
 
 
 def test_dropout_is_for_what_is_learned_and_not_for_pseudo_labels(plain, videos, lists, tmp_path):
-    run(command(lists, videos, tmp_path / "run", *PLAIN, "--drop_rate", "0.5"))
+    run(command(lists, videos, tmp_path / "run", *PLAIN, "--drop-rate", "0.5"))
     before, after = metrics(plain)[0], metrics(tmp_path / "run")[0]
     for network in ("primary", "auxiliary"):
         assert after[f"{network}/pseudo_classes"] == before[f"{network}/pseudo_classes"]
@@ -241,9 +241,9 @@ def test_averages_of_the_weights_are_saved_and_teach_nobody(plain, videos, lists
 
 
 def test_bf16_is_near_float32_and_lambda_rises(plain, videos, lists, tmp_path):
-    options = ["--precision", "bf16", "--unlabeled_warmup", "4"]
+    options = ["--precision", "bf16", "--unlabeled-warmup", "4"]
     done = run(command(lists, videos, tmp_path / "run", *PLAIN, *options))
-    assert re.search(r"--unlabeled_warmup 4 .* 2: .* 0\.5 .* 1; lower --unlabeled_warmup", done.stderr)
+    assert re.search(r"--unlabeled-warmup 4 .* 2: .* 0\.5 .* 1; lower --unlabeled-warmup", done.stderr)
     lines = metrics(tmp_path / "run")
     assert [line["lambda_u"] for line in lines] == [0.25, 0.5]
     for line in lines:
@@ -265,9 +265,9 @@ def test_pseudo_labels_of_one_class_are_warned_of_once(videos, lists, tmp_path):
     start = start_from(tmp_path / "start", of_one_class)
     alone = ["--scheme", "self", "--primary", "r3d50_eighth", "--auxiliary", "null", "--init", str(start)]
     for name, batch in {"enough": "25", "few": "24"}.items():
-        options = [*PLAIN, *alone, "--steps", "4", "--log_every", "2", "--unlabeled_batch", batch]
+        options = [*PLAIN, *alone, "--steps", "4", "--log-every", "2", "--unlabeled-batch", batch]
         error = run(command(lists, videos, tmp_path / name, *options)).stderr
-        said = re.findall(rf"warning: step 2: 100% .*primary.*'{CLASSES[1]}'.*--unlabeled_warmup.*--threshold", error)
+        said = re.findall(rf"warning: step 2: 100% .*primary.*'{CLASSES[1]}'.*--unlabeled-warmup.*--threshold", error)
         assert len(said) == error.count("pseudo-labels") == (name == "enough")
         assert [line["primary/pseudo_classes"] for line in metrics(tmp_path / name)] == [[0, 1, 0], [0, 1, 0]]
 
@@ -289,9 +289,9 @@ def test_start_from_a_trained_model(trained, videos, lists, tmp_path):
     args = command(lists, videos, tmp_path / "other", "--steps", "1")
     error = run([*args, "--init", str(trained / "auxiliary")], expect=2).stderr
     assert "cannot start r3d50_quarter from" in error
-    args = command(lists, videos, tmp_path / "third", "--steps", "1", "--subtract_mean_frame", "true")
+    args = command(lists, videos, tmp_path / "third", "--steps", "1", "--subtract-mean-frame", "true")
     error = run([*args, "--init", str(trained / "primary")], expect=2).stderr
-    assert "that needs --subtract_mean_frame false" in error
+    assert "that needs --subtract-mean-frame false" in error
 
 
 def test_own_videos_as_the_readme_has_it(videos, tmp_path):
@@ -319,10 +319,10 @@ def test_mistakes_are_named_in_one_sentence(trained, videos, lists, tmp_path):
     tabbed = tmp_path / "tabbed.csv"
     tabbed.write_text((lists / "labeled.csv").read_text().replace(",walk", ',"wa\tlk"'))
     cases = [
-        (["--output", str(trained), "--steps", "6"], rf"{trained} .*run already.*--resume true.*--overwrite true"),
+        (["--output", str(trained), "--steps", "6"], rf"{trained} .*run already.*--resume.*--overwrite"),
         (
             ["--output", str(trained), "--steps", "6", "--overwrite", "true", "--init", str(trained / "primary")],
-            r"--overwrite true would delete --init .*primary",
+            r"--overwrite would delete --init .*primary",
         ),
         (["--labeled", str(tabbed), "--steps", "1"], r"tabbed\.csv: .*'wa\\tlk'.*control characters"),
         (["--output", str(trained), "--steps", "7", "--resume", "true"], r"other options \(steps was 6"),
@@ -344,7 +344,7 @@ def test_mistakes_are_named_in_one_sentence(trained, videos, lists, tmp_path):
             r"run cannot be written.*Not a directory",
         ),
         (["--steps", "1", "--classes", str(lists / "nowhere.txt")], r"nowhere\.txt: no such file"),
-        (["--steps", "1", "--lamda_u", "2"], r"lamda_u"),
+        (["--steps", "1", "--lamda-u", "2"], r"--lamda-u"),
         (["--steps", "1", "--lr", "fast"], r"lr"),
     ]
     for number, (options, message) in enumerate(cases):
@@ -357,19 +357,19 @@ def test_mistakes_are_named_in_one_sentence(trained, videos, lists, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--steps", "1", "--test_clips", "3000"], r"--test_clips.* 12,000 frames.* 10,000"),
+        (["--steps", "1", "--test-clips", "3000"], r"--test-clips.* 12,000 frames.* 10,000"),
         (["--steps", "1", "--seed", "-1"], r"--seed.* 2\^63.* -1"),
         (["--auxiliary", "null", "--steps", "1"], r"--scheme cross needs --auxiliary"),
         (["--steps", "1", "--epochs", "1"], r"either --steps or --epochs"),
         (["--config", str(DEMO), "--epochs", "3"], r"recipe gives --steps.*--steps null"),
         (["--steps", "1", "--threshold", "1.5"], r"--threshold .*probability.* 1\.5"),
-        (["--steps", "1", "--short_side", "[20,30]"], r"--short_side \[20,30\]"),
+        (["--steps", "1", "--short-side", "[20,30]"], r"--short-side .*20,30"),
         (["--steps", "1", "--scheme", "crosss"], r"scheme"),
-        (["--steps", "1", "--accumulation", "2"], r"--labeled_batch 3 .*--accumulation 2"),
-        (["--steps", "1", "--skip_nonfinite", "true"], r"--skip_nonfinite .*--precision fp16"),
+        (["--steps", "1", "--accumulation", "2"], r"--labeled-batch 3 .*--accumulation 2"),
+        (["--steps", "1", "--skip-nonfinite", "true"], r"--skip-nonfinite .*--precision fp16"),
         (["--steps", "1", "--resume", "true", "--overwrite", "true"], r"--resume .*--overwrite"),
-        (["--steps", "1", "--weight_decay", "-1"], r"--weight_decay must not be negative"),
-        (["--steps", "1", "--keep_states", "0"], r"--keep_states must be at least 1"),
+        (["--steps", "1", "--weight-decay", "-1"], r"--weight-decay must not be negative"),
+        (["--steps", "1", "--keep-states", "0"], r"--keep-states must be at least 1"),
     ],
 )
 def test_options_that_are_refused(capsys, options, message):
@@ -396,7 +396,7 @@ def test_shards_and_a_failing_server_give_the_loss_curve_of_the_folder(trained, 
     run([sys.executable, "-m", "cmpl_zoo_cli", "shard", str(tmp_path / "all.csv"), "-o", str(tmp_path / "shards"),
          "--root", str(videos), "--shard-size", "0.2"])  # fmt: skip
     assert len(list((tmp_path / "shards").glob("*.tar"))) > 1
-    told = ["--steps", "6", "--val_every", "4"]
+    told = ["--steps", "6", "--val-every", "4"]
     run(command(lists, tmp_path / "shards", tmp_path / "local", *told))
     with serving(tmp_path / "shards") as server:
         process = Script(
@@ -427,13 +427,13 @@ def test_bad_videos_are_named_once_counted_and_too_many_end_the_run(videos, list
     (root / lost).unlink()
     args = command(lists, root, tmp_path / "run", "--steps", "12", "--workers", "1")
     error = run([*args, "--output", str(tmp_path / "strict")], expect=2).stderr
-    assert re.search(r"1 of 27 videos cannot be read.*--max_unreadable 0\.01.*unreadable\.csv", error)
+    assert re.search(r"1 of 27 videos cannot be read.*--max-unreadable 0\.01.*unreadable\.csv", error)
     mended = tmp_path / "mended.csv"
     write_rows(mended, [row for row in read_rows(lists / "unlabeled.csv") if row["path"] != bad])
     again = ["--unlabeled", str(mended), "--output", str(tmp_path / "strict"), "--steps", "1"]
     run([*args, *again])
     assert not (tmp_path / "strict" / "unreadable.csv").exists()
-    done = run([*args, "--max_unreadable", "0.05"])
+    done = run([*args, "--max-unreadable", "0.05"])
     assert done.stderr.count(f"left out: {root / bad}: not a video") == 1
     assert [row["path"] for row in read_rows(tmp_path / "run" / "unreadable.csv")] == [str(root / bad)]
     assert f"counted as wrong: {root / lost}: there is no such file" in done.stderr
@@ -442,11 +442,11 @@ def test_bad_videos_are_named_once_counted_and_too_many_end_the_run(videos, list
     evaluate = [sys.executable, "train/evaluate.py", str(tmp_path / "run" / "primary"), "--data",
                 str(lists / "val.csv"), "--root", str(root), "--workers", "0"]  # fmt: skip
     elsewhere = command(lists, videos, tmp_path / "run", "--steps", "12", "--resume", "true")
-    counted = run([*elsewhere, "--val_root", str(root)]).stderr
+    counted = run([*elsewhere, "--val-root", str(root)]).stderr
     assert f"counted as wrong: {root / lost}: there is no such file" in counted and "left out" not in counted
-    run(elsewhere)  # --max_unreadable 0.01 holds: what could not be read was of the other folder
+    run(elsewhere)  # --max-unreadable 0.01 holds: what could not be read was of the other folder
     assert not (tmp_path / "run" / "unreadable.csv").exists()
     scores = json.loads((tmp_path / "run" / "summary.json").read_text())["validation"]["primary"]
     assert scores["unreadable"] == 0
     assert "9 videos, 1 unreadable (wrong)" in run(evaluate).stdout
-    assert re.search(r"^evaluate\.py: .*there is no such file$", run([*evaluate, "--strict"], expect=2).stderr, re.M)
+    assert re.search(r"^cmpl-zoo: .*there is no such file$", run([*evaluate, "--strict"], expect=2).stderr, re.M)

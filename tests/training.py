@@ -22,9 +22,9 @@ from cmpl_zoo import hub
 REPO = Path(__file__).resolve().parents[1]
 CLASSES = sorted(ACTIONS)
 TINY = [
-    "--primary", "r3d50_quarter", "--auxiliary", "r3d50_eighth", "--primary_stride", "2", "--auxiliary_stride", "3",
-    "--frames", "4", "--size", "32", "--short_side", "[36,42]", "--test_clips", "2", "--test_crops", "1",
-    "--labeled_batch", "3", "--unlabeled_batch", "4", "--threshold", "0.4", "--lr", "0.01", "--log_every", "1",
+    "--primary", "r3d50_quarter", "--auxiliary", "r3d50_eighth", "--primary-stride", "2", "--auxiliary-stride", "3",
+    "--frames", "4", "--size", "32", "--short-side", "[36,42]", "--test-clips", "2", "--test-crops", "1",
+    "--labeled-batch", "3", "--unlabeled-batch", "4", "--threshold", "0.4", "--lr", "0.01", "--log-every", "1",
     "--workers", "0", "--device", "cpu",
 ]  # fmt: skip
 
