@@ -21,6 +21,7 @@ from cmpl_zoo.models.factory import hubconf_names, list_tags
 from cmpl_zoo.prediction import predict
 
 REPO = Path(__file__).resolve().parents[1]
+RECIPES = REPO / "cmpl_zoo" / "training" / "recipes"
 CMPL_TAGS = ["cmpl_k400_1pct", "cmpl_k400_10pct", "cmpl_ucf101_1pct", "cmpl_ucf101_10pct", "cmpl_ucf101_k400"]
 TAGS = {f"{name}.{tag}" for name in ("r3d50", "r3d50_quarter") for tag in CMPL_TAGS}
 TAGS |= {"r3d50.in1k", "r3d50_eighth.cmpl_demo"}
@@ -49,8 +50,8 @@ def test_cards_are_of_one_form(name: str) -> None:
     status = re.search(r"^\| Status \| ([^|]*) \|$", text, re.M)
     published = name in cmpl_zoo.list_models(pretrained=True)
     assert status and status[1].startswith("not published") is not published
-    for recipe in re.findall(r"cmpl_zoo/training/recipes/\w+\.yaml", text):
-        assert (REPO / recipe).is_file()
+    recipes = re.findall(r"--config (\w+)", text) + re.findall(r"recipe `(\w+)`", text)
+    assert all((RECIPES / f"{recipe}.yaml").is_file() for recipe in recipes), recipes
 
 
 @pytest.mark.parametrize("name", sorted(TAGS - {"r3d50.in1k", "r3d50_eighth.cmpl_demo"}))
@@ -58,7 +59,7 @@ def test_what_is_not_published_says_how_to_train_it(name: str) -> None:
     with pytest.raises(RuntimeError, match="not published yet") as refusal:
         cmpl_zoo.create_model(name, pretrained=True)
     message = str(refusal.value)
-    recipe = re.search(r"python train/cmpl\.py --config (cmpl_zoo/training/recipes/\w+\.yaml)", message)
+    recipe = re.search(r"cmpl-zoo train --config \w+", message)
     assert recipe and recipe[0] in card(name)
     assert f"model_cards/{name}.md" in message and "pretrained=False" in message
     assert f"ORG/{name}" in card(name)
@@ -66,7 +67,7 @@ def test_what_is_not_published_says_how_to_train_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(TAGS - {"r3d50.in1k", "r3d50_eighth.cmpl_demo"}))
 def test_clip_settings_are_the_recipes(name: str) -> None:
-    recipe = yaml.safe_load((REPO / f"cmpl_zoo/training/recipes/{name.partition('.cmpl_')[2]}.yaml").read_text())
+    recipe = yaml.safe_load((RECIPES / f"{name.partition('.cmpl_')[2]}.yaml").read_text())
     role = "primary" if recipe["primary"] == name.partition(".")[0] else "auxiliary"
     model = cmpl_zoo.create_model(name, pretrained=False)
     assert model.clip == {

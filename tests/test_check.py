@@ -277,8 +277,6 @@ def test_rows_added_to_a_list_are_all_that_is_left_to_do(two, tmp_path):
         (["--min-frames", "4"], "was started with --min-frames 8, not with --min-frames 4; give the same option"),
         (["--root", "/"], "was started with --root "),
         (["--root", "/nowhere"], "--root /nowhere: no such folder; give the one that the paths in "),
-        (["--min-frames", "0"], "--min-frames must be at least 1, not 0"),
-        (["--workers", "0"], "--workers must be at least 1, not 0"),
     ],
 )
 def test_options_that_are_refused(two, tmp_path, capsys, options, message):

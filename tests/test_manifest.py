@@ -173,9 +173,7 @@ def test_no_class_is_validated_and_not_learned(tmp_path):
     ("options", "message"),
     [
         (["--labels-per-class", "13"], r"class 'b' has 12 videos, fewer than the 13"),
-        (["--labels-per-class", "0"], "--labels-per-class must be at least 1"),
         (["--labels-per-class", "all"], "--labels-per-class all without --val-share leaves the list unchanged"),
-        (["--labels-per-class", "2", "--val-share", "1"], "--val-share must be a share"),
         (
             ["--labels-per-class", "2", "--val-share", "0.01"],
             "--val-share 0.01 of the videos of each class is less than half of",

@@ -303,8 +303,13 @@ def test_default_cfg(tagged: str) -> None:
 # Checkpoints
 
 
+def classes_of_weights(name: str) -> int:
+    """As many as the best weights of a name have, which `loaded` takes a checkpoint for."""
+    return timm.get_pretrained_cfg(name).num_classes
+
+
 def test_load_gives_the_same_model(name: str, tmp_path: Path) -> None:
-    model = make(name)
+    model = make(name, num_classes=classes_of_weights(name))
     with torch.inference_mode():
         assert torch.equal(loaded(name, saved(model, tmp_path))(clips()), model(clips()))
 
@@ -318,7 +323,7 @@ def test_load_with_other_classes(name: str, tmp_path: Path) -> None:
 
 
 def test_load_with_other_channels(name: str, tmp_path: Path) -> None:
-    model = make(name)
+    model = make(name, num_classes=classes_of_weights(name))
     source, stem = saved(model, tmp_path), model.conv1.weight
     expected = {
         1: stem.sum(1, keepdim=True),
@@ -338,7 +343,7 @@ def test_load_with_other_channels(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["missing", "of another shape", "unknown"])
 def test_load_of_a_checkpoint_that_does_not_fit(name: str, what: str, how: dict[str, Any]) -> None:
     with torch.device("meta"):
-        state_dict = timm.create_model(name).state_dict()
+        state_dict = timm.create_model(name, num_classes=classes_of_weights(name)).state_dict()
     key = "layer3.1.conv2.weight"
     weight = state_dict.pop(key)
     if what == "of another shape":
@@ -434,9 +439,9 @@ def test_what_is_missing_is_named(name: str, kwargs: dict[str, Any], error: type
 
 
 def test_a_file_of_weights_is_loaded_afterwards(tmp_path: Path) -> None:
-    model, file = make(SMALL), tmp_path / "weights.pth"
+    model, file = make(SMALL, num_classes=8), tmp_path / "weights.pth"
     torch.save(model.state_dict(), file)
-    directory = hub.save(make(SMALL), tmp_path / "other", list("abcdefgh"))
+    directory = hub.save(make(SMALL, num_classes=8), tmp_path / "other", list("abcdefgh"))
     for name in (SMALL, directory):
         again = cmpl_zoo.create_model(name, num_classes=8, checkpoint_path=file).eval()
         assert torch.equal(again(clips()), model(clips()))

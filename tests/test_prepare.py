@@ -325,10 +325,6 @@ def two(tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--max-short-side", "1"], "--max-short-side must be at least 2 pixels, not 1"),
-        (["--gop", "0"], "--gop must be at least 1, not 0"),
-        (["--crf", "52"], "--crf must be from 0 (lossless) to 51 (worst), not 52"),
-        (["--workers", "-1"], "--workers must be at least 1, not -1"),
         (
             ["--max-short-side", "48"],
             "started with --short-side 32, not with --short-side 48; give the same option, or another",

@@ -117,7 +117,7 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(videos, tmp_path):
         ("path,label\nrun,run\n", [], r"line 2: .*run is a folder.*`cmpl-zoo prepare`"),
         ("path,label\na.npy,run\n", [], r"a\.npy .*decoded frames.*`cmpl-zoo prepare`"),
         ("path,label,size\nrun/01.mp4,run,3\n", [], r"column 'size' "),
-        ("path,label\nrun/01.mp4,run\n", ["--shard-size", "0"], r"--shard-size"),
+        ("path,label\nrun/01.mp4,run\n", ["--shard-size", "0.0000001"], r"--shard-size"),
         ("path,label\n", [], r"holds no video"),
     ],
 )

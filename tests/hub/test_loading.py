@@ -165,7 +165,7 @@ def test_a_tag_that_is_not_there_says_how_to_train_it(client: Client) -> None:
     for make in ("cmpl_zoo.create_model", "timm.create_model"):
         sentence = client.fail(f"{make}('r3d50.cmpl_k400_1pct', pretrained=True)")
         assert sentence.startswith("zoo/r3d50.cmpl_k400_1pct: there is no such repository")
-        assert "python train/cmpl.py --config cmpl_zoo/training/recipes/k400_1pct.yaml" in sentence
+        assert "cmpl-zoo train --config k400_1pct" in sentence
         assert "pretrained=False" in sentence
 
 
@@ -393,7 +393,7 @@ def test_in1k_gives_for_a_still_video_what_the_image_gives(client: Client, serve
 def test_inflated_kernels_are_the_image_kernels_in_the_middle() -> None:
     image = timm.create_model("resnet50").state_dict()
     with torch.device("meta"):
-        video = timm.create_model("r3d50")
+        video = timm.create_model("r3d50.in1k")
     inflated = checkpoint_filter_fn(image, video)
     assert torch.equal(inflated["conv1.weight"][:, :, 2], image["conv1.weight"])
     assert inflated["conv1.weight"].shape[2] == 5 and not inflated["conv1.weight"][:, :, [0, 1, 3, 4]].any()
