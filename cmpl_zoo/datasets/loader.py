@@ -3,9 +3,11 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -89,6 +91,16 @@ def _start_worker(current_files: CurrentFiles, worker: int) -> None:
     # Ctrl-C and torchrun send signals to the whole process group; only the main process must handle them.
     os.setpgrp()
     current_files.register(worker)
+    sys.excepthook = _report_unless_disconnected
+
+
+def _report_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an uncaught exception, unless the main process ended, as by Ctrl-C, while it fetched a tensor.
+
+    Python's thread that sends tensors ends in this hook; the exceptions of a data set never reach it.
+    """
+    if not isinstance(error, (EOFError, ConnectionError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _raise_if_error(item: Any) -> Any:
