@@ -197,7 +197,7 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
 
     # The loop
     cmpl.train()
-    with ranks.together():
+    with run.interrupt, ranks.together():
         for batch in run.batches():
             schedule.step_update(run.step)
             lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
@@ -221,8 +221,8 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
                 ema.update(cmpl, run.step + 1)
             run.end_step(gradient_norm, lr=optimizer.param_groups[0]["lr"], lambda_u=lambda_u)
 
-    # Finish
-    return run.finish()
+        # Finish
+        return run.finish()
 
 
 def parts(batch: ClipBatch, count: int) -> Iterator[ClipBatch]:

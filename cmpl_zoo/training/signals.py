@@ -1,12 +1,16 @@
 """How a run is asked to stop."""
 
 import signal
+import threading
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interrupt:
     """Ctrl-C, SIGTERM (a cluster that takes the machine back) and SIGUSR1 (SLURM, before the time is up) ask to stop.
 
-    The run stops after the current step; a second Ctrl-C stops it at once.
+    The run stops after the current step; a second Ctrl-C stops it at once. A context manager, after which the signals
+    mean what they meant before; outside of the main thread they keep that meaning.
 
     Attributes:
         asked: number of the signal, 0 before.
@@ -14,8 +18,17 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked: int = 0
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._ask)
+
+    def __enter__(self) -> "Interrupt":
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+        if self._in_main_thread:
+            self._former = [(number, signal.signal(number, self._ask)) for number in STOP_SIGNALS]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._in_main_thread:
+            for number, handler in self._former:
+                signal.signal(number, handler)
 
     def _ask(self, number: int, _frame: object) -> None:
         self.asked = number
