@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -95,6 +97,16 @@ def _begin(board: Board, worker: int) -> None:
     # Ctrl-C and torchrun's signals are for the whole process group; only the main process decides what they mean.
     os.setpgrp()
     board.join(worker)
+    sys.excepthook = _report_unless_nobody_listens
+
+
+def _report_unless_nobody_listens(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an uncaught exception, but not that the main process was stopped, as by Ctrl-C, while it fetched a tensor.
+
+    Python's thread that hands tensors over ends in this hook; a data set's own exceptions never come here.
+    """
+    if not isinstance(error, (EOFError, ConnectionError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager
