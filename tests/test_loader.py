@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -12,7 +11,7 @@ import psutil
 import pytest
 import torch
 from torch.utils.data import Dataset
-from training import read_rows
+from training import read_rows, run
 
 from cmpl_zoo.data import EvaluationBatches, TrainingSteps, VideoError, Videos, WorkerError, iterate, loader
 from cmpl_zoo.data.in_hand import in_hand
@@ -148,8 +147,41 @@ def test_signals_to_the_process_group_leave_the_workers_alone(tmp_path):
     """Ctrl-C goes to a whole group, and so does what torchrun sends; the main process decides what they mean."""
     script = tmp_path / "signalled.py"
     script.write_text(SIGNALLED)
-    done = subprocess.run([sys.executable, str(script)], start_new_session=True, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run([sys.executable, str(script)])
+
+
+INTERRUPTED = """
+import os, random, signal, threading, torch
+from cmpl_zoo.data import iterate
+
+class Tensors(torch.utils.data.Dataset):
+    def __len__(self):
+        return 10**6
+    def __getitem__(self, index):
+        return [torch.full((2,), index) for _ in range(6)]
+
+def read_until_stopped():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for number, _ in enumerate(iterate(Tensors(), torch.device("cpu"), 2)):
+            if number == 2:
+                threading.Timer(random.uniform(0, 0.05), os.kill, (os.getpid(), signal.SIGINT)).start()
+    except KeyboardInterrupt:
+        pass
+
+if __name__ == "__main__":
+    for _ in range(10):
+        if (process := os.fork()) == 0:
+            read_until_stopped()
+            os._exit(0)
+        assert os.waitpid(process, 0)[1] == 0
+"""
+
+
+def test_ctrl_c_while_tensors_are_fetched_leaves_no_traceback(tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    assert run([sys.executable, str(script)]).stderr == ""
 
 
 def test_errors_of_a_data_set_pass_through():
