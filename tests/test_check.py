@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 from fractions import Fraction
 from pathlib import Path
@@ -208,9 +209,7 @@ def test_ctrl_c_ends_with_a_message_and_the_same_command_goes_on(many, tmp_path)
     _, error = process.communicate()
     assert process.returncode == 130
     begun = len(rows_of(report))
-    assert error.splitlines()[-1] == (
-        f"cmpl-zoo: stopped after {begun} of 60 videos; the same command goes on from there"
-    )
+    assert re.fullmatch(rf"cmpl-zoo: stopped .*{begun} of 60 videos.*the same command.*", error.splitlines()[-1])
     assert "Traceback" not in error
     assert main([str(part) for part in command]) == 0
     assert len(rows_of(report)) == 60
@@ -274,11 +273,11 @@ def test_rows_added_to_a_list_are_all_that_is_left_to_do(two, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--min-frames", "4"], "was begun with --min-frames 8, not with --min-frames 4; repeat that"),
-        (["--root", "/"], "was begun with --root "),
-        (["--root", "/nowhere"], "--root /nowhere: no such folder; give the one that the paths of "),
-        (["--min-frames", "0"], "--min-frames must be at least 1, not 0"),
-        (["--workers", "0"], "--workers must be at least 1, not 0"),
+        (["--min-frames", "4"], "--min-frames 8, not .*--min-frames 4"),
+        (["--root", "/"], "with --root .*, not .*--root /"),
+        (["--root", "/nowhere"], "--root /nowhere: no such folder"),
+        (["--min-frames", "0"], "--min-frames .* 1, not 0"),
+        (["--workers", "0"], "--workers .* 1, not 0"),
     ],
 )
 def test_options_that_are_refused(two, tmp_path, capsys, options, message):
@@ -286,7 +285,7 @@ def test_options_that_are_refused(two, tmp_path, capsys, options, message):
     assert main([str(part) for part in command]) == 1
     capsys.readouterr()
     before = (tmp_path / "out" / "report.csv").read_bytes()
-    assert message in refused(capsys, *command, *options)
+    assert re.search(message, refused(capsys, *command, *options))
     assert (tmp_path / "out" / "report.csv").read_bytes() == before
 
 
@@ -294,28 +293,28 @@ def test_lists_and_folders_that_are_refused(two, tmp_path, capsys):
     out = tmp_path / "out"
     check = ["check", "--root", tmp_path, "-o"]
     assert "cannot read this list" in refused(capsys, *check, out, tmp_path / "nowhere.csv")
-    assert "holds the list itself" in refused(capsys, *check, tmp_path, two)
+    assert "the list itself" in refused(capsys, *check, tmp_path, two)
     report = tmp_path / "report.csv"
     report.write_bytes(two.read_bytes())
-    assert "has the name of the report" in refused(capsys, *check, out, report)
+    assert re.search(r"report\.csv.* name", refused(capsys, *check, out, report))
     assert not out.exists()
-    assert "cannot be made (File exists); give another folder" in refused(capsys, *check, tmp_path / "a.mp4", two)
+    assert re.search(r"a\.mp4 .*File exists", refused(capsys, *check, tmp_path / "a.mp4", two))
 
     out.mkdir()
     (out / "report.csv").write_text("something else\n")
-    assert "report.csv is there already and not from this command" in refused(capsys, *check, out, two)
+    assert "report.csv is there already" in refused(capsys, *check, out, two)
     assert (out / "report.csv").read_text() == "something else\n"
     (out / "report.csv").unlink()
     (out / "list.csv").write_text("of somebody else\n")
-    assert "list.csv is there already and not from this command" in refused(capsys, *check, out, two)
+    assert "list.csv is there already" in refused(capsys, *check, out, two)
     assert [p.name for p in out.iterdir()] == ["list.csv"]
 
     assert main(["check", "--root", str(tmp_path), "-o", str(tmp_path / "done"), str(two)]) == 1
     capsys.readouterr()
     (tmp_path / "done" / "check.json").write_text("[1]")
-    assert "not what report.csv was begun with" in refused(capsys, *check, tmp_path / "done", two)
+    assert re.search(r"check\.json.*report\.csv", refused(capsys, *check, tmp_path / "done", two))
     (tmp_path / "done" / "check.json").unlink()
-    assert "report.csv is there already and not from this command" in refused(capsys, *check, tmp_path / "done", two)
+    assert "report.csv is there already" in refused(capsys, *check, tmp_path / "done", two)
 
 
 def test_reports_of_other_lists_are_refused(two, tmp_path, capsys):
