@@ -67,34 +67,45 @@ def test_a_slow_worker_that_gets_on_is_waited_for():
     assert list(every_video(work, ["slow", 1], 2, timeout=3)) == ["slow", 1]
 
 
-@pytest.mark.parametrize("moment", ["as it waits", "as its results are used"])
-def test_a_run_that_ctrl_z_stops_for_longer_than_its_patience_goes_on(tmp_path, moment):
+STOPPED = """
+import os, signal, sys, time
+from cmpl_zoo.tools import worker_pool
+
+worker_pool.MAX_WAIT = 0.5
+
+def work(task, alive):
+    for _ in range(8):
+        time.sleep(0.25)
+        alive()
+    return task
+
+if __name__ == "__main__":
+    for result in worker_pool.every_video(work, [0, 1], 1, timeout=4):
+        print(result, flush=True)
+        if result == 0 and sys.argv[1] == "as its results are used":
+            os.killpg(0, signal.SIGSTOP)
+"""
+
+
+def test_a_run_that_ctrl_z_stops_for_longer_than_its_patience_continues(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(
-        "import os, signal, sys, time\n"
-        "from cmpl_zoo.tools import worker_pool\n"
-        "worker_pool.MAX_WAIT = 0.5\n"
-        "def work(task, alive):\n"
-        "    for _ in range(8):\n"
-        "        time.sleep(0.25)\n"
-        "        alive()\n"
-        "    return task\n"
-        "if __name__ == '__main__':\n"
-        "    for result in worker_pool.every_video(work, [0, 1], 1, timeout=4):\n"
-        "        print(result, flush=True)\n"
-        "        if result == 0 and sys.argv[1] == 'as its results are used':\n"
-        "            os.killpg(0, signal.SIGSTOP)\n"
-    )
-    command = [sys.executable, script, moment]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stdout.readline() == "0\n"
+    script.write_text(STOPPED)
+    processes = [
+        subprocess.Popen([sys.executable, script, moment], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        for moment in ("as it waits", "as its results are used")
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "0\n"
     time.sleep(1)  # the next result comes after two
-    os.killpg(process.pid, signal.SIGSTOP)
+    for process in processes:
+        os.killpg(process.pid, signal.SIGSTOP)
     time.sleep(5)
-    process.send_signal(signal.SIGCONT)
+    for process in processes:
+        process.send_signal(signal.SIGCONT)
     time.sleep(0.5)  # the workers come back last, as they may on a machine with much to do
-    os.killpg(process.pid, signal.SIGCONT)
-    assert process.communicate(timeout=60)[0].split() == ["1"]
+    for process in processes:
+        os.killpg(process.pid, signal.SIGCONT)
+    assert [process.communicate(timeout=60)[0].split() for process in processes] == [["1"], ["1"]]
 
 
 def test_an_exception_ends_the_run_and_its_workers():

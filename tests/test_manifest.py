@@ -81,7 +81,7 @@ def test_split_command_never_writes_beside_its_list(tmp_path, capsys):
     file = make_list(tmp_path, {"a": 30, "b": 12})
     before = file.read_text()
     assert main(["split", str(file), "--labels-per-class", "3", "-o", str(tmp_path)]) == 2
-    assert "give another folder" in capsys.readouterr().err
+    assert f"{tmp_path}" in capsys.readouterr().err
     assert file.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == [file.name]
 
@@ -165,15 +165,15 @@ def test_no_class_is_validated_and_not_learned(tmp_path):
     rows = [f"walk/day{i}/{j}.mp4,walk,day{i}" for i in range(3) for j in range(4)]
     file.write_text("\n".join(["path,label,day", *rows, *(f"run/{j}.mp4,run,day9" for j in range(4))]))
     for count in (2, None):
-        with pytest.raises(ListError, match=r"--val-share 0\.2, which takes whole days, would take all .* class 'run'"):
+        with pytest.raises(ListError, match=r"--val-share 0\.2.* day.* class 'run'"):
             split_list(read_list(file), count, val=0.2, group="day")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--labels-per-class", "13"], r"class 'b' has 12 videos, fewer than the 13"),
-        (["--labels-per-class", "all"], "--labels-per-class all without --val-share leaves the list unchanged"),
+        (["--labels-per-class", "13"], r"class 'b' has 12 videos.* 13"),
+        (["--labels-per-class", "all"], "--labels-per-class all .*--val-share"),
         (
             ["--labels-per-class", "2", "--val-share", "0.01"],
             "--val-share 0.01 of the videos of each class is less than half of",

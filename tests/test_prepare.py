@@ -1,5 +1,6 @@
 """`cmpl-zoo prepare`: copies against what the reader sees of the source, and runs that are cut off."""
 
+import re
 import resource
 from itertools import pairwise
 from pathlib import Path
@@ -62,15 +63,25 @@ def assert_well_made(path: Path, gop: int) -> None:
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_every_frame_of_every_clip_upright(clips, tmp_path, name):
-    copy = tmp_path / "copy.mp4"
-    row = prepare_video(str(clips / name), str(copy), FINE)
-    before, after = frames_of(clips / name), frames_of(copy)
+    assert_every_frame(clips / name, tmp_path / "copy.mp4", one_pixel=name == "one_pixel.mp4")
+    assert_short_side(clips / name, tmp_path / "small.mp4")
+
+
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "libx264"), ("avi", "mpeg4"), ("mkv", "libvpx-vp9")])
+def test_every_frame_of_a_made_video(tmp_path, container, codec):
+    path = encode(tmp_path / f"v.{container}", 40, 66, codec=codec)
+    assert_every_frame(path, tmp_path / "copy.mp4")
+
+
+def assert_every_frame(path: Path, copy: Path, one_pixel: bool = False) -> None:
+    """A fine copy has the frames of the video, upright, of its size but for an odd last row and column."""
+    row = prepare_video(str(path), str(copy), FINE)
+    before, after = frames_of(path), frames_of(copy)
     assert row["verdict"] == "encoded"
     assert row["frames"] == len(before) == len(after)
     assert row["bytes_after"] == copy.stat().st_size
     assert_well_made(copy, 16)
-    assert_short_side(clips / name, tmp_path / "small.mp4")
-    if name == "one_pixel.mp4":
+    if one_pixel:
         assert after.shape[1:3] == (2, 2)
         return
     assert after.shape[1:3] == tuple(side // 2 * 2 for side in before.shape[1:3])
@@ -309,7 +320,7 @@ def test_a_full_disk_is_one_sentence_and_no_half_file(many, tmp_path):
     _, error = process.communicate()
     assert process.returncode == 2
     assert error.startswith(f"cmpl-zoo: {out}/00")
-    assert "cannot be written: File too large; correct that, and the same command continues" in error
+    assert "File too large" in error and "the same command" in error
     assert len(error.splitlines()) == 1
     assert sorted(p.name for p in out.iterdir()) == ["prepare.json", "report.csv"]
     assert main([str(part) for part in command]) == 0
@@ -325,13 +336,10 @@ def two(tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ["--max-short-side", "48"],
-            "started with --short-side 32, not with --short-side 48; give the same option, or another",
-        ),
-        (["--gop", "8"], "started with --gop 16, not with --gop 8"),
-        (["--crf", "20"], "started with --crf 23, not with --crf 20"),
-        (["--copy"], "started without --copy, not with --copy"),
+        (["--max-short-side", "48"], "--max-short-side 32, not .*--max-short-side 48"),
+        (["--gop", "8"], "--gop 16, not .*--gop 8"),
+        (["--crf", "20"], "--crf 23, not .*--crf 20"),
+        (["--copy"], "without --copy, not .*--copy"),
     ],
 )
 def test_options_that_are_refused(two, tmp_path, capsys, options, message):
@@ -339,7 +347,7 @@ def test_options_that_are_refused(two, tmp_path, capsys, options, message):
     assert main([str(part) for part in command]) == 0
     capsys.readouterr()
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert message in refused(capsys, *command, *options)
+    assert re.search(message, refused(capsys, *command, *options))
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
@@ -367,12 +375,12 @@ def test_places_that_are_refused(two, tmp_path, capsys):
     message = refused(
         capsys, "prepare", two, "-o", tmp_path / "out", "--root", tmp_path / "shards", "--max-short-side", "32"
     )
-    assert "holds shards, but prepare reads files" in message
+    assert "shards" in message
 
     encode(tmp_path / "a.avi", 3)
     same = write_list(elsewhere / "same.csv", ["a.mp4", "b.avi", "a.avi"])
     message = refused(capsys, "prepare", same, "-o", tmp_path / "out", *options)
-    assert "line 4: its copy would be a.mp4, the same as for line 2; rename one" in message
+    assert re.search(r"line 4: .*a\.mp4.* line 2", message)
 
     (tmp_path / "deep").mkdir()
     outside = ["--root", tmp_path / "deep", "--max-short-side", "32"]
@@ -383,9 +391,7 @@ def test_places_that_are_refused(two, tmp_path, capsys):
 
     (tmp_path / "checked").mkdir()
     (tmp_path / "checked" / "report.csv").write_text("path,verdict\n")
-    assert "report.csv exists already and is not from this command" in refused(
-        capsys, "prepare", two, "-o", tmp_path / "checked", *options
-    )
+    assert "report.csv exists already" in refused(capsys, "prepare", two, "-o", tmp_path / "checked", *options)
 
 
 def test_odd_names(tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def test_a_run_leaves_models_that_load_by_path(trained):
 
 def test_the_model_card_tells_the_run_and_no_path(trained, videos):
     card = (trained / "primary" / "README.md").read_text()
-    assert "scheme `cross`, to step 6 of 6, on 9 labeled and 18 unlabeled videos" in card
+    assert re.search(r"`cross`.* 6 of 6.* 9 labeled .*18 unlabeled", card)
     scores = json.loads((trained / "summary.json").read_text())["validation"]
     for network, mark in (("primary", " (this one)"), ("auxiliary", "")):
         row = f"| {network}{mark} | {scores[network]['video_top1']:.2f} |"
@@ -86,7 +86,7 @@ def test_what_is_measured_afterwards_is_told_in_the_card(trained, lists, videos,
     run(call)
     assert "## Evaluation\n\n| network | top-1, % | videos | views |" in (unmeasured / "README.md").read_text()
     call[call.index(str(unmeasured))] = "r3d50_eighth.cmpl_demo"
-    assert "--card is for one model directory with a README.md" in run(call, expect=2).stderr
+    assert re.search(r"--card .*README\.md", run(call, expect=2).stderr)
 
 
 def test_a_run_reports_what_happened(trained):
@@ -115,7 +115,7 @@ def test_a_run_reports_what_happened(trained):
 
 def test_the_demo_refuses_no_seeds():
     error = run([sys.executable, "train/demo.py", "--seeds", "0"], expect=2).stderr
-    assert re.search(r"--seeds.* at least 1.* 0", error)
+    assert re.search(r"--seeds.* 1.* 0", error)
 
 
 def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, videos, lists, tmp_path):
@@ -284,14 +284,14 @@ def test_start_from_a_trained_model(trained, videos, lists, tmp_path):
     for key in ("conv1.weight", "fc.weight"):
         torch.testing.assert_close(start[key], end[key])
     cards = {network: (tmp_path / "run" / network / "README.md").read_text() for network in ("primary", "auxiliary")}
-    assert "Training started from `primary`, whose licence applies, too." in cards["primary"]
+    assert re.search(r"Training started from `primary`.* licence", cards["primary"])
     assert "Training started from" not in cards["auxiliary"]
     args = command(lists, videos, tmp_path / "other", "--steps", "1")
     error = run([*args, "--init", str(trained / "auxiliary")], expect=2).stderr
-    assert "cannot start r3d50_quarter from" in error
+    assert re.search(r"r3d50_quarter from .*/auxiliary.* r3d50_eighth", error)
     args = command(lists, videos, tmp_path / "third", "--steps", "1", "--subtract-mean-frame", "true")
     error = run([*args, "--init", str(trained / "primary")], expect=2).stderr
-    assert "that needs --subtract-mean-frame false" in error
+    assert "--subtract-mean-frame false" in error
 
 
 def test_own_videos_as_the_readme_has_it(videos, tmp_path):
@@ -434,19 +434,19 @@ def test_bad_videos_are_named_once_counted_and_too_many_end_the_run(videos, list
     run([*args, *again])
     assert not (tmp_path / "strict" / "unreadable.csv").exists()
     done = run([*args, "--max-unreadable", "0.05"])
-    assert done.stderr.count(f"left out: {root / bad}: not a video") == 1
+    assert done.stderr.count(f"{root / bad}: not a video") == 1
     assert [row["path"] for row in read_rows(tmp_path / "run" / "unreadable.csv")] == [str(root / bad)]
-    assert f"counted as wrong: {root / lost}: there is no such file" in done.stderr
+    assert re.search(rf"wrong.*{root / lost}: .*no such file", done.stderr)
     scores = json.loads((tmp_path / "run" / "summary.json").read_text())["validation"]["primary"]
     assert (scores["videos"], scores["unreadable"]) == (9, 1)
     evaluate = [sys.executable, "train/evaluate.py", str(tmp_path / "run" / "primary"), "--data",
                 str(lists / "val.csv"), "--root", str(root), "--workers", "0"]  # fmt: skip
     elsewhere = command(lists, videos, tmp_path / "run", "--steps", "12", "--resume", "true")
     counted = run([*elsewhere, "--val-root", str(root)]).stderr
-    assert f"counted as wrong: {root / lost}: there is no such file" in counted and "left out" not in counted
+    assert re.search(rf"wrong.*{root / lost}: .*no such file", counted) and str(root / bad) not in counted
     run(elsewhere)  # --max-unreadable 0.01 holds: what could not be read was of the other folder
     assert not (tmp_path / "run" / "unreadable.csv").exists()
     scores = json.loads((tmp_path / "run" / "summary.json").read_text())["validation"]["primary"]
     assert scores["unreadable"] == 0
-    assert "9 videos, 1 unreadable (wrong)" in run(evaluate).stdout
-    assert re.search(r"^cmpl-zoo: .*there is no such file$", run([*evaluate, "--strict"], expect=2).stderr, re.M)
+    assert "9 videos, 1 unreadable" in run(evaluate).stdout
+    assert re.search(r"^cmpl-zoo: .*no such file", run([*evaluate, "--strict"], expect=2).stderr, re.M)

@@ -98,6 +98,7 @@ def serve() -> Iterator[Hub]:
 class Handler(BaseHTTPRequestHandler):
     state: Hub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the other side to confirm its head
 
     def log_message(self, *args: object) -> None:
         pass
