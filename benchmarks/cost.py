@@ -61,14 +61,14 @@ def cost(name: str, decode: dict[str, Any], step: dict[str, Any] | None) -> list
     weak, strong = ms["weak view, 224"], ms["strong view, randaugment and cutout, 224"]
     a_step = trained * (clip_ms + strides * weak) + recipe["unlabeled_batch"] * strides * strong
     videos = sum(decode["videos"].values())
-    of_set = K400 + UCF101 * (name == "ucf101_k400") if "k400" in name else UCF101
+    data_set = K400 + UCF101 * (name == "ucf101_k400") if "k400" in name else UCF101
     hours = step and statistics.median(step["seconds"]["step"]) * steps / 3600
     return [
         f"`{name}`",
         f"{labeled:,}",
         f"{unlabeled:,}",
         f"{steps:,}",
-        f"{of_set * decode['bytes'][PREPARED] / videos / 1e9:,.0f}",
+        f"{data_set * decode['bytes'][PREPARED] / videos / 1e9:,.0f}",
         f"{steps * a_step / 3.6e6:,.0f}",
         f"{flops / 1e18:,.1f}",
         *((f"{hours:,.0f}", f"{hours / 8:,.0f}") if hours else ("not measured", "not measured")),

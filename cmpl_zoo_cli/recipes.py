@@ -46,9 +46,9 @@ def read(file: Path) -> dict[str, Any]:
     try:
         options = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"{file}: cannot be read ({error.strerror}); mend that, or give another recipe") from error
+        raise ValueError(f"{file}: cannot be read ({error.strerror}); repair that, or give another recipe") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{file}: is not YAML ({error}); mend it, or give another recipe") from error
+        raise ValueError(f"{file}: is not YAML ({error}); correct it, or give another recipe") from error
     if not isinstance(options, dict):
         raise ValueError(f"{file}: holds no options; write lines such as `lr: 0.1`")
     known = [field.name for field in fields(Config)]

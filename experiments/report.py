@@ -45,13 +45,13 @@ def report(results: list[Result], folder: Path) -> Path:
     commits = ", ".join(sorted({str(result["commit"]) for result in results}))
     hardware = ", or ".join(sorted({result["hardware"] for result in results}))
     pseudo = {column: title for column, title in PSEUDO.items() if any(row[column] != "" for row in rows)}
-    of_the_middle = f" of the middle {first['center']:.0%} of the frames" if first["center"] < 1 else ""
+    cropped = f" of the middle {first['center']:.0%} of the frames" if first["center"] < 1 else ""
     test = " --test true" if measured_on == "test" else ""
     columns = ["", "top-1, %", "mean over classes, %", "seeds", "videos", "labeled", "unlabeled", "steps",
                "training, s", *pseudo.values()]  # fmt: skip
     caption = (
         f"`python experiments/runner.py {experiment} DIR --setting {setting}{test}`: "
-        f"{recipe['frames']}x{recipe['size']}^2{of_the_middle}; top-1 in % of the primary network "
+        f"{recipe['frames']}x{recipe['size']}^2{cropped}; top-1 in % of the primary network "
         f"({recipe['primary']}, F; of both where they vote) after its last step (of its averaged weights where such "
         "exist) and its mean over classes, mean ± standard deviation over seeds, "
         f"{views_text(first)} of the {measured_on} videos. Pseudo-labels are of the last "
@@ -84,11 +84,11 @@ def summary(row: str, runs: list[Result]) -> dict[str, Any]:
         "unlabeled": runs[0]["unlabeled_videos"],
         "steps": runs[0]["step"],
         "seconds": round(statistics.median(run["seconds"] for run in runs)),
-        **{column: of_last_quarter(column, runs) for column in PSEUDO},
+        **{column: last_quarter_mean(column, runs) for column in PSEUDO},
     }
 
 
-def of_last_quarter(column: str, runs: list[Result]) -> float | str:
+def last_quarter_mean(column: str, runs: list[Result]) -> float | str:
     """Mean of a curve over the last quarter of the steps of all runs, in percent; empty where there is none.
 
     An accuracy counts by the share of clips that it is of.

@@ -208,7 +208,7 @@ def test_a_folder_of_copies_begun_under_the_former_name_is_continued(
     assert main([*call, "--short-side", "32"]) == 0
     capsys.readouterr()
     assert main([*call, "--max-short-side", "48"]) == 2
-    assert "begun with --max-short-side 32, not with --max-short-side 48" in capsys.readouterr().err
+    assert "started with --max-short-side 32, not with --max-short-side 48" in capsys.readouterr().err
 
 
 # Recipes
@@ -323,7 +323,7 @@ main(["predict", "m", "v"])
         (KeyboardInterrupt(), 130, "zoo: stopped\n"),
         (KeyboardInterrupt("stopped after 3 videos"), 130, "zoo: stopped after 3 videos\n"),
         (ValueError("a.csv: empty"), 2, "zoo: a.csv: empty\n"),
-        (OSError(28, "disk full", "a.csv"), 2, "zoo: a.csv: disk full; mend that, or give another path\n"),
+        (OSError(28, "disk full", "a.csv"), 2, "zoo: a.csv: disk full; repair that, or give another path\n"),
         (StopRequested("stopped at step 3", 15), 143, "zoo: stopped at step 3\n"),
         (RunError("the folder holds a run"), 2, "zoo: the folder holds a run\n"),
     ],

@@ -23,7 +23,7 @@ CLIPS = (
     "hevc.mp4", "nasa_two_audio.mp4", "newtonscradle.gif", "no_duration.webm", "one_pixel.mp4", "rotation_0.mov",
     "rotation_90.mov", "unordered.mov", "v_ApplyEyeMakeup_g01_c01.avi", "v_BaseballPitch_g01_c01.avi",
 )  # fmt: skip
-FINE = PrepareSettings(short_side=10_000, gop=16, crf=4)  # nothing is made smaller, and little is lost
+FINE = PrepareSettings(max_short_side=10_000, gop=16, crf=4)  # nothing is made smaller, and little is lost
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +100,7 @@ def test_short_side(tmp_path, width, height, turns):
 
 def assert_short_side(path: Path, copy: Path) -> None:
     """A copy of 113 pixels, which are 112 and fewer where the video is smaller, keeps the shape."""
-    prepare_video(str(path), str(copy), PrepareSettings(short_side=113, gop=8))
+    prepare_video(str(path), str(copy), PrepareSettings(max_short_side=113, gop=8))
     height, width = frames_of(path).shape[1:3]
     new_height, new_width = frames_of(copy).shape[1:3]
     assert min(new_height, new_width) == max(2, min(112, min(height, width) // 2 * 2))

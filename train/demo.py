@@ -95,9 +95,9 @@ def demo(output: Path, seeds: int) -> int:
     print(f"\nTop-1 in % on {first['videos']} held-out videos, {first['clips']} x {first['crops']} views (clips x "
           f"crops), {LABELS_PER_CLASS} labels a class, chance {100 / len(first['per_class']):.1f}")  # fmt: skip
     for method in METHODS:
-        values = [of_seed[method]["video_top1"] for of_seed in scores]
+        values = [per_seed[method]["video_top1"] for per_seed in scores]
         spread = f" +- {statistics.stdev(values):.1f} (n={len(values)})" if len(values) > 1 else ""
-        seconds = statistics.median(of_seed[method]["seconds"] for of_seed in scores)
+        seconds = statistics.median(per_seed[method]["seconds"] for per_seed in scores)
         print(f"  {method:14}{statistics.mean(values):5.1f}{spread}   {seconds:.0f} s of training")
     return 0
 

@@ -476,8 +476,8 @@ def _create_r3d(
         cfg = with_source(variant, cfg)
     else:  # class names are of the weights; whoever trains others may pass names of their own
         cfg = replace(cfg, label_names=(pretrained_cfg_overlay or {}).get("label_names"))
-    of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
-    kwargs["clip"] = of_weights | (kwargs.get("clip") or {})
+    clip_of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
+    kwargs["clip"] = clip_of_weights | (kwargs.get("clip") or {})
     with explained(cfg.hf_hub_id or cfg.file or variant, advice):
         model = build_model_with_cfg(
             R3D,
