@@ -32,6 +32,7 @@ from training import (
 import cmpl_zoo
 from cmpl_zoo import hub
 from cmpl_zoo_cli.main import main
+from cmpl_zoo_cli.train_config import REMOVED
 from cmpl_zoo_cli.train_parser import parse_config
 
 DEMO = REPO / "cmpl_zoo" / "training" / "recipes" / "demo.yaml"
@@ -377,6 +378,18 @@ def test_options_that_are_refused(capsys, options, message):
         parse_config([*TINY, "--labeled", "a.csv", "--unlabeled", "b.csv", "--output", "o", *options])
     assert ended.value.code == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_run_of_before_some_options_were_removed_is_continued_unless_it_used_one(videos, lists, tmp_path):
+    args = command(lists, videos, tmp_path / "run", *PLAIN, "--scheme", "self", "--auxiliary", "null")
+    run(args)
+    file = tmp_path / "run" / "config.yaml"
+    options = yaml.safe_load(file.read_text())
+    assert not options.keys() & REMOVED.keys()
+    file.write_text(yaml.safe_dump(options | REMOVED))
+    run([*args, "--resume"])
+    file.write_text(yaml.safe_dump(options | REMOVED | {"mix_clips": True}))
+    assert re.search(rf"{tmp_path}/run .*--mix-clips.*removed", run([*args, "--resume"], expect=2).stderr)
 
 
 def test_recipes_are_valid():
