@@ -8,6 +8,8 @@ import cmpl_zoo
 from cmpl_zoo.datasets.classes import class_ids
 from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.evaluation import evaluate_ensembles
+from cmpl_zoo.training import CMPL, Config
+from cmpl_zoo.training.networks import build_networks
 
 ONE_STEP = ["--steps", "1", "--val", "null", "--threshold", "0", "--drop-rate", "0"]
 ALONE = ["--scheme", "self", "--primary", "r3d50_eighth", "--auxiliary", "null"]
@@ -105,3 +107,26 @@ def test_a_step_reaches_every_weight(videos, lists, tmp_path, precision):
     before, after = cmpl_zoo.create_model(start), weights(tmp_path / "run")
     without = [name for name, value in before.named_parameters() if torch.equal(after[name], value)]
     assert not without
+
+
+def test_each_network_sees_the_clips_of_its_own_stride():
+    sizes = {"size": 32, "frames": 2, "primary_stride": 4, "auxiliary_stride": 2, "drop_rate": 0.0}
+    config = Config(labeled="a.csv", unlabeled="b.csv", output="o", steps=1, primary="r3d50_eighth",
+                    auxiliary="r3d50_eighth", threshold=0.0, hard=False, **sizes)  # fmt: skip
+    assert config.strides == [2, 4]
+    torch.manual_seed(0)
+    cmpl = CMPL(build_networks(config, CLASSES), config).train()
+    clips = torch.randint(0, 256, (3, 2, 3, 2, 32, 32), dtype=torch.uint8)
+    batch = {"labeled": clips, "labels": torch.tensor([0, 1, 2]), "weak": clips, "strong": clips}
+    before = cmpl(batch, 1.0)
+    other = clips.clone()
+    other[:, 1] = clips[:, 1].flip(0)  # those of stride 4, which F sees
+    for view, part, changed in (
+        ("labeled", "supervised", 0),
+        ("strong", "unsupervised", 0),
+        ("weak", "unsupervised", 1),
+    ):
+        found, expected = getattr(cmpl(batch | {view: other}, 1.0), part), getattr(before, part)
+        assert [found[i] != expected[i] for i in (0, 1)] == [changed == 0, changed == 1], (
+            view
+        )  # weak views of F label A

@@ -56,8 +56,9 @@ def command(lists: Path, root: Path | str, output: Path, *more: str) -> list[str
 @functools.cache
 def starter() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, str(REPO / "tests" / "starter.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-    )
+        [sys.executable, str(REPO / "tests" / "starter.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 class Script:
