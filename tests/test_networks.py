@@ -83,6 +83,14 @@ def test_validating_leaves_frozen_batch_norm_frozen(videos, lists):
     assert {name: module.training for name, module in network.named_modules()} == before
 
 
+def test_averages_of_the_weights_follow_at_once_at_first(videos, lists, tmp_path):
+    """timm's warm-up of the decay: after a step of 0.999 the average is the networks themselves."""
+    for name, options in {"plain": [], "averaged": ["--ema", "0.999"]}.items():
+        run(command(lists, videos, tmp_path / name, *ONE_STEP, *ALONE, *options))
+    plain, averaged = weights(tmp_path / "plain"), weights(tmp_path / "averaged")
+    assert all(torch.equal(averaged[key], plain[key]) for key in plain)
+
+
 def test_frozen_batch_norm_keeps_its_statistics(videos, lists, tmp_path):
     init = start_from(tmp_path / "start", lambda network: network.bn1.running_mean.add_(1))
     args = command(lists, videos, tmp_path / "run", *ONE_STEP, *ALONE, "--batch-norm", "frozen", "--steps", "2")
