@@ -380,6 +380,24 @@ def test_options_that_are_refused(capsys, options, message):
     assert re.search(message, capsys.readouterr().err)
 
 
+def test_best_stays_the_best_of_all_validations(videos, lists, tmp_path):
+    """Also of those before a stop: here the log says that the first one, at step 1, got more than all videos right."""
+    output = tmp_path / "run"
+    saving = ["--val-every", "1", "--save-every-steps", "1", "--keep-states", "2"]
+    args = command(lists, videos, output, "--steps", "2", "--scheme", "self", "--auxiliary", "null", *saving)
+    run(args)
+    assert (output / "best" / "primary").is_dir()
+    lines = metrics(output)
+    first = next(line for line in lines if "primary/val_top1" in line)
+    first["primary/val_top1"] = 101.0
+    (output / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shutil.rmtree(output / "best")
+    (output / "states" / "step-000000002.pt").unlink()
+    run([*args, "--resume"])
+    assert [line["step"] for line in metrics(output) if "primary/val_top1" in line] == [1, 2]
+    assert not (output / "best").exists()
+
+
 def test_a_run_of_before_some_options_were_removed_is_continued_unless_it_used_one(videos, lists, tmp_path):
     args = command(lists, videos, tmp_path / "run", *PLAIN, "--scheme", "self", "--auxiliary", "null")
     run(args)
