@@ -52,12 +52,14 @@ def evaluate(
 
     Raises:
         ListError: the list cannot be used, or has a label that the models do not know.
-        ValueError: the models cannot vote together.
+        ValueError: the models cannot vote together, or there is none.
         VideoError: a video cannot be read, and `strict`; or none can.
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
     """
     ensemble = [models] if isinstance(models, R3D) else list(models)
+    if not ensemble:
+        raise ValueError("evaluate needs a model, and the list of models is empty; give at least one")
     check_alike([f"model {number}" for number in range(1, len(ensemble) + 1)], ensemble)
     if not isinstance(videos, Videos):
         video_list = read_list(videos, root)
