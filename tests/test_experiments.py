@@ -64,6 +64,7 @@ def lines_of(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path, runner, monkeypatch):
     stopped = run(experiments(data, tmp_path, "--seeds", "1", "--minutes", "0.02"), expect=3)
     assert "stopped with 2 runs to go; the same command continues" in stopped.stdout
@@ -147,6 +148,7 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path, runner, mon
     assert f"\n| cmpl | 60 | {added['unlabeled_videos']} | 2 | 1 | {added['top1']:.1f} | " in tables.named_table("mine")
 
 
+@pytest.mark.slow
 def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path, runner):
     call = experiments(data, tmp_path, "--seeds", "1", "--jobs", "2", unlabeled_warmup=1)
     call[call.index("sampling")] = "beyond"

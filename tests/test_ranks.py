@@ -58,6 +58,7 @@ def assert_same_run(output: Path, alone: Path) -> None:
             torch.testing.assert_close(one[key], other[key], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_gives_the_same_run(alone, videos, lists, tmp_path):
     """Four here, two in the next tests; a run ends well only if all ranks have come to the same weights."""
     output = tmp_path / "run"

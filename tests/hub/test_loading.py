@@ -123,6 +123,7 @@ def test_cache_dir(client: Client, server: Hub, files: dict[str, bytes], tmp_pat
     assert (tmp_path / "models--cache--dir").is_dir()
 
 
+@pytest.mark.slow
 def test_offline_and_unreachable(server: Hub, files: dict[str, bytes], tmp_path: Path) -> None:
     server.publish("off/line", files)
     code = "value = digest(cmpl_zoo.create_model('hf-hub:%s', pretrained=True))"
