@@ -8,9 +8,8 @@ READY := .venv/ready
 demo: $(READY)
 	$(BIN)/python train/demo.py
 
-# Three processes on two cores: half of a test's time is waiting for what it stops, kills or cuts off.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
 
 # PyTorchVideo, to compare with: sources of pure Python, without what they ask for, which clashes with today's torch.
 test-slow: $(READY)
