@@ -87,6 +87,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_ctrl_z_stops_for_longer_than_its_patience_continues(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(STOPPED)

@@ -262,6 +262,7 @@ def many(tmp_path) -> tuple[Path, Path]:
     return link_many(encode(tmp_path / "v.mp4", 325, 320, 240), root, 24), root
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_and_leaves_no_half_file(many, tmp_path):
     file, root = many
     out = tmp_path / "out"

@@ -68,6 +68,7 @@ def test_any_number_of_processes_gives_the_same_run(alone, videos, lists, tmp_pa
     assert done.stdout.count("primary: top-1") == 1  # rank 0 alone prints
 
 
+@pytest.mark.slow
 def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(videos, lists, tmp_path):
     output = tmp_path / "run"
     args = options(lists, videos, output, *EVEN, "--steps", "4", "--ema", "0.9", "--accumulation", "2")
