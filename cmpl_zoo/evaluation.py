@@ -83,7 +83,7 @@ def evaluate_ensembles(
 ) -> list[Scores]:
     """The scores of several ensembles, each one model or several that vote; see `evaluate`.
 
-    A video is read once for all models of a stride.
+    A video is read once for all models of the same views.
 
     Args:
         ensembles: of models on one device, all of the same classes and with as many views of a video.
@@ -115,7 +115,14 @@ def evaluate_ensembles(
     batches = EvaluationBatches(share, distinct, batch=batch_size)
     loaded = iterate(batches, device, workers)
     unreadable: list[str] = []
-    for views, ids, failed in tqdm(loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False):
+    told: set[str] = set()
+    for views, ids, failed, warned in tqdm(
+        loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False
+    ):
+        for warning in warned:
+            if warning not in told:
+                tqdm.write(f"warning: {warning}", file=sys.stderr)
+                told.add(warning)
         if strict and failed:
             raise VideoError(failed[0][1])
         for _, message in failed:

@@ -43,6 +43,18 @@ class ListScores(Scores):
     list: str
 
 
+class TypicalVideo(TypedDict):
+    """The medians of up to a hundred videos of a list.
+
+    Attributes:
+        frames: their number.
+        fps: frames per second; missing where no video has a frame rate.
+    """
+
+    frames: int
+    fps: NotRequired[float]
+
+
 class Summary(TypedDict):
     """What summary.json and the model cards report.
 
@@ -55,6 +67,7 @@ class Summary(TypedDict):
         clips_per_s: labeled and unlabeled ones together.
         labeled_videos: in the list.
         unlabeled_videos: in the list, 0 without.
+        typical_videos: of each list that the run has, by its option; former versions did not record it.
         validation: scores by role of the network.
         config: every option.
         role: in the card of one network, which of the two it is; the primary one by default.
@@ -68,6 +81,7 @@ class Summary(TypedDict):
     clips_per_s: float
     labeled_videos: int
     unlabeled_videos: int
+    typical_videos: NotRequired[dict[str, TypicalVideo]]
     validation: dict[str, ListScores]
     config: dict[str, Any]
     role: NotRequired[str]

@@ -82,7 +82,7 @@ class Config:
     auxiliary: str | None = "r3d50_quarter"
     """Auxiliary network, A, or null for none."""
     primary_stride: int = 8
-    """Step, in frames of the video, from one frame of F's clips to the next."""
+    """Step from one frame of F's clips to the next, in frames of the video, or with --fps in 1/fps seconds."""
     auxiliary_stride: int = 8
     """The same for A."""
     init: str | None = None
@@ -96,6 +96,11 @@ class Config:
 
     frames: int = 8
     """Frames in a clip."""
+    fps: float | None = None
+    """Frame rate that strides count by, whatever that of a video is; by default frames of the video are counted."""
+    spread: bool = False
+    """Spread the frames of a clip over the whole video instead of taking them a stride apart: for trimmed videos of
+    unequal length, such as words, signs and gestures."""
     size: int = 224
     """Height and width of a clip, in pixels."""
     short_side: tuple[int, int] = (256, 320)
@@ -187,7 +192,9 @@ class Config:
 
     @property
     def strides(self) -> list[int]:
-        """The strides that clips are read with: one where both networks share it."""
+        """The strides that clips are read with: one where both networks share it, and 0 where there is none."""
+        if self.spread:
+            return [0]
         return sorted({self.primary_stride, self.auxiliary_stride if self.auxiliary else self.primary_stride})
 
     def __post_init__(self) -> None:
@@ -206,6 +213,11 @@ class Config:
             f"--frames x --test-clips x --test-crops are {views:,} frames of a video; {MOST_FRAMES:,} are the most",
         )
         need(not (self.resume and self.overwrite), "--resume continues a run and --overwrite deletes it; give one")
+        need(self.fps is None or self.fps > 0, f"--fps must be above 0, and is {self.fps}")
+        need(
+            not (self.spread and self.fps),
+            "--fps is the unit of strides, and with --spread there is none; give one of the two",
+        )
         need(
             self.precision == "fp16" or not self.skip_nonfinite,
             "--skip-nonfinite is for --precision fp16, whose range is small; elsewhere such a loss is a fault",

@@ -14,16 +14,18 @@ import json
 import os
 import statistics
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from cmpl_zoo.hub.cards import PRIVATE_OPTIONS
-from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED
+from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED, Config
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FREE = FREE_ON_RESUME | PRIVATE_OPTIONS  # options that the networks do not depend on, or that the runner gives
 
+DEFAULTS = {option.name: option.default for option in fields(Config)} | REMOVED
 LAST_COMMIT_WITH_REMOVED = "9f7f944"  # the last one that has the options in `REMOVED`
 
 Result = dict[str, Any]
@@ -121,9 +123,9 @@ def facts_of(summary: dict[str, Any], scores: dict[str, Any]) -> Result:
 def difference(made: dict[str, Any], wanted: dict[str, Any]) -> str | None:
     """The first of the wanted options that is another one in `made`, in words; None where all agree.
 
-    Removed options count as left at their defaults, in either.
+    Removed options, and those that are newer than a result, count as left at their defaults.
     """
-    made, wanted = REMOVED | made, REMOVED | wanted
+    made, wanted = DEFAULTS | made, DEFAULTS | wanted
     other = next((key for key, value in wanted.items() if key not in made or made[key] != value), None)
     return f"{other} {made.get(other, 'unknown')}, which is {wanted[other]} now" if other else None
 

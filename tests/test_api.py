@@ -89,7 +89,7 @@ def test_an_untrained_network_has_the_defaults_of_the_family(name: str) -> None:
 
 
 def test_with_weights_the_settings_are_those_of_the_weights() -> None:
-    demo = (8, (3, 48, 48), {"frames": 8, "stride": 2, "clips": 2, "crops": 1})
+    demo = (8, (3, 48, 48), {"frames": 8, "stride": 2, "fps": 16, "clips": 2, "crops": 1})
     models = [
         cmpl_zoo.create_model("r3d50_eighth", pretrained=True),
         timm.create_model("r3d50_eighth", pretrained=True),

@@ -401,7 +401,7 @@ def test_default_clip(tagged: str) -> None:
     with torch.device("meta"):
         model = make(tagged)
     if tagged == "r3d50_eighth.cmpl_demo":
-        assert model.clip == {"frames": 8, "stride": 2, "clips": 2, "crops": 1}  # of the recipe demo.yaml
+        assert model.clip == {"frames": 8, "stride": 2, "fps": 16, "clips": 2, "crops": 1}  # of the recipe demo.yaml
     else:
         stride = 4 if tagged.startswith("r3d50_quarter") else 8  # the strides of the recipes
         assert model.clip == {"frames": 8, "stride": stride, "clips": 10, "crops": 3}

@@ -1,6 +1,7 @@
 """The test views of the videos of a list, in batches of a few videos."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,11 +24,13 @@ class EvaluationBatch(NamedTuple):
         views: per settings, uint8 (readable videos, views, 3, frames, height, width); empty if no video is readable.
         ids: class ids, int64 (readable videos,).
         unreadable: the other videos, which nothing replaces.
+        warnings: of `load_views`, each once.
     """
 
     views: list[Tensor]
     ids: Tensor
     unreadable: list[UnreadableVideo]
+    warnings: list[str]
 
 
 class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
@@ -49,6 +52,14 @@ class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
         return math.ceil(len(self.videos) / self.videos_per_batch)
 
     def __getitem__(self, index: int) -> EvaluationBatch | StorageError:
+        with warnings.catch_warnings(record=True) as caught:  # a worker's own would stand between two lines
+            warnings.simplefilter("always")
+            batch = self._batch(index)
+        if isinstance(batch, StorageError):
+            return batch
+        return batch._replace(warnings=list(dict.fromkeys(str(warning.message) for warning in caught)))
+
+    def _batch(self, index: int) -> EvaluationBatch | StorageError:
         per_video: list[list[Tensor]] = []
         ids: list[int] = []
         unreadable: list[UnreadableVideo] = []
@@ -65,4 +76,4 @@ class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
             else:
                 ids.append(int(self.videos.ids[i]))
         views = [torch.stack(per_settings) for per_settings in zip(*per_video, strict=True)]
-        return EvaluationBatch(views, torch.tensor(ids, dtype=torch.int64), unreadable)
+        return EvaluationBatch(views, torch.tensor(ids, dtype=torch.int64), unreadable, [])

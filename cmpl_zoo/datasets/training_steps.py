@@ -16,7 +16,8 @@ from cmpl_zoo.datasets.order import SampleOrder, derived_seed, positions
 from cmpl_zoo.datasets.views import StrongView, WeakView
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
-from cmpl_zoo.video.sampling import random_clips
+from cmpl_zoo.video.clips import frame_times
+from cmpl_zoo.video.sampling import random_clips, random_spread
 from cmpl_zoo.video.video import Video, VideoError
 
 MAX_TRIES = 10  # videos to try in turn until one is readable; our choice
@@ -70,7 +71,11 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         unlabeled_batch: unlabeled samples per step, over all ranks.
         steps: number of steps.
         frames: frames of a clip.
-        strides: distances between two frames of a clip, in frames of the video; one clip per stride.
+        strides: distances between two frames of a clip, in frames of the video, or with `fps` in 1/fps seconds; one
+            clip per stride.
+        fps: read by time; see `load_clip`.
+        spread: frames of a clip are spread over the video, and there is one clip, whatever `strides`; see
+            `random_spread`.
         size: height and width of a clip, in pixels.
         short_side: range of the short side before the crop; see `WeakView`.
         strong: kind of strong view; see `StrongView`.
@@ -92,7 +97,9 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         unlabeled_batch: int,
         steps: int,
         frames: int,
-        strides: Sequence[int],
+        strides: Sequence[int] = (1,),
+        fps: float | None = None,
+        spread: bool = False,
         size: int,
         short_side: Sequence[int],
         strong: str = "randaugment",
@@ -107,7 +114,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         for batch in (labeled_batch, unlabeled_batch) if unlabeled else (labeled_batch,):
             positions(0, batch, rank, world_size)  # checks the batch
         self.steps = steps
-        self.frames, self.strides = frames, tuple(strides)
+        self.frames, self.strides, self.fps, self.spread = frames, tuple(strides), fps, spread
         self.seed = seed
         self.weak = WeakView(size, short_side)
         self.strong = StrongView(size, short_side, strong, cutout)
@@ -181,13 +188,20 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             # Only the generator of the CPU: torch.manual_seed would also seed those of GPUs, which dropout uses.
             torch.default_generator.manual_seed(derived_seed(self.seed, kind, pass_number, index))
             with Video(path) as video:
-                clips = random_clips(video.num_frames, self.frames, self.strides)
+                clips = self._clips(video)
                 frames = video.read([i for clip in clips for i in clip]).permute(0, 3, 1, 2)
-            weak = self._per_stride(self.weak(frames))
+            weak = self._per_clip(self.weak(frames))
             if kind == "labeled":
                 return weak, weak
-            return weak, self._per_stride(self.strong(frames))
+            return weak, self._per_clip(self.strong(frames))
 
-    def _per_stride(self, frames: Tensor) -> Tensor:
-        """(strides * T, 3, H, W) -> (strides, 3, T, H, W)."""
-        return frames.unflatten(0, (len(self.strides), self.frames)).transpose(1, 2)
+    def _clips(self, video: Video) -> list[list[int]]:
+        """The indices of the frames of each clip."""
+        if self.spread:
+            return [random_spread(video.num_frames, self.frames)]
+        times, unit = frame_times(video, self.fps)
+        return random_clips(times, self.frames, [stride * unit for stride in self.strides])
+
+    def _per_clip(self, frames: Tensor) -> Tensor:
+        """(clips * T, 3, H, W) -> (clips, 3, T, H, W)."""
+        return frames.unflatten(0, (-1, self.frames)).transpose(1, 2)

@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
 
 from cmpl_zoo._files import replace_text
-from cmpl_zoo.models.config_json import ClipSettings
+from cmpl_zoo.models.config_json import ClipSettings, clip_text
 from cmpl_zoo.records import Scores, Summary, video_tops, views_text
 
 # Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
@@ -43,7 +43,7 @@ def model_card(
         "---",
         f"# {title}",
         "",
-        f"{parameters:,} parameters. Input: {clip['frames']} frames, stride {clip['stride']}, {size} pixels. "
+        f"{parameters:,} parameters. Input: {clip_text(clip)}, {size} pixels. "
         f"Test views: {clip['clips']} x {clip['crops']} (clips x crops).",
         "",
         "```python",
@@ -158,7 +158,7 @@ def _training(summary: Summary) -> list[str]:
     lines = [
         f"The {role} network of {pair}, trained by `cmpl-zoo train`, scheme `{config['scheme']}`, to step "
         f"{summary['step']} of {config['steps']}, on {summary['labeled_videos']} labeled and "
-        f"{summary['unlabeled_videos']} unlabeled videos{_dataset(config)}, seed {config['seed']}.",
+        f"{summary['unlabeled_videos']} unlabeled videos{_dataset(config)}{_typical(summary)}, seed {config['seed']}.",
         "",
         f"cmpl_zoo {summary['version']}, commit {summary['commit']}, {summary['hardware']}.",
     ]
@@ -170,6 +170,15 @@ def _training(summary: Summary) -> list[str]:
         *(f"| {key} | `{_public(value)}` |" for key, value in options.items()),
     ]
     return lines
+
+
+def _typical(summary: Summary) -> str:
+    """What its labeled videos are like, where the run has recorded it."""
+    video = summary.get("typical_videos", {}).get("labeled")
+    if not video:
+        return ""
+    rate = f" at {video['fps']:g} a second" if "fps" in video else ""
+    return f" (typically {video['frames']} frames{rate})"
 
 
 def _evaluation(summary: Summary) -> list[str]:

@@ -65,6 +65,8 @@ def save(
     # safetensors wants plain memory order, and training prefers channels last.
     plain: Any = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
     plain.pretrained_cfg = {key: v for key, v in plain.pretrained_cfg.items() if key not in _PUBLISHED_ONLY}
+    if summary and (typical := summary.get("typical_videos", {}).get("labeled")):
+        plain.pretrained_cfg["notes"] = {"typical_video": typical}  # a field of timm's, which former versions load
     with tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as written:
         try:
             save_for_hf(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import fields
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from timm.models import PretrainedCfg
 
@@ -14,7 +14,9 @@ class ClipSettings(TypedDict):
     """The clips that a model is made for; see `R3D.clip`."""
 
     frames: int
-    stride: int
+    stride: NotRequired[int]
+    fps: NotRequired[float]
+    spread: NotRequired[bool]
     clips: int
     crops: int
 
@@ -22,7 +24,7 @@ class ClipSettings(TypedDict):
 # Eight frames are the paper's; the stride and the test views are our choice, the field's habit.
 DEFAULT_CLIP: ClipSettings = {"frames": 8, "stride": 8, "clips": 10, "crops": 3}
 # Larger numbers are an accident or an attack, not a model.
-MOST = {"num_classes": 100_000, "in_chans": 1_000, "height": 10_000, "width": 10_000, "clip": 10_000}
+MOST = {"num_classes": 100_000, "in_chans": 1_000, "height": 10_000, "width": 10_000, "clip": 10_000, "fps": 1_000}
 
 
 def checked(place: str, cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collection[str]) -> None:
@@ -70,7 +72,8 @@ def _check(cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collecti
     if not isinstance(subtract := model_args.get("subtract_mean_frame", False), bool):
         raise ValueError(f"subtract_mean_frame is {subtract!r}; it must be true or false")
     clip = clip_settings(model_args.get("clip", {}))
-    if (views := clip["frames"] * clip["clips"] * clip["crops"]) > MOST["clip"] or clip["stride"] > MOST["clip"]:
+    views = clip["frames"] * clip["clips"] * clip["crops"]
+    if max(views, clip.get("stride", 1)) > MOST["clip"]:
         raise ValueError(f"clip is {clip!r}, {views:,} frames of test views; {MOST['clip']:,} are the most")
     _numbers("mean", cfg.get("mean", (0,)), counts)
     if min(_numbers("std", cfg.get("std", (1,)), counts)) <= 0:
@@ -81,19 +84,57 @@ def _check(cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collecti
         check_label_names(cfg["label_names"], classes)
 
 
-def clip_settings(clip: Mapping[str, int] | None) -> ClipSettings:
-    """Clip settings with `DEFAULT_CLIP` for those that are not given; ValueError for one that there is not."""
+def clip_settings(clip: Mapping[str, Any] | None, weights: Mapping[str, Any] | None = None) -> ClipSettings:
+    """Clip settings: those given, then those of the weights, then `DEFAULT_CLIP`. None as `fps` leaves it unset.
+
+    Raises:
+        ValueError: there is no such setting, it is out of range, or two contradict each other.
+    """
     clip = clip or {}
     if not isinstance(clip, dict):
         raise ValueError(f"clip is {clip!r}; it must hold clip settings by name")
-    if unknown := sorted(clip.keys() - DEFAULT_CLIP.keys()):
-        raise ValueError(f"clip has no setting {', '.join(unknown)}; it takes {', '.join(DEFAULT_CLIP)}")
+    if unknown := sorted(clip.keys() - ClipSettings.__annotations__.keys()):
+        known = ", ".join(ClipSettings.__annotations__)
+        raise ValueError(f"clip has no setting {', '.join(unknown)}; it takes {known}")
     for key, value in clip.items():
-        if type(value) is not int or value < 1:
+        if key == "spread":
+            if type(value) is not bool:
+                raise ValueError(f"clip setting spread is {value!r}; give true or leave it out")
+        elif key == "fps":
+            if value is not None and (type(value) not in (int, float) or not 0 < value <= MOST["fps"]):
+                raise ValueError(f"clip setting fps is {value!r}; give a number above 0, up to {MOST['fps']:,}")
+        elif type(value) is not int or value < 1:
             raise ValueError(f"clip setting {key} is {value!r}; give a whole number from 1")
     if clip.get("crops", 1) not in (1, 3):
         raise ValueError(f"clip setting crops is {clip['crops']}; give 1 (the centre) or 3 (the centre and both ends)")
-    return cast(ClipSettings, {**DEFAULT_CLIP, **clip})
+    by_stride = [key for key in ("stride", "fps") if clip.get(key)]
+    if clip.get("spread") and by_stride:
+        raise ValueError(f"clip has both spread and {by_stride[0]}; frames are spread or a stride apart, give one")
+    merged: dict[str, Any] = {**DEFAULT_CLIP, **(weights or {}), **clip}
+    spread = merged.get("spread") and not by_stride  # a stride replaces the spread of the weights
+    unset = {"stride", "fps"} if spread else {"spread"}
+    kept = [key for key in ClipSettings.__annotations__ if key not in unset and merged.get(key) is not None]
+    return cast(ClipSettings, {key: merged[key] for key in kept})
+
+
+def clip_text(clip: ClipSettings) -> str:
+    """Which frames of a video make a clip, in words."""
+    if clip.get("spread"):
+        return f"{clip['frames']} frames spread over the video"
+    by_time = f" at {clip['fps']:g} frames a second" if "fps" in clip else ""
+    return f"{clip['frames']} frames, stride {clip['stride']}{by_time}"
+
+
+def typical_fps(cfg: Mapping[str, Any]) -> float | None:
+    """The median frame rate of the videos that weights were trained on, where their configuration has it.
+
+    Args:
+        cfg: a `pretrained_cfg`; `hub.save` writes the typical video of a run into its `notes`.
+    """
+    notes = cfg.get("notes")
+    video = notes.get("typical_video") if isinstance(notes, dict) else None
+    fps = video.get("fps") if isinstance(video, dict) else None
+    return float(fps) if isinstance(fps, (int, float)) and fps > 0 else None
 
 
 def _whole(name: str, value: Any, least: int) -> None:

@@ -168,7 +168,9 @@ class R3D(nn.Module):
 
     Attributes:
         clip: the clips that the model is made for: `frames` per clip; `stride`, the step from one of them to the
-            next in frames of the video; for testing, `clips` spread over the video, with `crops` of each.
+            next in frames of the video, or with `fps` in 1/fps seconds, whatever the rate of the video; or instead of
+            both `spread` (True), one frame from each of as many equal parts of the video; for testing, `clips` of a
+            video, with `crops` of each. A dict with those that are set.
         subtract_mean_frame: whether the mean frame of a clip is subtracted from its frames.
         num_features: channels of `forward_features`.
         head_hidden_size: channels of `forward_head(..., pre_logits=True)`.
@@ -186,7 +188,7 @@ class R3D(nn.Module):
         in_chans: int = 3,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
-        clip: Mapping[str, int] | None = None,
+        clip: Mapping[str, Any] | None = None,
         subtract_mean_frame: bool = False,
     ) -> None:
         """
@@ -455,7 +457,6 @@ def _create_r3d(
     **kwargs: Any,
 ) -> R3D:
     advice = ""
-    clip_settings(kwargs.get("clip"))  # refused before it is merged with those of the weights
     if isinstance(pretrained_cfg, dict) and (source := pretrained_cfg.get("source")):
         # From a config.json, which timm's own create_model hands on as it is.
         place = pretrained_cfg["hf_hub_id" if source == "hf-hub" else "file"]
@@ -477,7 +478,7 @@ def _create_r3d(
     else:  # class names are of the weights; whoever trains others may pass names of their own
         cfg = replace(cfg, label_names=(pretrained_cfg_overlay or {}).get("label_names"))
     clip_of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
-    kwargs["clip"] = clip_of_weights | (kwargs.get("clip") or {})
+    kwargs["clip"] = clip_settings(kwargs.get("clip"), clip_of_weights)
     with explained(cfg.hf_hub_id or cfg.file or variant, advice):
         model = build_model_with_cfg(
             R3D,
@@ -513,7 +514,7 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 MODEL_ARGS = inspect.signature(R3D).parameters.keys() - {"block", "layers", "width_divisor"}
 
 
-def _packaged(name: str) -> tuple[dict[str, Any], dict[str, int]]:
+def _packaged(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configuration and the clip settings of weights that come with this package."""
     folder = Path(__file__).parent / "weights" / name
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -112,7 +112,7 @@ class ClipInput(nn.Module):
 
     def __init__(self, network: R3D, strides: list[int]) -> None:
         super().__init__()
-        self.place = strides.index(network.clip["stride"])
+        self.place = strides.index(network.clip["stride"]) if len(strides) > 1 else 0
         for name in ("mean", "std"):
             value = 255 * torch.tensor(network.pretrained_cfg[name])[None, :, None, None, None]
             self.register_buffer(name, value, persistent=False)

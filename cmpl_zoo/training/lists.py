@@ -1,16 +1,20 @@
 """What a run learns from: its lists of videos, its classes, and the number of its steps."""
 
 import math
+import statistics
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cmpl_zoo.datasets.classes import class_ids, class_names
 from cmpl_zoo.datasets.lists import ListError, Videos, check_disjoint, read_list
 from cmpl_zoo.datasets.training_steps import TrainingSteps
+from cmpl_zoo.datasets.typical import Length, far_apart, lengths, typical
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models.labels import check_label_names
+from cmpl_zoo.records import TypicalVideo
 from cmpl_zoo.video.video import VideoError, probe
 from cmpl_zoo_cli.train_config import Config
 
@@ -27,16 +31,23 @@ class TrainingLists:
         unlabeled: videos to learn from without labels; None where the scheme is `none`. Their class ids, -1 where the
             list has none, only serve to measure how right pseudo-labels are.
         val: videos to validate on, None without.
+        typical: the typical video of each of these lists, by its option.
     """
 
     classes: list[str]
     labeled: Videos
     unlabeled: Videos | None
     val: Videos | None
+    typical: dict[str, TypicalVideo] = field(default_factory=dict)
+
+    def by_option(self) -> dict[str, Videos]:
+        """The lists that the run has, by their options."""
+        lists = {"labeled": self.labeled, "unlabeled": self.unlabeled, "val": self.val}
+        return {option: videos for option, videos in lists.items() if videos is not None}
 
 
 def load_lists(config: Config, ranks: Ranks) -> TrainingLists:
-    """Read the lists of a run and try a few of their videos.
+    """Read the lists of a run, try a few of their videos, and say what they are like.
 
     Raises:
         ListError: a list is unusable, or a video to train on is also in the validation list.
@@ -44,8 +55,17 @@ def load_lists(config: Config, ranks: Ranks) -> TrainingLists:
         StorageError: the shards that the videos are in cannot be read.
     """
     lists = read_lists(config)
-    ranks.first_alone(lambda: check_readable(config, lists))
-    return lists
+    found: dict[str, TypicalVideo] = {}
+
+    def look() -> None:
+        check_readable(config, lists)
+        looked_at = {option: lengths(videos.paths) for option, videos in lists.by_option().items()}
+        found.update((option, typical(videos)) for option, videos in looked_at.items())
+        for warning in clip_warnings(config, looked_at):
+            print(f"warning: {warning}", file=sys.stderr)
+
+    ranks.first_alone(look)
+    return replace(lists, typical=ranks.gather(found)[0])
 
 
 def read_lists(config: Config) -> TrainingLists:
@@ -82,13 +102,12 @@ def check_readable(config: Config, lists: TrainingLists) -> None:
         VideoError: a list or its folder is wrong.
         StorageError: the shards that the videos are in cannot be read.
     """
-    for videos, file, options in (
-        (lists.labeled, config.labeled, "--labeled and --root"),
-        (lists.unlabeled, config.unlabeled, "--unlabeled and --unlabeled-root, which is by default as --root"),
-        (lists.val, config.val, "--val and --val-root, which is by default as --root"),
-    ):
-        if videos is None:
-            continue
+    options = {
+        "labeled": "--labeled and --root",
+        "unlabeled": "--unlabeled and --unlabeled-root, which is by default as --root",
+        "val": "--val and --val-root, which is by default as --root",
+    }
+    for option, videos in lists.by_option().items():
         # From all over the list: one that is sorted may begin with a class that is not there.
         tried = np.unique(np.linspace(0, len(videos) - 1, VIDEOS_TRIED).astype(int)).tolist()
         errors: list[str] = []
@@ -100,7 +119,40 @@ def check_readable(config: Config, lists: TrainingLists) -> None:
                 errors.append(str(error))
         else:
             raise VideoError(
-                f"{file}: {errors[0]}; none of the {len(tried)} videos tried of this list can be read; check {options}"
+                f"{getattr(config, option)}: {errors[0]}; none of the {len(tried)} videos tried of this list can be "
+                f"read; check {options[option]}"
+            )
+
+
+def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterator[str]:
+    """What the clips of a run do not suit in the videos of its lists, judged by some videos of each.
+
+    Args:
+        config: of the run.
+        looked_at: some videos of each list, by its option.
+    """
+    for option, videos in looked_at.items():
+        some = f"{getattr(config, option)}: of {len(videos)} videos looked at,"
+        if config.spread:
+            short = sum(video.frames < config.frames for video in videos)
+            what, advice = f"have fewer than {config.frames} frames, and some repeat", "lower --frames"
+        else:
+            stride = max(config.strides)
+            short = sum(not video.spans(config.frames, stride, config.fps) for video in videos)
+            what = f"are shorter than a clip of {config.frames} frames at stride {stride}, and it loops"
+            advice = "lower --primary-stride and --auxiliary-stride, or give --spread"
+        if short:
+            yield f"{some} {short} {what}; {advice}"
+        if config.fps and (untimed := sum(not video.fps for video in videos)):
+            yield f"{some} {untimed} have no frame rate, as pictures have none; their frames are counted, not timed"
+    rates = [video.fps for videos in looked_at.values() for video in videos if video.fps]
+    if rates and not (config.fps or config.spread):
+        median = statistics.median(rates)
+        if far := sum(far_apart(rate, median) for rate in rates):
+            yield (
+                f"strides count frames, and the frame rates of {far} of {len(rates)} videos looked at are far from "
+                f"the typical {median:g} a second, from {min(rates):g} to {max(rates):g}; --fps {median:g} reads "
+                "by time"
             )
 
 
@@ -136,6 +188,8 @@ def training_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Traini
         steps=config.steps,
         frames=config.frames,
         strides=config.strides,
+        fps=config.fps,
+        spread=config.spread,
         size=config.size,
         short_side=config.short_side,
         strong=config.strong,

@@ -1,6 +1,7 @@
 """The networks of a run: built from its options, and shared out to its processes."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import nn
@@ -42,7 +43,8 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
     Raises:
         ValueError: `init` is another architecture.
     """
-    clip = {"frames": config.frames, "stride": stride, "clips": config.test_clips, "crops": config.test_crops}
+    clip: dict[str, Any] = {"frames": config.frames, "clips": config.test_clips, "crops": config.test_crops}
+    clip |= {"spread": True} if config.spread else {"stride": stride, "fps": config.fps}
     network = create_model(
         name,
         num_classes=len(classes),

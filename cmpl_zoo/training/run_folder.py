@@ -1,7 +1,7 @@
 """The folder of a run: which run it belongs to, and its options in config.yaml."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,11 @@ def _open(config: Config, resume: bool) -> None:
         before = former_options(file)
         if used := [key for key, default in REMOVED.items() if before.get(key, default) != default]:
             raise RunError(f"{folder} holds a run with {flag(used[0])}, which was removed; give another --output")
-        changed = [k for k, v in options.items() if k not in FREE_ON_RESUME and before.get(k) != v]
+        # An option that is newer than the run was at its default.
+        before = {field.name: field.default for field in fields(Config)} | before
+        changed = [k for k, v in options.items() if k not in FREE_ON_RESUME and before[k] != v]
         if changed:
-            was = ", ".join(f"{key} was {before.get(key)}" for key in changed)
+            was = ", ".join(f"{key} was {before[key]}" for key in changed)
             raise RunError(f"{folder} holds a run with other options ({was}); give them, or another --output")
         if any(before.get(key) != options[key] for key in ("root", "unlabeled_root")):
             (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder

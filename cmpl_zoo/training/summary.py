@@ -33,6 +33,7 @@ def summarize(
         "clips_per_s": step * clips / seconds,
         "labeled_videos": len(lists.labeled),
         "unlabeled_videos": len(lists.unlabeled or ()),
+        "typical_videos": lists.typical,
         "validation": {name: {**per_network, "list": str(config.val)} for name, per_network in scores.items()},
         "config": asdict(config),
     }

@@ -1,14 +1,15 @@
 """Test views: from a video file to the batch of clips that a model takes."""
 
 import os
+import warnings
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
 
-from cmpl_zoo.video.sampling import uniform_clips
+from cmpl_zoo.video.sampling import uniform_clips, uniform_spread
 from cmpl_zoo.video.video import Video
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -19,7 +20,9 @@ class ViewConfig(TypedDict):
     """The settings of the test views of a video, as keyword arguments of `load_views`, which explains them."""
 
     frames: int
-    stride: int
+    stride: NotRequired[int]
+    fps: NotRequired[float]
+    spread: NotRequired[bool]
     clips: int
     crops: int
     size: tuple[int, int]
@@ -37,8 +40,8 @@ def resolve_clip_config(model: nn.Module) -> ClipConfig:
     """The clip settings that a model expects, as keyword arguments of `load_clip`.
 
     Returns:
-        `frames`, `stride`, `clips` and `crops` from `model.clip`; `size` (height, width), `crop_pct`, `mean` and
-        `std` from `model.pretrained_cfg`. A trained model brings them with it.
+        The settings of `model.clip` (see `R3D`); `size` (height, width), `crop_pct`, `mean` and `std` from
+        `model.pretrained_cfg`. A trained model brings them with it.
 
     Raises:
         ValueError: the model has no clip settings, as an image model, or its input is not RGB.
@@ -54,11 +57,8 @@ def resolve_clip_config(model: nn.Module) -> ClipConfig:
         )
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     height, width = cfg["input_size"][1:]
-    return {
-        "frames": clip["frames"],
-        "stride": clip["stride"],
-        "clips": clip["clips"],
-        "crops": clip["crops"],
+    return {  # type: ignore[typeddict-item]
+        **clip,
         "size": (height, width),
         "crop_pct": cfg["crop_pct"],
         "mean": tuple(cfg["mean"]),
@@ -68,26 +68,32 @@ def resolve_clip_config(model: nn.Module) -> ClipConfig:
 
 def view_config(config: ClipConfig) -> ViewConfig:
     """The same settings without `mean` and `std`."""
-    return {
-        "frames": config["frames"],
-        "stride": config["stride"],
-        "clips": config["clips"],
-        "crops": config["crops"],
-        "size": config["size"],
-        "crop_pct": config["crop_pct"],
-    }
+    return cast(ViewConfig, {key: value for key, value in config.items() if key not in ("mean", "std")})
+
+
+def frame_times(video: Video, fps: float | None) -> tuple[int | Sequence[float], float]:
+    """The times of the frames of a video, as the clips of `sampling.py` are made from, and how long a stride of 1 is.
+
+    Without `fps`, or where the video has no frame rate, frames are counted and a stride of 1 is one frame; else times
+    are in seconds and a stride of 1 is 1/fps.
+    """
+    if fps is None or (seconds := video.timestamps) is None:
+        return video.num_frames, 1
+    return seconds, 1 / fps
 
 
 def load_views(
     path: str | os.PathLike[str],
     frames: int,
-    stride: int,
-    size: Sequence[int],
+    stride: int = 8,
+    size: Sequence[int] = (224, 224),
     crop_pct: float = 0.875,
     clips: int = 1,
     crops: int = 1,
+    fps: float | None = None,
+    spread: bool = False,
 ) -> Tensor:
-    """The test views of a video, not yet normalized; arguments and errors as in `load_clip`.
+    """The test views of a video, not yet normalized; arguments, warnings and errors as in `load_clip`.
 
     Returns:
         uint8 (clips * crops, 3, frames, height, width); the crops of one clip follow each other.
@@ -97,6 +103,8 @@ def load_views(
             f"frames, stride, clips and both numbers of size must be at least 1 and crop_pct above 0, up to 1, not "
             f"{frames}, {stride}, {clips}, {size} and {crop_pct}"
         )
+    if fps is not None and fps <= 0:
+        raise ValueError(f"fps must be above 0, and is {fps}")
     short_side = round(max(size) / crop_pct)
 
     def resize(frame: Tensor) -> Tensor:
@@ -104,8 +112,20 @@ def load_views(
         return tv.resize(frame.permute(2, 0, 1), [short_side], antialias=True)
 
     with Video(path) as video:
-        indices = uniform_clips(video.num_frames, frames, stride, clips)
-        resized = video.read([i for clip in indices for i in clip], resize)
+        if spread:
+            indices = uniform_spread(video.num_frames, frames, clips)
+        else:
+            times, unit = frame_times(video, fps)
+            indices = uniform_clips(times, frames, stride * unit, clips)
+            if fps and isinstance(times, int):
+                warnings.warn("pictures have no frame rate; their frames are counted, not timed", stacklevel=3)
+        resized, found = video.read_with_indices([i for clip in indices for i in clip], resize)
+        if (last := max(found)) < max(map(max, indices)):
+            warnings.warn(
+                f"{path}: only {last + 1} of its {video.num_frames} frames can be decoded; copies of the last one fill "
+                "the clips",
+                stacklevel=3,
+            )
     views = crop_views(resized, size, short_side, crops)  # (crops, clips * frames, C, H, W)
     views = views.unflatten(1, (clips, frames)).transpose(0, 1).flatten(0, 1)
     return views.transpose(1, 2).contiguous()
@@ -121,24 +141,30 @@ def load_clip(
     std: Sequence[float] = IMAGENET_STD,
     clips: int = 1,
     crops: int = 1,
+    fps: float | None = None,
+    spread: bool = False,
 ) -> Tensor:
     """The test views of a video, as a batch for a model: `model(load_clip(path, **resolve_clip_config(model)))`.
 
     Clips are spread evenly over the video; one that is longer than the video loops. The short side is resized to
     max(size) / crop_pct. Crops are at the centre, or at the centre and both ends of the longer side. A video's class
     probabilities are the mean of the softmax over its views (10 x 3 is usual). If a damaged video ends before its
-    header says, its last readable frame replaces the lost ones (`cmpl-zoo check` finds such files).
+    header says, its last readable frame replaces the lost ones, with a warning (`cmpl-zoo check` finds such files).
 
     Args:
         path: video file, GIF, or folder of JPEG or PNG frames.
         frames: frames of a clip.
-        stride: distance between two frames of a clip, in frames of the video.
+        stride: distance between two frames of a clip, in frames of the video, or with `fps` in 1/fps seconds.
         size: height and width of a crop, in pixels.
         crop_pct: max(size) divided by the short side after resizing, in (0, 1].
         mean: mean of each channel, for values in 0..1.
         std: standard deviation of each channel, for values in 0..1.
         clips: clips per video.
         crops: crops per clip, 1 or 3.
+        fps: read by time: the frame at each time is the last that is shown by then. A folder of pictures and a `.npy`
+            file have no frame rate: their frames are counted, with a warning.
+        spread: instead of a stride, frames spread over the video: from the middle of `frames` equal parts, or for
+            several clips from several places of each part.
 
     Returns:
         float32 (clips * crops, 3, frames, height, width), normalized.
@@ -148,7 +174,7 @@ def load_clip(
         StorageError: the shard that holds the video cannot be read.
         ValueError: `crops` is neither 1 nor 3, or another number is out of range.
     """
-    views = load_views(path, frames, stride, size, crop_pct, clips, crops)
+    views = load_views(path, frames, stride, size, crop_pct, clips, crops, fps, spread)
     return normalize(views.to(torch.float32), mean, std)
 
 

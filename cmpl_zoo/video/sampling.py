@@ -1,13 +1,23 @@
-"""Which frames make a clip: `frames` indices, `stride` apart, in the presentation order of a video.
+"""Which frames make a clip, by their indices in the presentation order of a video. There are three ways:
 
-The paper gives 8 frames but no stride and no test views; stride 8 and 10 clips x 3 crops are our choice, and usual in
-the field. A video shorter than a clip loops at the same stride: if it has as many frames as the stride, the clip is
-one frame repeated.
+- `stride` frames apart, as the paper has it. It gives 8 frames, but no stride and no test views; stride 8 and 10 clips
+  x 3 crops are our choice, and usual in the field.
+- `stride` times 1/fps seconds apart, by the timestamps of the frames: the same motion at every frame rate.
+- spread over the whole video: one frame from each of as many equal parts as the clip has frames (TSN, ECCV 2016,
+  section 3.1), for trimmed videos of unequal length, such as words, signs and gestures.
+
+With a stride, a video shorter than a clip loops: if it has as many frames as the stride, the clip is one frame
+repeated.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import torch
+
+# Two timestamps may be this much nearer or farther than their frames, in seconds: some containers count in milliseconds
+# (MKV, FLV) or in 1/600 s (QuickTime).
+ROUNDING = 0.002
 
 
 def clip_span(frames: int, stride: int) -> int:
@@ -15,49 +25,89 @@ def clip_span(frames: int, stride: int) -> int:
     return (frames - 1) * stride + 1
 
 
-def clip_indices(start: int, frames: int, stride: int, num_frames: int) -> list[int]:
-    """The `frames` indices of a clip that begins at `start`; it loops at the end of the video."""
-    return [(start + i * stride) % num_frames for i in range(frames)]
-
-
-def random_clips(num_frames: int, frames: int, strides: Sequence[int]) -> list[list[int]]:
+def random_clips(times: int | Sequence[float], frames: int, strides: Sequence[float]) -> list[list[int]]:
     """One random clip per stride for training, all with the same centre in time.
 
-    The start of the longest clip is uniform over all starts that fit. Random numbers come from torch's global
+    The start of the longest clip is uniform over all frames at which it fits. Random numbers come from torch's global
     generator. All of this is our choice.
 
     Args:
-        num_frames: frames of the video, at least 1.
+        times: when each frame of the video is shown, in seconds, rising from 0; or their number, at least 1, to count
+            frames instead.
         frames: frames of a clip.
-        strides: distances between two frames of a clip, in video frames; one clip per stride.
+        strides: from one frame of a clip to the next, in seconds, or where `times` is a number in frames; one clip per
+            stride.
 
     Returns:
-        Per stride a list of `frames` indices in [0, num_frames).
+        Per stride a list of `frames` indices of frames.
     """
-    longest = min(clip_span(frames, max(strides)), num_frames)
-    start = int(torch.randint(num_frames - longest + 1, ()))
-    clips = []
-    for stride in strides:
-        span = min(clip_span(frames, stride), num_frames)
-        centred_start = start + (longest - span) // 2
-        clips.append(clip_indices(centred_start, frames, stride, num_frames))
-    return clips
+    times = range(times) if isinstance(times, int) else times
+    spans = [min((frames - 1) * stride, times[-1]) for stride in strides]
+    starts = bisect_right(times, times[-1] - max(spans) + ROUNDING)
+    start = times[int(torch.randint(starts, ()))]
+    return [
+        _clip(times, start + (max(spans) - span) / 2, frames, stride)
+        for span, stride in zip(spans, strides, strict=True)
+    ]
 
 
-def uniform_clips(num_frames: int, frames: int, stride: int, clips: int) -> list[list[int]]:
-    """Clips for testing, whose starts are spread evenly from the first frame to the last start that fits.
+def uniform_clips(times: int | Sequence[float], frames: int, stride: float, clips: int) -> list[list[int]]:
+    """Clips for testing, whose starts are spread evenly from the first frame to the last at which a clip fits.
 
     A single clip is taken from the middle.
 
     Args:
-        num_frames: frames of the video, at least 1.
+        times: as in `random_clips`.
         frames: frames of a clip.
-        stride: distance between two frames of a clip, in video frames.
+        stride: from one frame of a clip to the next, as in `random_clips`.
+        clips: number of clips, at least 1.
+
+    Returns:
+        `clips` lists of `frames` indices of frames.
+    """
+    times = range(times) if isinstance(times, int) else times
+    last = bisect_right(times, times[-1] - min((frames - 1) * stride, times[-1]) + ROUNDING) - 1
+    starts = [last // 2] if clips == 1 else [round(i * last / (clips - 1)) for i in range(clips)]
+    return [_clip(times, times[start], frames, stride) for start in starts]
+
+
+def random_spread(num_frames: int, frames: int) -> list[int]:
+    """A clip for training that is spread over the video: a random frame of each of `frames` equal parts.
+
+    Args:
+        num_frames: frames of the video, at least 1; where they are fewer than those of a clip, some repeat.
+        frames: frames of a clip.
+
+    Returns:
+        `frames` indices in [0, num_frames), not falling.
+    """
+    places = (torch.arange(frames, dtype=torch.float64) + torch.rand(frames, dtype=torch.float64)) / frames
+    return (places * num_frames).long().clamp(max=num_frames - 1).tolist()
+
+
+def uniform_spread(num_frames: int, frames: int, clips: int) -> list[list[int]]:
+    """Clips for testing that are spread over the video: the frames in the middle of `frames` equal parts.
+
+    Several clips (our choice) take frames that are spread evenly over each part.
+
+    Args:
+        num_frames: as in `random_spread`.
+        frames: frames of a clip.
         clips: number of clips, at least 1.
 
     Returns:
         `clips` lists of `frames` indices in [0, num_frames).
     """
-    last = num_frames - min(clip_span(frames, stride), num_frames)
-    starts = [last // 2] if clips == 1 else [round(i * last / (clips - 1)) for i in range(clips)]
-    return [clip_indices(start, frames, stride, num_frames) for start in starts]
+    places = range(1, 2 * clips, 2)  # in a part, of 2 * clips
+    return [
+        [(2 * clips * part + place) * num_frames // (2 * clips * frames) for part in range(frames)] for place in places
+    ]
+
+
+def _clip(times: Sequence[float], start: float, frames: int, stride: float) -> list[int]:
+    """The frames shown at `start` and every `stride` after it: of each time the last frame that is not later.
+
+    The video loops at its end, at which its last frame has been shown as long as the others on average.
+    """
+    end = times[-1] * len(times) / (len(times) - 1) if len(times) > 1 else 1
+    return [bisect_right(times, (start + i * stride) % end + ROUNDING) - 1 for i in range(frames)]

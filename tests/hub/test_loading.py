@@ -412,7 +412,7 @@ def test_the_packaged_weights_need_no_network(tmp_path: Path) -> None:
         value = [torch.equal(ours(x), theirs(x)), ours.pretrained_cfg["label_names"], ours.clip]
     """)
     client.close()
-    assert found[0] and len(found[1]) == 8 and found[2] == {"frames": 8, "stride": 2, "clips": 2, "crops": 1}
+    assert found[0] and len(found[1]) == 8 and found[2] == {"frames": 8, "stride": 2, "fps": 16, "clips": 2, "crops": 1}
     folder = Path(cmpl_zoo.__file__).parent / "models" / "weights" / "r3d50_eighth.cmpl_demo"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
     assert {weight.dtype for weight in load_file(folder / "model.safetensors").values()} <= {torch.float16, torch.int64}

@@ -1,0 +1,60 @@
+"""How long the videos of a list are and at which frame rate they were taken, judged by some of them."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cmpl_zoo.records import TypicalVideo
+from cmpl_zoo.video.video import Video, VideoError
+
+MOST_VIDEOS = 100  # to look at, from all over a list; our choice
+FAR = 1.5  # two frame rates are far apart from this ratio on: 25 and 30 are near, 15 and 30 are far; our choice
+
+
+@dataclass(frozen=True)
+class Length:
+    """Of a video.
+
+    Attributes:
+        frames: their number.
+        fps: frames per second, None where there is none, as for a folder of pictures.
+    """
+
+    frames: int
+    fps: float | None
+
+    def spans(self, frames: int, stride: int, fps: float | None) -> bool:
+        """Whether a clip of that many frames fits without a loop; `stride` and `fps` as in `load_clip`."""
+        rate = self.fps / fps if self.fps and fps else 1  # frames of the video from one tick to the next
+        return self.frames - 1 >= (frames - 1) * stride * rate - rate / 2
+
+
+def lengths(paths: Sequence[str]) -> list[Length]:
+    """Of the readable ones among up to `MOST_VIDEOS` videos, taken evenly from a list.
+
+    Raises:
+        StorageError: the shards that the videos are in cannot be read.
+    """
+    found = []
+    for index in np.unique(np.linspace(0, len(paths) - 1, MOST_VIDEOS).astype(int)).tolist():
+        try:
+            with Video(paths[index]) as video:
+                found.append(Length(video.num_frames, video.fps))
+        except VideoError:
+            pass  # whoever reads it says so
+    return found
+
+
+def typical(found: Sequence[Length]) -> TypicalVideo:
+    """The medians of some videos, at least one."""
+    result: TypicalVideo = {"frames": round(statistics.median(video.frames for video in found))}
+    if rates := [video.fps for video in found if video.fps]:
+        result["fps"] = round(statistics.median(rates), 3)
+    return result
+
+
+def far_apart(one: float, other: float) -> bool:
+    """Whether two frame rates differ so much that a network which counts frames sees another motion."""
+    return max(one, other) >= FAR * min(one, other)
