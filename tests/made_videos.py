@@ -1,6 +1,7 @@
 """Videos and lists that tests make for themselves."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -70,6 +72,14 @@ def film(root: Path, videos_per_class: int) -> Path:
             rows.append(f"{label}/{number:02d}.mp4,{label}")
     (root / "videos.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+def truth_of(clips: Path) -> dict[str, dict[str, Any]]:
+    """What a full decode gives of each real clip, as its `probe.json` tells of the first stream of each."""
+    truth = json.loads((clips / "probe.json").read_text())
+    shown = {"size": [480, 270], "fps": 30000 / 1001, "header_frames": 390, "decoded_frames": 390}
+    truth["nasa_two_audio.mp4"] |= shown  # its first stream is a preview
+    return truth
 
 
 def write_list(file: Path, paths: Sequence[str], label: str = "x") -> Path:

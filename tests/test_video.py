@@ -1,7 +1,6 @@
 """Frames of real files, against a plain decode of everything; and files that are none."""
 
 import contextlib
-import json
 import os
 import random
 import re
@@ -17,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from made_videos import turn
+from made_videos import truth_of, turn
 from PIL import Image
 
 from cmpl_zoo.video import timeline, video
@@ -35,9 +34,10 @@ def decode_everything(path: Path) -> torch.Tensor:
     """All frames that a plain decode yields before its first error."""
     frames = []
     with av.open(str(path)) as container:
-        container.streams.video[0].codec_context.thread_count = 1  # threads fill damaged slices in another way
+        stream = container.streams.best("video")
+        stream.codec_context.thread_count = 1  # threads fill damaged slices in another way
         try:
-            for frame in container.decode(video=0):
+            for frame in container.decode(stream):
                 frames.append(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
         except av.FFmpegError:
             pass
@@ -99,7 +99,7 @@ def test_same_pixels_as_decoding_everything_and_picking(clips, name):
         for indices in wanted[::-1]:
             assert torch.equal(video.read(indices), everything[[min(i, count - 1) for i in indices]])
 
-    truth = json.loads((clips / "probe.json").read_text())[name]
+    truth = truth_of(clips)[name]
     info = probe(clips / name)
     # A count in the header is believed, even that of the file that is broken half-way.
     assert info.frames == truth["header_frames"] or info.frames == truth["decoded_frames"] == count

@@ -145,7 +145,7 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
     if is_file:
         row["codec"] = video.stream.codec_context.codec.canonical_name
         row["longest_gop"] = max(b - a for a, b in pairwise([*keys, frames])) if keys else frames
-        rate, rate_oddity = _rate(times, video.stream.time_base or Fraction(1), video.stream.guessed_rate)
+        rate, rate_oddity = _rate(times, video.stream.time_base or Fraction(1), video.fps)
         row["fps"] = rate and round(rate, 3)
         oddities = [
             rate_oddity,
@@ -168,21 +168,20 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
     return row
 
 
-def _rate(times: Sequence[int | None], time_base: Fraction, guess: Fraction | None) -> tuple[float | None, str]:
-    """Frames per second, and what is odd about the timestamps, "" for nothing.
+def _rate(times: Sequence[int | None], time_base: Fraction, fallback: float | None) -> tuple[float | None, str]:
+    """Frames per second, by the timestamps, else `fallback`, and what is odd about the timestamps, "" for nothing.
 
     The rate varies if a step between two frames differs from the median step by more than a tenth, and by more than a
     millisecond, to which some containers round (our choice).
     """
     known = [time for time in times if time is not None]
     steps = [b - a for a, b in pairwise(known)]
-    fallback = float(guess) if guess else None
     if len(known) < len(times):
-        return fallback, f"{len(times) - len(known)} frames without a timestamp"
+        return fallback, f"{len(times) - len(known)} frames without a timestamp, so the rate is the codec's"
     if not steps:
         return fallback, ""
     if min(steps) <= 0:
-        return fallback, "timestamps that do not increase"
+        return fallback, "timestamps that do not increase, so the rate is the codec's"
     typical = median(steps)
     tolerance = max(typical / 10, 0.001 / float(time_base))
     rate = float(len(steps) / (sum(steps) * time_base))

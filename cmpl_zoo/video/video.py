@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -34,12 +35,17 @@ from cmpl_zoo.video.timeline import (
     Packet,
     Timeline,
     TimelineError,
+    all_decode,
     decode_from_keyframe,
     decode_packets,
     make_timeline,
     packets_in_header,
     read_packets,
+    regular_ticks,
     saves_decoding,
+    stated_rate,
+    ticks_of_packets,
+    usable_ticks,
 )
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -133,26 +139,55 @@ class Video:
             return len(self._images)
         if self._array is not None:
             return len(self._array)
-        if self.stream.frames > 0:
+        index = self.stream.index_entries
+        if self.stream.frames > 0 and (not index or index[0].is_keyframe):
             if "mp4" in self.container.format.name:  # type: ignore[union-attr]
                 # An edit list (from cutting without re-encoding) leaves samples in the file that are never shown.
-                return max(1, sum(not entry.is_discard for entry in self.stream.index_entries))
+                return max(1, sum(not entry.is_discard for entry in index))
             # The number in an AVI header includes dropped frames; its index does not.
-            if self.container.format.name != "avi" or len(self.stream.index_entries) == self.stream.frames:  # type: ignore[union-attr]
+            if self.container.format.name != "avi" or len(index) == self.stream.frames:  # type: ignore[union-attr]
                 return self.stream.frames
-        if self.stream.codec_context.name in ("vp8", "libvpx"):  # some packets are never shown
-            count = sum(1 for _ in self._decode_from_start())
-        else:
-            count = sum(packet.shown for packet in self._packets)
-        return max(1, count)
+        return max(1, len(self._decoded_ticks))
 
     @cached_property
     def info(self) -> VideoInfo:
         """Number of frames, frames per second and size; see `probe`."""
         first = self.read([0])
         height, width = first.shape[1:3]
-        rate = None if self.container is None else self.stream.average_rate or self.stream.guessed_rate
-        return VideoInfo(self.num_frames, float(rate) if rate else None, height, width)
+        return VideoInfo(self.num_frames, self.fps, height, width)
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether the file tells when each frame is shown: its timestamps are there, increase, and are plausible."""
+        return bool(self._ticks)
+
+    @cached_property
+    def fps(self) -> float | None:
+        """Average frames per second, by the timestamps, else (see `timed`) as the codec states it; None for folders
+        and `.npy` files, which have no rate, or if the file tells neither."""
+        if self.container is None:
+            return None
+        stated, ticks = stated_rate(self.stream), self._ticks
+        if len(ticks) < 2:
+            return stated
+        measured = (len(ticks) - 1) / float((ticks[-1] - ticks[0]) * self._time_base)
+        # Many containers round timestamps to milliseconds; the stated rate is exact.
+        return stated if stated and abs(measured - stated) < stated / 200 else measured
+
+    @cached_property
+    def timestamps(self) -> list[float] | None:
+        """When each of the `num_frames` frames is shown, in seconds from the first one (0.0), increasing.
+
+        At even distances of 1 / `fps` if the file is not `timed`, and after the end of a file that breaks off. None
+        where `fps` is None. Costs little if the file's header lists its packets at one rate; else all packets are read,
+        but not decoded.
+        """
+        if self.fps is None:
+            return None
+        base, first = float(self._time_base), self._ticks[0] if self._ticks else 0
+        times = [(tick - first) * base for tick in self._ticks[: self.num_frames]] or [0.0]
+        missing = self.num_frames - len(times)
+        return times + [times[-1] + number / self.fps for number in range(1, missing + 1)]
 
     def read(self, indices: Sequence[int] | Tensor, transform: FrameTransform | None = None) -> Tensor:
         """The frames at these indices; see `read_frames`.
@@ -276,11 +311,12 @@ class Video:
         except (FFmpegError, OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or error
             raise VideoError(f"{self.path}: not a video that FFmpeg can open ({cause})") from error
-        streams = [s for s in self.container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not streams or streams[0].codec_context is None or self.container.format.name in TEXT_FORMATS:
+        stream: Any = self.container.streams.best("video")  # as players choose it
+        cover = stream is not None and stream.disposition & Disposition.attached_pic
+        if stream is None or cover or stream.codec_context is None or self.container.format.name in TEXT_FORMATS:
             self.close()
             raise VideoError(f"{self.path}: no video stream that can be decoded")
-        self.stream = streams[0]
+        self.stream = stream
         self.stream.thread_type = "NONE"  # workers already read in parallel
         self.stream.codec_context.thread_count = 1
         self._at_start = True
@@ -296,11 +332,49 @@ class Video:
     def _packets(self) -> list[Packet]:
         return read_packets(self._demux())
 
+    @property
+    def _listed_packets(self) -> list[Packet]:
+        """The packets as the header lists them, if it has their timestamps of presentation, else as they come."""
+        in_header = [] if self._reorder_depth else packets_in_header(self.container, self.stream)  # type: ignore[arg-type]
+        return in_header or self._packets
+
+    @property
+    def _reorder_depth(self) -> int:
+        return self.stream.codec_context.reorder_depth
+
     @cached_property
     def _timeline(self) -> Timeline | None:
-        reorder_depth = self.stream.codec_context.reorder_depth
-        in_header = [] if reorder_depth else packets_in_header(self.container, self.stream)  # type: ignore[arg-type]
-        return make_timeline(in_header or self._packets, reorder_depth)
+        return make_timeline(self._listed_packets, self._reorder_depth)
+
+    @property
+    def _time_base(self) -> Fraction:
+        return self.stream.time_base or Fraction(1)
+
+    @cached_property
+    def _decoded_ticks(self) -> list[int | None]:
+        """Timestamps of the frames that decode, None where the file has none; decodes only where packets do not tell.
+
+        Packets give no frame if they are never shown (VP8), or if the file starts inside a group of pictures: then only
+        the frames up to the first keyframe are decoded.
+        """
+        packets = self._listed_packets
+        some_hidden = self.stream.codec_context.name in ("vp8", "libvpx")
+        if all_decode(packets) and not some_hidden:
+            return ticks_of_packets(packets)
+        dated = all(packet.pts is not None for packet in packets)
+        ticks: list[int | None] = []
+        for frame in self._decode_from_start():
+            ticks.append(frame.pts)
+            if dated and not some_hidden and frame.key_frame and (key := frame.pts) is not None:
+                return ticks + ticks_of_packets(p for p in packets if p.pts is not None and p.pts > key)
+        return ticks
+
+    @cached_property
+    def _ticks(self) -> Sequence[float]:
+        """Timestamps of the frames in units of `_time_base`; empty if they do not tell time, or there are none."""
+        if self.container is None:
+            return []
+        return regular_ticks(self.stream) or usable_ticks(self._decoded_ticks, self._time_base)
 
     def _decode_from_start(self) -> Iterator[av.VideoFrame]:
         """All frames."""
