@@ -1,6 +1,7 @@
 """The command: which verb is asked for, and what becomes of an error."""
 
 import sys
+import warnings
 from collections.abc import Callable
 
 from cmpl_zoo_cli import spelling, train
@@ -37,7 +38,9 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
         work: returns the exit status where there is no error.
     """
     try:
-        return work()
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"{prog}: warning: {message}", file=sys.stderr)
+            return work()
     except KeyboardInterrupt as stop:
         print(f"{prog}: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130

@@ -20,10 +20,12 @@ class Length:
     Attributes:
         frames: their number.
         fps: frames per second, None where there is none, as for a folder of pictures.
+        timed: the rate is that of timestamps, not only stated.
     """
 
     frames: int
     fps: float | None
+    timed: bool = True
 
     def spans(self, frames: int, stride: int, fps: float | None) -> bool:
         """Whether a clip of that many frames fits without a loop; `stride` and `fps` as in `load_clip`."""
@@ -41,7 +43,7 @@ def lengths(paths: Sequence[str]) -> list[Length]:
     for index in np.unique(np.linspace(0, len(paths) - 1, MOST_VIDEOS).astype(int)).tolist():
         try:
             with Video(paths[index]) as video:
-                found.append(Length(video.num_frames, video.fps))
+                found.append(Length(video.num_frames, video.fps, video.timed))
         except VideoError:
             pass  # whoever reads it says so
     return found

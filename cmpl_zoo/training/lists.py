@@ -60,7 +60,7 @@ def load_lists(config: Config, ranks: Ranks) -> TrainingLists:
     def look() -> None:
         check_readable(config, lists)
         looked_at = {option: lengths(videos.paths) for option, videos in lists.by_option().items()}
-        found.update((option, typical(videos)) for option, videos in looked_at.items())
+        found.update((option, typical(videos)) for option, videos in looked_at.items() if videos)
         for warning in clip_warnings(config, looked_at):
             print(f"warning: {warning}", file=sys.stderr)
 
@@ -143,8 +143,10 @@ def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterato
             advice = "lower --primary-stride and --auxiliary-stride, or give --spread"
         if short:
             yield f"{some} {short} {what}; {advice}"
-        if config.fps and (untimed := sum(not video.fps for video in videos)):
-            yield f"{some} {untimed} have no frame rate, as pictures have none; their frames are counted, not timed"
+        if config.fps and (rateless := sum(not video.fps for video in videos)):
+            yield f"{some} {rateless} have no frame rate, as pictures have none; their frames are counted, not timed"
+        if config.fps and (untimed := sum(bool(video.fps and not video.timed) for video in videos)):
+            yield f"{some} {untimed} have no timestamps; they are read at the frame rate that they state"
     rates = [video.fps for videos in looked_at.values() for video in videos if video.fps]
     if rates and not (config.fps or config.spread):
         median = statistics.median(rates)

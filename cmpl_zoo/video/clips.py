@@ -119,6 +119,8 @@ def load_views(
             indices = uniform_clips(times, frames, stride * unit, clips)
             if fps and isinstance(times, int):
                 warnings.warn("pictures have no frame rate; their frames are counted, not timed", stacklevel=3)
+            elif fps and not video.timed:
+                warnings.warn("a video without timestamps is read at the frame rate that it states", stacklevel=3)
         resized, found = video.read_with_indices([i for clip in indices for i in clip], resize)
         if (last := max(found)) < max(map(max, indices)):
             warnings.warn(
@@ -162,7 +164,8 @@ def load_clip(
         clips: clips per video.
         crops: crops per clip, 1 or 3.
         fps: read by time: the frame at each time is the last that is shown by then. A folder of pictures and a `.npy`
-            file have no frame rate: their frames are counted, with a warning.
+            file have no frame rate: their frames are counted; a file without timestamps is read at the rate that it
+            states; with a warning each.
         spread: instead of a stride, frames spread over the video: from the middle of `frames` equal parts, or for
             several clips from several places of each part.
 
