@@ -125,7 +125,7 @@ def difference(made: dict[str, Any], wanted: dict[str, Any]) -> str | None:
 
     Removed options, and those that are newer than a result, count as left at their defaults.
     """
-    made, wanted = DEFAULTS | made, DEFAULTS | wanted
+    made, wanted = DEFAULTS | made, REMOVED | wanted
     other = next((key for key, value in wanted.items() if key not in made or made[key] != value), None)
     return f"{other} {made.get(other, 'unknown')}, which is {wanted[other]} now" if other else None
 
