@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cmpl_zoo.datasets.watchdog import CurrentFiles, watching
+from cmpl_zoo.datasets.watchdog import CurrentFiles, sharing_with_workers, watching
 
 
 def iterate(
@@ -32,7 +33,8 @@ def iterate(
 
     Raises:
         Exception: an item that is an exception, which the data sets of this package return if they cannot read.
-        WorkerError: a worker died, or has been reading one file for a minute.
+        WorkerError: a worker died, or has been reading one file for a minute, or shared memory or the number of open
+            files is used up.
     """
     items = (_raise_if_error(item) for item in _read_items(dataset, device, workers, indices))
     if device.type != "cuda":
@@ -57,29 +59,31 @@ def _read_items(
     dataset: Dataset[Any], device: torch.device, workers: int, indices: Iterable[int] | None
 ) -> Iterator[Any]:
     """The items in CPU memory; raises a `WorkerError` if a worker dies or hangs."""
-    current_files = CurrentFiles(workers)
+    sharing = sharing_with_workers if workers else nullcontext
     other_children = multiprocessing.active_children()
     former_handler = signal.getsignal(signal.SIGCHLD) or signal.SIG_DFL
-    loader = iter(
-        DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=range(len(dataset)) if indices is None else indices,  # type: ignore[arg-type]
-            num_workers=workers,
-            pin_memory=device.type == "cuda",
-            # Else the loader seeds its workers from the global generator, which dropout uses, and a resumed run, with
-            # one loader more, would draw other numbers than a run without a break.
-            generator=torch.Generator(),
-            worker_init_fn=partial(_start_worker, current_files),
+    with sharing():
+        current_files = CurrentFiles(workers)
+        loader = iter(
+            DataLoader(
+                dataset,
+                batch_size=None,
+                sampler=range(len(dataset)) if indices is None else indices,  # type: ignore[arg-type]
+                num_workers=workers,
+                pin_memory=device.type == "cuda",
+                # Else the loader seeds its workers from the global generator, which dropout uses, and a resumed run,
+                # with one loader more, would draw other numbers than a run without a break.
+                generator=torch.Generator(),
+                worker_init_fn=partial(_start_worker, current_files),
+            )
         )
-    )
     if workers and threading.current_thread() is threading.main_thread():
         # The loader's handler raises an error for a dead worker at any line of the main program. `watching` raises it
         # only while an item is awaited.
         signal.signal(signal.SIGCHLD, former_handler)
     processes = [process for process in multiprocessing.active_children() if process not in other_children]
     while True:
-        with watching(processes, current_files):
+        with sharing(), watching(processes, current_files):
             try:
                 item = next(loader)
             except StopIteration:
