@@ -192,7 +192,10 @@ def test_ctrl_c_while_tensors_are_fetched_leaves_no_traceback(tmp_path):
 
 USED_UP = """
 import ctypes, os, resource, subprocess, sys, torch
+from cmpl_zoo.datasets import watchdog
 from cmpl_zoo.datasets.loader import iterate
+
+watchdog.CHECK_EVERY = 1
 
 class Tensors(torch.utils.data.Dataset):
     def __len__(self):

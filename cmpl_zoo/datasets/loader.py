@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
+from multiprocessing.queues import Queue
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cmpl_zoo.datasets.watchdog import CurrentFiles, sharing_with_workers, watching
+from cmpl_zoo.datasets.watchdog import CurrentFiles, exit_if_used_up, sharing_with_workers, watching
 
 
 def iterate(
@@ -95,14 +96,18 @@ def _start_worker(current_files: CurrentFiles, worker: int) -> None:
     # Ctrl-C and torchrun send signals to the whole process group; only the main process must handle them.
     os.setpgrp()
     current_files.register(worker)
-    sys.excepthook = _report_unless_disconnected
+    sys.excepthook = _report
+    Queue._on_queue_feeder_error = staticmethod(  # type: ignore[attr-defined]
+        lambda error, _: _report(type(error), error, error.__traceback__)
+    )
 
 
-def _report_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print an uncaught exception, unless the main process ended, as by Ctrl-C, while it fetched a tensor.
 
-    Python's thread that sends tensors ends in this hook; the exceptions of a data set never reach it.
+    Python's threads that send items and their tensors end here; the exceptions of a data set never do.
     """
+    exit_if_used_up(error)
     if not isinstance(error, (EOFError, ConnectionError)):
         sys.__excepthook__(kind, error, trace)
 

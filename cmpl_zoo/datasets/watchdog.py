@@ -6,13 +6,11 @@ import re
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from multiprocessing.queues import Queue
 
 import torch
 from torch import Tensor
@@ -53,13 +51,8 @@ class CurrentFiles:
         self._pids = torch.zeros(workers, dtype=torch.int64).share_memory_()
 
     def register(self, worker: int) -> None:
-        """Make this process the worker of this number, from 0; `reading` then writes its row.
-
-        Where it cannot hand over an item since shared memory or files are used up, it exits with the system's error
-        number as its status. Python would drop the item, and the main process wait for it.
-        """
+        """Make this process the worker of this number, from 0; `reading` then writes its row."""
         global _own_row
-        Queue._on_queue_feeder_error = staticmethod(_exit_if_used_up)  # type: ignore[attr-defined]
         self._pids[worker] = os.getpid()
         _own_row = self, worker
         self.write(worker, "")
@@ -83,14 +76,17 @@ def _text(row: Tensor) -> str:
     return row.numpy().tobytes().partition(b"\0")[0].decode("utf-8", "replace")
 
 
-def _exit_if_used_up(error: Exception, _item: object) -> None:
-    """What the thread that sends items does about an error; else as Python, print it."""
+def exit_if_used_up(error: BaseException) -> None:
+    """End this worker where it cannot hand over an item since shared memory or files are used up.
+
+    Python would drop the item, and the main process wait for it. The status is the system's error number, by which the
+    main process knows the cause.
+    """
     if (number := _error_number(error)) in _USED_UP:
         os._exit(number)
-    traceback.print_exception(error)
 
 
-def _error_number(error: Exception) -> int:
+def _error_number(error: BaseException) -> int:
     """The system's number of an error, 0 for none; torch has it at the end of a message."""
     if isinstance(error, OSError):
         return error.errno or 0
