@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cmpl_zoo.datasets.classes import class_ids, class_names
+from cmpl_zoo.datasets.classes import alike, class_ids, class_names, sorted_classes
 from cmpl_zoo.datasets.lists import ListError, Videos, check_disjoint, read_list
 from cmpl_zoo.datasets.training_steps import TrainingSteps
 from cmpl_zoo.distributed import Ranks
@@ -44,6 +44,13 @@ def load_lists(config: Config, ranks: Ranks) -> TrainingLists:
         StorageError: the shards that the videos are in cannot be read.
     """
     lists = read_lists(config)
+    if ranks.first:
+        for names in alike(lists.classes):
+            print(
+                f"warning: {config.classes or config.labeled}: the classes {' and '.join(map(repr, names))} differ in "
+                "case or spaces alone; if they are one class, write them alike",
+                file=sys.stderr,
+            )
     ranks.first_alone(lambda: check_readable(config, lists))
     return lists
 
@@ -51,7 +58,7 @@ def load_lists(config: Config, ranks: Ranks) -> TrainingLists:
 def read_lists(config: Config) -> TrainingLists:
     """The lists of a run; raises a `ListError` as `load_lists` does."""
     labeled = read_list(config.labeled, config.root)
-    classes = class_names(config.classes) if config.classes else sorted(set(labeled.labels or ()))
+    classes = class_names(config.classes) if config.classes else sorted_classes(labeled.labels or ())
     if len(classes) < 2:
         raise ListError(f"{config.labeled}: all videos are of one class, {classes[0]!r}; label at least two")
     try:
