@@ -181,14 +181,14 @@ def test_a_rank_that_dies_within_a_step_is_named(videos, lists, tmp_path, where)
     assert re.search(
         r"cmpl-zoo: rank 0: .*lost each other at step [34]: rank 1 .*(no longer answers|not reached)", text
     )
-    assert "Traceback" not in text.partition("ChildFailedError")[0].replace("Traceback (most recent call last)", "", 1)
+    assert text.count("Traceback (most recent call last)") == 1  # torchrun's own
 
 
 @pytest.mark.slow
 def test_a_gpu_that_fails_is_no_lost_rank_and_the_process_ends(videos, lists, tmp_path):
     text = disturbed(tmp_path, lists, videos, "forward", "fail")
     assert re.search(r"cmpl-zoo: rank 1: the GPU failed: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED; --resume", text)
-    assert "Sending process" in text or re.search(r"cmpl-zoo: rank 0: .*lost each other at step [34]: rank 1 ", text)
+    assert "rank 1: the ranks lost" not in text
 
 
 @pytest.mark.slow
