@@ -1,7 +1,10 @@
 """The processes that share a run, and the device of each. torchrun starts them; without it there is one."""
 
+import glob
 import hashlib
 import os
+import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +15,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+# Where Linux lists them; in a container the first is the host's.
+NVIDIA_GPUS = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*")
 
 
 class RankError(RuntimeError):
@@ -87,8 +93,9 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            # gloo raises plain RuntimeErrors; other classes are this package's and torch's own.
-            if self.size == 1 or not (type(error) is RuntimeError or isinstance(error, dist.DistError)):
+            # gloo raises plain RuntimeErrors, and so do cuDNN and cuBLAS; other classes are this package's and torch's.
+            plain = type(error) is RuntimeError and not device_failure(error)
+            if self.size == 1 or not (plain or isinstance(error, dist.DistError)):
                 raise
             cause = str(error).splitlines()[0]
             raise RankError(f"the ranks lost each other at step {self._step}: {self._lost()} ({cause})") from error
@@ -159,35 +166,65 @@ class Ranks:
         """Check that all ranks have the same weights and buffers.
 
         Raises:
-            RankError: one of them has other ones, so that the run cannot be used.
+            RankError: one of them has other ones.
         """
         digest = hashlib.sha256()
         for tensor in module.state_dict().values():
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
         digests = self.gather(digest.hexdigest())
         if others := [str(rank) for rank, theirs in enumerate(digests) if theirs != digests[0]]:
-            raise RankError(f"the weights of rank {', '.join(others)} are not those of rank 0; the run cannot be used")
+            raise RankError(
+                f"at step {self._step} the weights of rank {', '.join(others)} are not those of rank 0, which a GPU or "
+                "memory that fails can cause; --resume continues from the last saved state, where they were equal"
+            )
 
     def leave(self) -> None:
         """Leave the group; all ranks do so at once. Where one of them is lost, NCCL would wait for it here."""
         if self.size > 1:
             dist.destroy_process_group()
 
+    def exit_failed(self, status: int) -> None:
+        """End this process with a status, without leaving the group; does nothing where it has been left.
+
+        An orderly end of Python would close the connections to the other ranks, and NCCL wait there for those that are
+        lost or still compute. Processes that read videos end by themselves once this one is gone.
+        """
+        if dist.is_initialized():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+
+def device_failure(error: RuntimeError) -> str:
+    """What an error of CUDA or its libraries says, in one line; "" for other errors, and where memory ran out."""
+    if isinstance(error, (torch.OutOfMemoryError, dist.DistError)):
+        return ""
+    line = str(error).partition("\n")[0].rstrip(".")
+    named = isinstance(error, torch.AcceleratorError) or re.search(r"CUDA|cuDNN|CUDNN|CUBLAS|cuBLAS|HIP error", line)
+    return line if named or "unable to find an engine" in line else ""  # the last is cuDNN's, too
+
 
 def pick_device(name: str, number: int = 0) -> torch.device:
     """The device of a process.
 
     Args:
-        name: `cuda`, `mps` or `cpu`; `auto` is the first of them that this machine has.
+        name: `cuda`, `mps` or `cpu`; `auto` is `cuda` where there is a GPU and else `cpu`, with a warning where
+            there is an NVIDIA GPU that torch cannot use. It is never `mps`: nobody has compared its results with the
+            CPU's.
         number: which GPU of several.
-
 
     Raises:
         DeviceError: the device is not there.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(device for device, available in there.items() if available)
+        name = "cuda" if there["cuda"] else "cpu"
+        if name == "cpu" and number == 0 and (cause := unusable_gpu()):
+            print(
+                f"warning: computing on the CPU, although this machine has an NVIDIA GPU: {cause}; a container needs "
+                "--gpus all, and a driver that is too old a newer one or another build of torch",
+                file=sys.stderr,
+            )
     if not there[name]:
         raise DeviceError(f"--device {name}: this machine has none that torch can use; take auto or cpu")
     if name == "cuda":
@@ -199,6 +236,18 @@ def pick_device(name: str, number: int = 0) -> torch.device:
         torch.backends.cudnn.benchmark = True  # shapes are the same step after step
         return torch.device(name, number)
     return torch.device(name)
+
+
+def unusable_gpu() -> str:
+    """Why torch cannot use an NVIDIA GPU that is installed; "" where there is none, or somebody has hidden it."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or not any(glob.glob(pattern) for pattern in NVIDIA_GPUS):
+        return ""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:  # the latter where torch is built without CUDA
+        return str(error).partition("\n")[0].partition(". Please")[0]
+    return "torch finds none"
 
 
 def _store_of_this_start(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Store:

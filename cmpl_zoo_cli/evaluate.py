@@ -38,7 +38,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--device",
         default="auto",
         choices=["auto", "cpu", "cuda", "mps"],
-        help="where to compute; auto takes cuda if there is one, then mps, then cpu (default: auto)",
+        help="where to compute; auto takes cuda if there is one, else cpu (default: auto)",
     )
     parser.add_argument(
         "--workers", type=whole(0), default=2, metavar="N", help="processes that read videos (default: 2)"
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
     from cmpl_zoo._files import replace_text
     from cmpl_zoo.datasets import Videos, class_ids, read_list
-    from cmpl_zoo.distributed import pick_device
+    from cmpl_zoo.distributed import device_failure, pick_device
     from cmpl_zoo.evaluation import check_alike, evaluate
     from cmpl_zoo.hub.cards import add_scores
     from cmpl_zoo.models import R3D, create_model
@@ -109,6 +109,10 @@ def run(args: argparse.Namespace) -> int:
     except torch.OutOfMemoryError as error:
         cause = str(error).partition(". ")[0]
         raise RuntimeError(f"{cause}; a lower --batch-size or --precision bf16 needs less memory") from error
+    except RuntimeError as error:
+        if not (failure := device_failure(error)):
+            raise
+        raise RuntimeError(f"the GPU failed: {failure}; see whether nvidia-smi reports faults") from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing is written") from None
     print(as_table(scores))

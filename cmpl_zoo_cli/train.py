@@ -1,5 +1,7 @@
 """`cmpl-zoo train`."""
 
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.train_config import Config
@@ -23,15 +25,28 @@ def run(config: Config) -> int:
     ranks = Ranks(60 * config.timeout_minutes)
     if ranks.size == 1:
         return run_rank(config, ranks)
-    return reporting(f"cmpl-zoo: rank {ranks.rank}", lambda: run_rank(config, ranks))
+    status = 1
+    try:
+        status = reporting(f"cmpl-zoo: rank {ranks.rank}", lambda: run_rank(config, ranks))
+    except SystemExit as ended:  # another rank tells the cause
+        status = int(ended.code or 0)
+    except Exception:  # a fault of ours
+        traceback.print_exc()
+    if status:
+        ranks.exit_failed(status)
+    return status
 
 
 def run_rank(config: Config, ranks: "Ranks") -> int:
     """Train; what a user can repair becomes one of this package's errors."""
     import torch
 
+    from cmpl_zoo.distributed import device_failure
     from cmpl_zoo.training import train
+    from cmpl_zoo.training.checkpoint import States
     from cmpl_zoo.training.errors import RunError, StopRequested
+
+    states = States(Path(config.output))
 
     try:
         train(config, ranks)
@@ -46,12 +61,19 @@ def run_rank(config: Config, ranks: "Ranks") -> int:
             f"{cause}; --accumulation 2, --grad-checkpointing or --precision bf16 need less memory, in a run with "
             "another --output"
         ) from error
+    except RuntimeError as error:
+        if not (failure := device_failure(error)):
+            raise
+        raise RunError(
+            f"the GPU failed: {failure}; --resume {states.resumption}; where it fails again, see whether nvidia-smi "
+            "reports faults, and start with CUDA_LAUNCH_BLOCKING=1, which shows the operation"
+        ) from error
     except OSError as error:  # such as a full disk
         raise RunError(
-            f"{error.filename or config.output}: {error.strerror or error}; once that is repaired, --resume continues "
-            "from the last saved state"
+            f"{error.filename or config.output}: {error.strerror or error}; once that is repaired, --resume "
+            f"{states.resumption}"
         ) from error
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped at once; --resume continues from the last saved state") from None
+        raise KeyboardInterrupt(f"stopped at once; --resume {states.resumption}") from None
     ranks.leave()
     return 0

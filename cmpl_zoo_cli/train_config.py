@@ -70,7 +70,7 @@ class Config:
     """The same for the validation list; by default that of --root."""
     classes: str | None = None
     """kinetics400, ucf101, or a text file with a class name per line, in the order of class ids; by default the sorted
-    labels."""
+    labels, as numbers where all are whole numbers."""
 
     dataset: str | None = None
     """Name of the data set, for the model card."""
@@ -166,7 +166,7 @@ class Config:
     max_unreadable: float = 0.01
     """Share of the listed videos that may be unreadable; above it training stops."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train; auto takes cuda if there is one, then mps, then cpu."""
+    """Where to train; auto takes cuda if there is one, else cpu."""
     seed: int = 0
     """Seed of initial weights, order, augmentation and dropout."""
     workers: int = 2

@@ -6,11 +6,15 @@ import random
 import re
 import shutil
 import signal
+import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from training import Script, assert_same_weights, command, losses, metrics, read_rows, run, weights
+
+from cmpl_zoo.training.signals import Interrupt
 
 STEPS = ["--steps", "8", "--val-every", "4", "--save-every-steps", "1", "--log-every", "3"]
 STEPS += ["--drop-rate", "0.3", "--ema", "0.9"]
@@ -67,7 +71,7 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(unbroken, videos, lists
     assert len(states(output)) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_cluster_that_takes_the_machine_back_gets_a_saved_state(unbroken, videos, lists, tmp_path, number):
     output = tmp_path / "run"
     told = [*STEPS[:4], "--save-every-steps", "100", *STEPS[6:], "--resume", "true"]
@@ -81,6 +85,62 @@ def test_a_cluster_that_takes_the_machine_back_gets_a_saved_state(unbroken, vide
     run(args)
     assert_same_weights(unbroken, output)
     assert same_numbers(output) == same_numbers(unbroken)
+
+
+TERMINAL = """
+import os, pty, runpy, sys, termios
+
+child, terminal = pty.fork()
+if not child:
+    termios.tcsetwinsize(1, (24, 200))  # else it has no room for a progress bar
+    sys.argv = sys.argv[1:]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    os._exit(0)
+seen = b""
+while b" 1/8" not in seen:
+    seen += os.read(terminal, 1000)
+os.close(terminal)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_terminal_that_is_closed_gets_a_saved_state(videos, lists, tmp_path):
+    """SIGHUP comes, and what is written to the terminal fails."""
+    script, output = tmp_path / "terminal.py", tmp_path / "run"
+    script.write_text(TERMINAL)
+    args = command(lists, videos, output, *STEPS[:4], "--save-every-steps", "100", *STEPS[6:])
+    run([sys.executable, str(script), *args[1:]], expect=128 + signal.SIGHUP)
+    assert len(states(output)) == 1
+
+
+def test_signals_mean_afterwards_what_they_meant_before():
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP]
+    before = [signal.getsignal(number) for number in numbers]
+    with Interrupt() as interrupt:
+        assert all(signal.getsignal(number) == interrupt._ask for number in numbers)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert interrupt.asked == signal.SIGUSR1
+    assert [signal.getsignal(number) for number in numbers] == before
+
+    def within_thread() -> None:
+        with Interrupt():
+            seen.extend(signal.getsignal(number) for number in numbers)
+
+    seen: list = []
+    thread = threading.Thread(target=within_thread)
+    thread.start()
+    thread.join()
+    assert seen == before
+
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interrupt.asked
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
 
 
 def test_a_damaged_state_gives_way_to_the_one_before(unbroken, videos, lists, tmp_path):
@@ -133,7 +193,7 @@ def test_a_full_disk_costs_a_state_and_not_the_run(unbroken, videos, lists, tmp_
     process = Script(args, file_size=2 * largest)
     _, error = process.communicate()
     assert process.returncode == 0, error
-    assert re.search(r"warning: step 1: the state cannot be saved .*File too large", error)
+    assert re.search(r"warning: step 1: the state cannot be saved .*File too large.* from the beginning", error)
     assert_same_weights(unbroken, output)
     assert list((output / "states").iterdir()) == []
 
@@ -161,7 +221,7 @@ def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, videos,
     process = Script(args, file_size=limit)
     _, error = process.communicate()
     assert process.returncode == 2, error
-    assert re.search(rf"cmpl-zoo: {output}.*: File too large.*--resume", error)
+    assert re.search(rf"cmpl-zoo: {output}.*: File too large.*--resume .*from the beginning", error)
     assert limit - 1000 < (output / "metrics.jsonl").stat().st_size <= limit
     run([*args, "--resume", "true"])
     assert_same_weights(unbroken, output)

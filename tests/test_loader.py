@@ -1,6 +1,7 @@
 """What the loader does about videos that cannot be read, and about workers that die or hang."""
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -11,7 +12,7 @@ import psutil
 import pytest
 import torch
 from torch.utils.data import Dataset
-from training import read_rows, run
+from training import Script, read_rows, run
 
 from cmpl_zoo.datasets import watchdog
 from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
@@ -187,6 +188,55 @@ def test_ctrl_c_while_tensors_are_fetched_leaves_no_traceback(tmp_path):
     script = tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED)
     assert run([sys.executable, str(script)]).stderr == ""
+
+
+USED_UP = """
+import ctypes, os, resource, subprocess, sys, torch
+from cmpl_zoo.datasets import watchdog
+from cmpl_zoo.datasets.loader import iterate
+
+watchdog.CHECK_EVERY = 1
+
+class Tensors(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return [torch.zeros(100_000) for _ in range(20)]
+
+if __name__ == "__main__":
+    if sys.argv[1] == "files":
+        most = len(os.listdir("/dev/fd")) + int(sys.argv[2])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    else:
+        CLONE_NEWNS = 0x20000
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={sys.argv[2]}k", "tmpfs", "/dev/shm"]
+        private = ["mount", "--make-rprivate", "/"]
+        if ctypes.CDLL(None).unshare(CLONE_NEWNS) or any(subprocess.call(words) for words in (private, mount)):
+            sys.exit("no mounts of its own")
+    try:
+        list(iterate(Tensors(), torch.device("cpu"), 2))
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+"""
+
+
+@pytest.mark.parametrize(
+    "what, left, message",
+    [
+        ("memory", 1000, r"^WorkerError: a worker .*/dev/shm .*--shm-size"),
+        ("memory", 4, r"^WorkerError: .*/dev/shm .*--shm-size"),  # not even the row of each worker has room
+        ("files", 16, r"^WorkerError: .*too many files are open.*ulimit -n"),
+    ],
+)
+def test_where_shared_memory_or_files_are_used_up_the_setting_is_named(tmp_path, what, left, message):
+    script = tmp_path / "used_up.py"
+    script.write_text(USED_UP)
+    process = Script([sys.executable, str(script), what, str(left)])
+    output, error = process.communicate()
+    if "no mounts of its own" in error:
+        pytest.skip("this system lets nobody mount a small /dev/shm")
+    assert re.search(message, output), output + error
+    assert "Traceback" not in error
 
 
 def test_errors_of_a_data_set_pass_through():

@@ -131,6 +131,73 @@ def test_a_rank_that_stands_still_is_named(videos, lists, tmp_path):
         process.communicate()
 
 
+# The real script, in which something happens to rank 1 in its third call of a method.
+DISTURBED = """
+import os, signal, sys, threading, time, torch
+import cmpl_zoo.training.cmpl as training
+from cmpl_zoo.training.run import Run
+from cmpl_zoo_cli.main import main
+
+owner, method = {
+    "step": (training.CosineLRScheduler, "step_update"), "forward": (training.CMPL, "forward"),
+    "backward": (torch.Tensor, "backward"), "end": (Run, "measure"),
+}[sys.argv[1]]
+original, calls = getattr(owner, method), 0
+
+def disturbed(self, *args, **options):
+    global calls
+    calls += 1
+    if calls == 3 and os.environ["RANK"] == "1":
+        if sys.argv[2] == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif sys.argv[2] == "fail":
+            threading.Thread(target=time.sleep, args=[1000]).start()  # as threads of NCCL that wait for others
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+        else:
+            next(iter(self.networks["primary"].parameters())).data[0] += 1e-3
+    return original(self, *args, **options)
+
+setattr(owner, method, disturbed)
+sys.exit(main(["train", *sys.argv[3:]]))
+"""
+
+
+def disturbed(tmp_path: Path, lists: Path, videos: Path, where: str, what: str) -> str:
+    """What two ranks say, of whose second one something happens to in step 3."""
+    script = tmp_path / "disturbed.py"
+    script.write_text(DISTURBED)
+    args = options(lists, videos, tmp_path / "run", *EVEN, "--steps", "6", "--save-every-steps", "2")
+    call = torchrun("--standalone", "--nproc_per_node", "2", str(script), where, what, *args[1:])
+    done = subprocess.run(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPO, timeout=300)
+    assert done.returncode != 0
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["step", "forward", "backward", "end"])
+def test_a_rank_that_dies_within_a_step_is_named(videos, lists, tmp_path, where):
+    """Before the collectives of the forward pass, before those of backward, and after them."""
+    text = disturbed(tmp_path, lists, videos, where, "die")
+    assert re.search(
+        r"cmpl-zoo: rank 0: .*lost each other at step [34]: rank 1 .*(no longer answers|not reached)", text
+    )
+    assert text.count("Traceback (most recent call last)") == 1  # torchrun's own
+
+
+@pytest.mark.slow
+def test_a_gpu_that_fails_is_no_lost_rank_and_the_process_ends(videos, lists, tmp_path):
+    text = disturbed(tmp_path, lists, videos, "forward", "fail")
+    assert re.search(r"cmpl-zoo: rank 1: the GPU failed: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED; --resume", text)
+    assert "rank 1: the ranks lost" not in text
+
+
+@pytest.mark.slow
+def test_ranks_that_drift_apart_save_no_state(videos, lists, tmp_path):
+    text = disturbed(tmp_path, lists, videos, "end", "drift")
+    assert re.search(r"cmpl-zoo: rank 0: at step 4 the weights of rank 1 are not .* rank 0.*--resume .*last", text)
+    assert [file.name for file in (tmp_path / "run" / "states").iterdir()] == ["step-000000002.pt"]
+
+
 def test_batches_that_ranks_cannot_share_are_refused(videos, lists, tmp_path):
     args = options(lists, videos, tmp_path / "run", "--steps", "2")
     done = subprocess.run(torchrun("--standalone", "--nproc_per_node", "2", *args), capture_output=True, text=True)

@@ -1,5 +1,7 @@
 """The real scripts as subprocesses, on tiny settings and made videos."""
 
+import hashlib
+import io
 import json
 import re
 import shutil
@@ -245,6 +247,9 @@ def test_bf16_is_near_float32_and_lambda_rises(plain, videos, lists, tmp_path):
     options = ["--precision", "bf16", "--unlabeled-warmup", "4"]
     done = run(command(lists, videos, tmp_path / "run", *PLAIN, *options))
     assert re.search(r"--unlabeled-warmup 4 .* 2: .* 0\.5 .* 1; lower --unlabeled-warmup", done.stderr)
+    hardware = json.loads((tmp_path / "run" / "summary.json").read_text())["hardware"]
+    assert re.fullmatch(r"\d+ CPU threads? \(.+\), torch [\d.]+, bf16", hardware)
+    assert f"{tmp_path / 'run'}: {hardware}\n" in done.stderr
     lines = metrics(tmp_path / "run")
     assert [line["lambda_u"] for line in lines] == [0.25, 0.5]
     for line in lines:
@@ -258,19 +263,71 @@ def test_bf16_is_near_float32_and_lambda_rises(plain, videos, lists, tmp_path):
 
 
 def test_pseudo_labels_of_one_class_are_warned_of_once(videos, lists, tmp_path):
-    """Where a log line has fifty of them."""
+    """Once there are fifty of them, in as many log lines as that takes."""
 
     def of_one_class(network: torch.nn.Module) -> None:
         network.fc.bias[1] += 9
 
     start = start_from(tmp_path / "start", of_one_class)
     alone = ["--scheme", "self", "--primary", "r3d50_eighth", "--auxiliary", "null", "--init", str(start)]
-    for name, batch in {"enough": "25", "few": "24"}.items():
+    for batch, steps in {"25": ["2"], "24": ["4"], "12": []}.items():
         options = [*PLAIN, *alone, "--steps", "4", "--log-every", "2", "--unlabeled-batch", batch]
-        error = run(command(lists, videos, tmp_path / name, *options)).stderr
-        said = re.findall(rf"warning: step 2: 100% .*primary.*'{CLASSES[1]}'.*--unlabeled-warmup.*--threshold", error)
-        assert len(said) == error.count("pseudo-labels") == (name == "enough")
-        assert [line["primary/pseudo_classes"] for line in metrics(tmp_path / name)] == [[0, 1, 0], [0, 1, 0]]
+        error = run(command(lists, videos, tmp_path / batch, *options)).stderr
+        said = re.findall(rf"step (\d): 100% .*primary.*'{CLASSES[1]}'.*--unlabeled-warmup.*--threshold", error)
+        assert said == steps and error.count("warning") == len(steps)
+        assert [line["primary/pseudo_classes"] for line in metrics(tmp_path / batch)] == [[0, 1, 0], [0, 1, 0]]
+
+
+def test_where_no_pseudo_label_passes_it_is_said_once_lambda_has_risen(videos, lists, tmp_path):
+    """To half of its value, from step 2 on; the second step after that has seen fifty clips."""
+    alone = ["--scheme", "self", "--primary", "r3d50_eighth", "--auxiliary", "null", "--val", "null", "--steps", "4"]
+    never = [*alone, "--threshold", "1", "--unlabeled-warmup", "4", "--unlabeled-batch", "25"]
+    error = run(command(lists, videos, tmp_path / "run", *never)).stderr
+    assert re.findall(r"step (\d): none of the last (\d+) .*primary.*--threshold", error) == [("3", "50")]
+    assert [line["primary/mask"] for line in metrics(tmp_path / "run")] == [0] * 4
+    error = run(command(lists, videos, tmp_path / "off", *never, "--lambda-u", "0")).stderr
+    assert "none of the last" not in error
+
+
+def renamed(lists: Path, folder: Path, names: dict[str, str]) -> Path:
+    """The lists with other class names."""
+    folder.mkdir()
+    for name in ("labeled", "unlabeled", "val"):
+        rows = read_rows(lists / f"{name}.csv")
+        write_rows(folder / f"{name}.csv", [row | {"label": names[row["label"]]} for row in rows])
+    return folder
+
+
+def test_labels_that_are_numbers_are_classes_in_their_order(videos, lists, tmp_path):
+    """Sorted as text, as former versions did, 10 comes before 9; a run of theirs is not continued in another order."""
+
+    def forget_classes(file: Path) -> None:
+        state = torch.load(io.BytesIO(file.read_bytes()[32:]), weights_only=True)
+        del state["classes"]
+        content = io.BytesIO()
+        torch.save(state, content)
+        file.write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+
+    numbers = renamed(lists, tmp_path / "numbers", dict(zip(CLASSES, ["10", "2", "9"], strict=True)))
+    for name, folder, classes in (("numbers", numbers, ["2", "9", "10"]), ("words", lists, CLASSES)):
+        args = command(folder, videos, tmp_path / f"run of {name}", *PLAIN, "--scheme", "self", "--auxiliary", "null")
+        run(args)
+        model = cmpl_zoo.create_model(tmp_path / f"run of {name}" / "primary")
+        assert list(model.pretrained_cfg["label_names"]) == classes
+        run([*args, "--resume"])
+        [file] = (tmp_path / f"run of {name}" / "states").iterdir()
+        forget_classes(file)
+        done = run([*args, "--resume"], expect=2 if name == "numbers" else 0)
+        told = re.search(r"run of numbers .*classes.* order.*another --output", done.stderr)
+        assert bool(told) == (name == "numbers")
+
+
+def test_class_names_that_differ_in_case_or_spaces_alone_are_warned_of(videos, lists, tmp_path):
+    names = dict(zip(CLASSES, ["Play golf", "play  Golf", "playing golf"], strict=True))
+    alike = renamed(lists, tmp_path / "lists", names)
+    done = run(command(alike, videos, tmp_path / "run", *PLAIN, "--scheme", "none", "--auxiliary", "null"))
+    [warning] = re.findall(r"warning: .*labeled\.csv: .*", done.stderr)
+    assert "'Play golf' and 'play  Golf' differ in case or spaces" in warning and "playing" not in warning
 
 
 def test_epochs_are_passes_over_the_unlabeled_list(videos, lists, tmp_path):

@@ -1,7 +1,8 @@
 """Class names by class id: of Kinetics-400, of UCF-101, or from a file."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,22 @@ def read_classes(file: str | os.PathLike[str]) -> list[str]:
     if not names:
         raise ListError(f"{file}: no class names; write one per line")
     return names
+
+
+def sorted_classes(labels: Iterable[str]) -> list[str]:
+    """The class names that labels have, by class id: as numbers where all of them are whole numbers, else as text."""
+    names = sorted(set(labels))
+    if all(re.fullmatch(r"-?[0-9]+", name) for name in names):
+        names.sort(key=int)
+    return names
+
+
+def alike(classes: Sequence[str]) -> list[list[str]]:
+    """The groups of class names that differ in case or spaces alone."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        groups.setdefault("".join(name.split()).casefold(), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
 
 
 def class_ids(video_list: VideoList, classes: Sequence[str]) -> np.ndarray:

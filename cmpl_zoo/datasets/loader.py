@@ -6,7 +6,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
+from multiprocessing.queues import Queue
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cmpl_zoo.datasets.watchdog import CurrentFiles, watching
+from cmpl_zoo.datasets.watchdog import CurrentFiles, exit_if_used_up, sharing_with_workers, watching
 
 
 def iterate(
@@ -32,7 +34,8 @@ def iterate(
 
     Raises:
         Exception: an item that is an exception, which the data sets of this package return if they cannot read.
-        WorkerError: a worker died, or has been reading one file for a minute.
+        WorkerError: a worker died, or has been reading one file for a minute, or shared memory or the number of open
+            files is used up.
     """
     items = (_raise_if_error(item) for item in _read_items(dataset, device, workers, indices))
     if device.type != "cuda":
@@ -57,29 +60,31 @@ def _read_items(
     dataset: Dataset[Any], device: torch.device, workers: int, indices: Iterable[int] | None
 ) -> Iterator[Any]:
     """The items in CPU memory; raises a `WorkerError` if a worker dies or hangs."""
-    current_files = CurrentFiles(workers)
+    sharing = sharing_with_workers if workers else nullcontext
     other_children = multiprocessing.active_children()
     former_handler = signal.getsignal(signal.SIGCHLD) or signal.SIG_DFL
-    loader = iter(
-        DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=range(len(dataset)) if indices is None else indices,  # type: ignore[arg-type]
-            num_workers=workers,
-            pin_memory=device.type == "cuda",
-            # Else the loader seeds its workers from the global generator, which dropout uses, and a resumed run, with
-            # one loader more, would draw other numbers than a run without a break.
-            generator=torch.Generator(),
-            worker_init_fn=partial(_start_worker, current_files),
+    with sharing():
+        current_files = CurrentFiles(workers)
+        loader = iter(
+            DataLoader(
+                dataset,
+                batch_size=None,
+                sampler=range(len(dataset)) if indices is None else indices,  # type: ignore[arg-type]
+                num_workers=workers,
+                pin_memory=device.type == "cuda",
+                # Else the loader seeds its workers from the global generator, which dropout uses, and a resumed run,
+                # with one loader more, would draw other numbers than a run without a break.
+                generator=torch.Generator(),
+                worker_init_fn=partial(_start_worker, current_files),
+            )
         )
-    )
     if workers and threading.current_thread() is threading.main_thread():
         # The loader's handler raises an error for a dead worker at any line of the main program. `watching` raises it
         # only while an item is awaited.
         signal.signal(signal.SIGCHLD, former_handler)
     processes = [process for process in multiprocessing.active_children() if process not in other_children]
     while True:
-        with watching(processes, current_files):
+        with sharing(), watching(processes, current_files):
             try:
                 item = next(loader)
             except StopIteration:
@@ -91,14 +96,18 @@ def _start_worker(current_files: CurrentFiles, worker: int) -> None:
     # Ctrl-C and torchrun send signals to the whole process group; only the main process must handle them.
     os.setpgrp()
     current_files.register(worker)
-    sys.excepthook = _report_unless_disconnected
+    sys.excepthook = _report
+    Queue._on_queue_feeder_error = staticmethod(  # type: ignore[attr-defined]
+        lambda error, _: _report(type(error), error, error.__traceback__)
+    )
 
 
-def _report_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print an uncaught exception, unless the main process ended, as by Ctrl-C, while it fetched a tensor.
 
-    Python's thread that sends tensors ends in this hook; the exceptions of a data set never reach it.
+    Python's threads that send items and their tensors end here; the exceptions of a data set never do.
     """
+    exit_if_used_up(error)
     if not isinstance(error, (EOFError, ConnectionError)):
         sys.__excepthook__(kind, error, trace)
 

@@ -1,6 +1,8 @@
 """Detecting worker processes that die or hang while they read a file, with an error that names the file."""
 
+import errno
 import os
+import re
 import signal
 import threading
 import time
@@ -16,6 +18,11 @@ from torch import Tensor
 MAX_SECONDS_PER_FILE = 60.0  # a worker that reads one file for longer hangs; our choice
 CHECK_EVERY = 5  # seconds between two checks of the workers, while an item is awaited
 _MAX_PATH_BYTES = 4096  # the limit of the system for paths; longer addresses are cut
+# What workers and the main process share, by the error of the system where it is used up.
+_USED_UP = {
+    errno.ENOSPC: "shared memory ran out: enlarge /dev/shm (docker run --shm-size 16g), or lower --workers",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n 65536), or lower --workers",
+}
 
 
 class WorkerError(RuntimeError):
@@ -67,6 +74,41 @@ class CurrentFiles:
 
 def _text(row: Tensor) -> str:
     return row.numpy().tobytes().partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def exit_if_used_up(error: BaseException) -> None:
+    """End this worker where it cannot hand over an item since shared memory or files are used up.
+
+    Python would drop the item, and the main process wait for it. The status is the system's error number, by which the
+    main process knows the cause.
+    """
+    if (number := _error_number(error)) in _USED_UP:
+        os._exit(number)
+
+
+def _error_number(error: BaseException) -> int:
+    """The system's number of an error, 0 for none; torch has it at the end of a message."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    if "items of ancdata" in str(error):  # so Python says that a process cannot open a file that it is sent
+        return errno.EMFILE
+    found = re.search(r"\((\d+)\)$", str(error))
+    return int(found[1]) if found else 0
+
+
+@contextmanager
+def sharing_with_workers() -> Iterator[None]:
+    """Around what shares memory and files with workers.
+
+    Raises:
+        WorkerError: shared memory or the number of open files is used up.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if advice := _USED_UP.get(_error_number(error)):
+            raise WorkerError(f"worker processes and this one cannot exchange data; {advice}") from error
+        raise
 
 
 _own_row: tuple[CurrentFiles, int] | None = None  # set in worker processes only
@@ -126,11 +168,11 @@ def _check_workers(processes: list[BaseProcess], current_files: CurrentFiles, wa
     files = current_files.read()
     for process in processes:
         if process.exitcode is not None:
+            if advice := _USED_UP.get(errno.ENOSPC if process.exitcode == -signal.SIGBUS else process.exitcode):
+                raise WorkerError(f"a worker process cannot hand over what it has read; {advice}")
             path = next((file.path for file in files if file.pid == process.pid), "") or "no file being read"
             how = f"killed by signal {-process.exitcode}" if process.exitcode < 0 else f"status {process.exitcode}"
             advice = "if memory ran out, lower --workers, else delete the file from the list"
-            if process.exitcode == -signal.SIGBUS:
-                advice = "shared memory ran out: enlarge /dev/shm (docker run --shm-size 16g), or lower --workers"
             raise WorkerError(f"{path}: the worker process that was reading it died ({how}); {advice}")
     longest = max(files, key=lambda file: (bool(file.path), file.seconds), default=None)
     if longest and min(waited, longest.seconds) >= MAX_SECONDS_PER_FILE:

@@ -372,9 +372,18 @@ class R3D(nn.Module):
         return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pool over frames and space, drop out, classify; `pre_logits` leaves the classifier out."""
+        """Pool over frames and space, drop out, classify; `pre_logits` leaves the classifier out.
+
+        Under autocast the classifier computes in the precision of its weights: in bfloat16 a logit above 16 would be
+        rounded to an eighth, which moves the probabilities that a threshold is for.
+        """
         x = F.dropout(self.global_pool(x), p=self.drop_rate, training=self.training)
-        return x if pre_logits else self.fc(x)
+        if pre_logits:
+            return x
+        if not any(map(torch.is_autocast_enabled, ("cuda", "cpu", "mps"))):
+            return self.fc(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.fc(x.to(next(self.fc.parameters(), x).dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) to (N, num_classes) logits; raises as `forward_features` does."""

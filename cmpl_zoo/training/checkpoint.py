@@ -29,6 +29,11 @@ class States:
         """The saved states, the oldest first."""
         return sorted(self.folder.glob("step-*.pt"))
 
+    @property
+    def resumption(self) -> str:
+        """What --resume does, for messages that end with it."""
+        return "continues from the last saved state" if self.files() else "starts it again from the beginning"
+
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write a state whole or not at all, whenever the process dies.
 
@@ -51,7 +56,7 @@ class States:
                 unfinished.unlink()
             tqdm.write(
                 f"warning: step {step}: the state cannot be saved ({file}: {error.strerror}); training continues, and "
-                "a stop before the next state loses the steps since the last",
+                f"if it stops before the next state, --resume {self.resumption}",
                 file=sys.stderr,
             )
             return

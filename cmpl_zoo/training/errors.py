@@ -6,7 +6,7 @@ class RunError(Exception):
 
 
 class StopRequested(Exception):
-    """The run was asked to stop, and its state is saved.
+    """The run was asked to stop; its state is saved unless a warning says that it cannot be.
 
     Attributes:
         signal: number of the signal that asked.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cmpl_zoo.datasets.classes import class_ids, class_names
+from cmpl_zoo.datasets.classes import alike, class_ids, class_names, sorted_classes
 from cmpl_zoo.datasets.lists import ListError, Videos, check_disjoint, read_list
 from cmpl_zoo.datasets.training_steps import TrainingSteps
 from cmpl_zoo.datasets.typical import Length, far_apart, lengths, typical
@@ -61,7 +61,7 @@ def load_lists(config: Config, ranks: Ranks) -> TrainingLists:
         check_readable(config, lists)
         looked_at = {option: lengths(videos.paths) for option, videos in lists.by_option().items()}
         found.update((option, typical(videos)) for option, videos in looked_at.items() if videos)
-        for warning in clip_warnings(config, looked_at):
+        for warning in (*class_warnings(config, lists), *clip_warnings(config, looked_at)):
             print(f"warning: {warning}", file=sys.stderr)
 
     ranks.first_alone(look)
@@ -71,7 +71,7 @@ def load_lists(config: Config, ranks: Ranks) -> TrainingLists:
 def read_lists(config: Config) -> TrainingLists:
     """The lists of a run; raises a `ListError` as `load_lists` does."""
     labeled = read_list(config.labeled, config.root)
-    classes = class_names(config.classes) if config.classes else sorted(set(labeled.labels or ()))
+    classes = class_names(config.classes) if config.classes else sorted_classes(labeled.labels or ())
     if len(classes) < 2:
         raise ListError(f"{config.labeled}: all videos are of one class, {classes[0]!r}; label at least two")
     try:
@@ -122,6 +122,15 @@ def check_readable(config: Config, lists: TrainingLists) -> None:
                 f"{getattr(config, option)}: {errors[0]}; none of the {len(tried)} videos tried of this list can be "
                 f"read; check {options[option]}"
             )
+
+
+def class_warnings(config: Config, lists: TrainingLists) -> Iterator[str]:
+    """Classes that may be one."""
+    for names in alike(lists.classes):
+        yield (
+            f"{config.classes or config.labeled}: the classes {' and '.join(map(repr, names))} differ in case or spaces "
+            "alone; if they are one class, write them alike"
+        )
 
 
 def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterator[str]:

@@ -80,6 +80,7 @@ def distribute(cmpl: nn.Module, config: Config, ranks: Ranks, device: torch.devi
 
     Raises:
         RunError: the options do not fit the number of processes or the device.
+        RankError: a process was lost.
     """
     sizes = {"labeled_batch": config.labeled_batch}
     if config.scheme != "none":
@@ -98,6 +99,7 @@ def distribute(cmpl: nn.Module, config: Config, ranks: Ranks, device: torch.devi
         cmpl = nn.SyncBatchNorm.convert_sync_batchnorm(cmpl)
     # The gradient of a 1x1x1 kernel has other strides than the kernel, for the same memory.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-    return DistributedDataParallel(
-        cmpl, device_ids=[device] if device.type == "cuda" else None, gradient_as_bucket_view=True
-    )
+    with ranks.together():  # they compare their weights here
+        return DistributedDataParallel(
+            cmpl, device_ids=[device] if device.type == "cuda" else None, gradient_as_bucket_view=True
+        )

@@ -44,12 +44,16 @@ def commit() -> str:
 
 
 def hardware(config: Config, device: torch.device, ranks: Ranks) -> str:
-    """What a run ran on, for its reader."""
+    """What a run ran on, for its reader: devices, versions, precision."""
     threads = torch.get_num_threads()
+    libraries, precision = f"torch {torch.__version__.partition('+')[0]}", str(config.precision)
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
+        libraries += f", CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+        if torch.get_float32_matmul_precision() != "highest" and torch.cuda.get_device_capability(device) >= (8, 0):
+            precision += " (float32 as TF32)"  # which `pick_device` asks for
     else:
         processor = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
         name = f"{threads} CPU thread{'s'[: threads > 1]} ({processor})"
     several = f"{ranks.size} x " if ranks.size > 1 else ""
-    return f"{several}{name}, torch {torch.__version__.partition('+')[0]}, {config.precision}"
+    return f"{several}{name}, {libraries}, {precision}"

@@ -1,5 +1,7 @@
 """A run from step to step: its batches, what it logs, when it saves and validates, and how it stops."""
 
+import math
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from cmpl_zoo.semi import CMPLLoss
 from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError, StopRequested
 from cmpl_zoo.training.lists import TrainingLists
-from cmpl_zoo.training.meters import CollapseWarning, Log, Meters
+from cmpl_zoo.training.meters import Log, Meters, PseudoLabelWarnings
 from cmpl_zoo.training.provenance import commit, digests, hardware
 from cmpl_zoo.training.signals import Interrupt
 from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_summary
@@ -50,7 +52,7 @@ class Run:
         made_with: `commit` and `hardware`: everything that the run has been made with so far, in order.
 
     Raises:
-        RunError: a list has changed since the run began, or no state can be read.
+        RunError: a list or the order of the classes has changed since the run began, or no state can be read.
         RankError: the ranks would continue from different steps.
     """
 
@@ -79,12 +81,22 @@ class Run:
                         f"{file} has changed since the run began; put it back as it was, or begin another run in "
                         "another --output"
                     )
+            # States of former versions do not tell the classes; those sorted labels as text.
+            former = lists.classes if config.classes else sorted(lists.classes)
+            if saved.get("classes", former) != lists.classes:
+                raise RunError(
+                    f"{self.folder} holds a run whose classes are in another order, as former versions sorted numbers "
+                    "(10 before 2); continue it with the version that began it, or begin another run in another "
+                    "--output"
+                )
             for name, part in state.items():
                 part.load_state_dict(saved[name])
             self.step, self.seconds = saved["step"], saved["seconds"]
             metered, made_with = saved["meters"], saved["made_with"]
         now = {"commit": commit(), "hardware": hardware(config, device, ranks)}
         self.made_with = {key: list(dict.fromkeys([*made_with.get(key, []), value])) for key, value in now.items()}
+        if ranks.first:
+            print(f"{self.folder}: {now['hardware']}", file=sys.stderr)
         if len(set(every_step := ranks.gather(self.step))) > 1:
             raise RankError(
                 f"the ranks would continue from different steps, {every_step}; give all of them one --output folder"
@@ -95,7 +107,9 @@ class Run:
         self.best = max(validated.values(), default=-1.0)  # highest accuracy of F, in percent, by the log
         self.validated_at_start = self.step in validated
         self.scores: dict[str, Scores] = {}
-        self.collapse = CollapseWarning(lists.classes)
+        assert config.steps is not None
+        risen = config.unlabeled_warmup / 2 if config.lambda_u else math.inf
+        self.warnings = PseudoLabelWarnings(lists.classes, config.steps * config.unlabeled_batch, risen)
         videos = len(lists.labeled) + len(lists.unlabeled or ())
         self.unreadable = UnreadableVideos(self.folder, videos, config.max_unreadable)
         self._replaced: list[UnreadableVideo] = []  # since the last check
@@ -153,6 +167,7 @@ class Run:
             StopRequested: a signal came.
             RunError: a loss was not finite, or too many videos cannot be read.
             VideoError: none of the validation videos can be read; the state is saved.
+            RankError: the ranks have different weights; this state is not saved.
         """
         self.step += 1
         self.seconds = time.perf_counter() - self.began
@@ -172,20 +187,15 @@ class Run:
         if self._stopping:
             self.progress.close()
             signal = max(self.ranks.gather(self.interrupt.asked))
-            raise StopRequested(f"stopped at step {self.step}; the same command with --resume continues it", signal)
+            raise StopRequested(
+                f"stopped at step {self.step}; the same command with --resume {self.states.resumption}", signal
+            )
         if self._validation_due():
             self._validate()
         self._pause(began)  # neither is training
 
     def finish(self) -> Path:
-        """Save the last step's networks, which are the result, and the summary; returns the folder.
-
-        Raises:
-            RankError: the ranks have different weights.
-        """
-        for network in self.networks.values():
-            self.ranks.share_buffers(network)
-            self.ranks.check_equal(network)
+        """Save the last step's networks, which are the result, and the summary; returns the folder."""
         if self.lists.val and not self.scores:  # a run that was stopped after its last validation
             self._evaluate()
         if self.log:
@@ -207,17 +217,20 @@ class Run:
         line = self.meters.read() | more
         if self.log:
             self.log.write(self.step, line)
-            self.collapse.check(self.step, line, clips)
+            self.warnings.check(self.step, line, clips)
             self.progress.set_postfix(postfix(line, self.meters.networks))
 
     def _save_state(self) -> None:
+        for network in self.networks.values():
+            self.ranks.share_buffers(network)  # as the next step would
+            self.ranks.check_equal(network)
         metered = self.meters.state()
         if self.ranks.first:
             self.states.save(
                 self.step,
                 {name: part.state_dict() for name, part in self.state.items()}
                 | {"step": self.step, "seconds": self.seconds, "meters": metered}
-                | {"made_with": self.made_with, "lists": self.list_digests},
+                | {"made_with": self.made_with, "lists": self.list_digests, "classes": self.lists.classes},
             )
         self.saved_at = time.perf_counter()
 
@@ -226,8 +239,6 @@ class Run:
 
         The log comes last: a run that is killed before its line validates again.
         """
-        for network in self.networks.values():
-            self.ranks.share_buffers(network)
         self._evaluate()
         accuracy = self.scores["primary"]["video_top1"]
         if self.ranks.first and accuracy > self.best:

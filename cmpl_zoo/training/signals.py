@@ -1,13 +1,15 @@
 """How a run is asked to stop."""
 
+import os
 import signal
 import threading
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Interrupt:
-    """Ctrl-C, SIGTERM (a cluster that takes the machine back) and SIGUSR1 (SLURM, before the time is up) ask to stop.
+    """What asks a run to stop: Ctrl-C, SIGTERM (a cluster that takes the machine back), SIGUSR1 (SLURM, before the time
+    is up) and SIGHUP (a terminal that is closed; under nohup it is ignored).
 
     The run stops after the current step; a second Ctrl-C stops it at once. A context manager, after which the signals
     mean what they meant before; outside of the main thread they keep that meaning.
@@ -22,7 +24,10 @@ class Interrupt:
     def __enter__(self) -> "Interrupt":
         self._in_main_thread = threading.current_thread() is threading.main_thread()
         if self._in_main_thread:
-            self._former = [(number, signal.signal(number, self._ask)) for number in STOP_SIGNALS]
+            self._terminals = [output for output in (1, 2) if os.isatty(output)]
+            under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            signals = [number for number in STOP_SIGNALS if number != signal.SIGHUP or not under_nohup]
+            self._former = [(number, signal.signal(number, self._ask)) for number in signals]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,3 +38,6 @@ class Interrupt:
     def _ask(self, number: int, _frame: object) -> None:
         self.asked = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if number == signal.SIGHUP:
+            for output in self._terminals:  # they are gone, and writing to them would fail
+                os.dup2(os.open(os.devnull, os.O_WRONLY), output)
