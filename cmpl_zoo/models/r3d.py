@@ -290,12 +290,18 @@ class R3D(nn.Module):
         if num_classes > 0 and not pool.pool_type:
             raise ValueError(f"{num_classes} classes need pooling: set global_pool to 'avg', or num_classes to 0")
         self.num_classes = num_classes
-        if hasattr(self, "pretrained_cfg"):
-            # They were the old classifier's. timm has the configuration under two names.
-            self.pretrained_cfg = self.default_cfg = {**self.pretrained_cfg, "label_names": None}
         self.global_pool = pool.train(self.training)
         fc = nn.Linear(self.num_features, num_classes, **get_device_dtype(self)) if num_classes > 0 else nn.Identity()
         self.fc = fc.train(self.training)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As ever; a classifier that shares no weight with the one before knows nothing of its class names."""
+        if name == "fc" and "fc" in self._modules and hasattr(self, "pretrained_cfg"):
+            weights = set(value.parameters())
+            if weights and not weights & set(self.fc.parameters()):
+                # timm has the configuration under two names.
+                self.pretrained_cfg = self.default_cfg = {**self.pretrained_cfg, "label_names": None}
+        super().__setattr__(name, value)
 
     def forward_intermediates(
         self,
