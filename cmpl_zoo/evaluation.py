@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
+from timm.utils import unwrap_model
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
@@ -28,7 +29,7 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def evaluate(
-    models: R3D | Sequence[R3D],
+    models: nn.Module | Sequence[nn.Module],
     videos: str | os.PathLike[str] | Videos,
     root: str | os.PathLike[str] = ".",
     *,
@@ -42,7 +43,8 @@ def evaluate(
     Views are those of `model.clip`. Every layer of the models keeps the mode it was in.
 
     Args:
-        models: one model or several, on one device; all of the same classes and with as many views of a video.
+        models: one model or several, on one device, as `predict` takes them; all of the same classes and with as many
+            views of a video.
         videos: CSV list with the header path,label, or paths and class ids.
         root: folder that the paths of the list are relative to.
         workers: processes that read videos.
@@ -52,14 +54,16 @@ def evaluate(
 
     Raises:
         ListError: the list cannot be used, or has a label that the models do not know.
-        ValueError: the models cannot vote together, or there is none.
+        ValueError: the models cannot vote together, there is none, or a classifier is not of its `num_classes`.
         VideoError: a video cannot be read, and `strict`; or none can.
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
     """
-    ensemble = [models] if isinstance(models, R3D) else list(models)
+    ensemble = [unwrap_model(model) for model in ([models] if isinstance(models, nn.Module) else models)]
     if not ensemble:
         raise ValueError("evaluate needs a model, and the list of models is empty; give at least one")
+    for model in ensemble:
+        resolve_clip_config(model)  # which refuses what is no model of this zoo
     check_alike([f"model {number}" for number in range(1, len(ensemble) + 1)], ensemble)
     if not isinstance(videos, Videos):
         video_list = read_list(videos, root)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from weakref import WeakSet
 
 import torch
+from timm.utils import ModelEma, unwrap_model
 from torch import nn
 
 from cmpl_zoo.datasets.typical import far_apart
 from cmpl_zoo.models.config_json import ClipSettings, typical_fps
-from cmpl_zoo.models.labels import check_same_classes, label_names
+from cmpl_zoo.models.labels import check_logits, check_same_classes, label_names
 from cmpl_zoo.video.clips import load_clip, resolve_clip_config
 from cmpl_zoo.video.video import Video
 
@@ -28,8 +29,8 @@ def predict(
     that of the videos it learned from, and of a video that ends early.
 
     Args:
-        model: a classifier of this zoo in evaluation mode (`model.eval()`), in any floating-point type; or several, of
-            the same classes.
+        model: a classifier of this zoo in evaluation mode (`model.eval()`), in any floating-point type, also within
+            `DataParallel`, `torch.compile` or an average of its weights; or several, of the same classes.
         path: video file, GIF, or folder of JPEG or PNG frames.
         topk: number of classes, or all where there are fewer.
 
@@ -39,10 +40,10 @@ def predict(
     Raises:
         VideoError: nothing of the file can be decoded.
         RuntimeError: a model is in training mode.
-        ValueError: a model has no classifier, none of the settings that `resolve_clip_config` looks for, or other
-            classes than the first; or there is no model.
+        ValueError: a model has no classifier or one that is not of its `num_classes`, none of the settings that
+            `resolve_clip_config` looks for, or other classes than the first; or there is no model.
     """
-    models = [model] if isinstance(model, nn.Module) else list(model)
+    models = [unwrap_model(one) for one in ([model] if isinstance(model, (nn.Module, ModelEma)) else model)]
     if not models:
         raise ValueError("predict needs a model, and the list of models is empty; give at least one")
     settings = [resolve_clip_config(voter) for voter in models]
@@ -61,7 +62,9 @@ def predict(
         if views != seen:  # models of one run often share their views
             seen, clips = views, load_clip(path, **views)
         weight = next(voter.parameters())
-        votes.append(voter(clips.to(weight.device, weight.dtype)).float().softmax(dim=1).mean(dim=0).cpu())
+        logits = voter(clips.to(weight.device, weight.dtype))
+        check_logits(voter, logits.shape[1])
+        votes.append(logits.float().softmax(dim=1).mean(dim=0).cpu())
     probabilities = torch.stack(votes).mean(dim=0)
     names = label_names(models[0])
     best = probabilities.topk(min(topk, len(names)))

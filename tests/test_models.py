@@ -1,6 +1,9 @@
 """The R3D family: Table 3 of the paper, and timm's contract over every registered model."""
 
+import copy
+import pickle
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 import cmpl_zoo
 from cmpl_zoo import hub
+from cmpl_zoo.models import freeze, unfreeze
 from cmpl_zoo.models.config_json import DEFAULT_CLIP
 from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.models.r3d import R3D, BasicBlock, Bottleneck, checkpoint_filter_fn, default_cfgs
@@ -578,6 +582,49 @@ def test_export_with_any_batch() -> None:
         close(program.module()(x), model(x))
 
 
+def test_an_onnx_export_keeps_the_batch_dynamic_where_the_example_is_one_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch.onnx.export does before it needs the package onnx; what fails here comes out static there."""
+    model = make(SMALL)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    batch = torch.export.Dim("batch")
+    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+        program = torch.export.export(model, (clips(1, 3, 4, 32, 32),), dynamic_shapes=({0: batch},))
+    monkeypatch.undo()
+    for n in (1, 2, 5):
+        x = clips(n, 3, 4, 32, 32)
+        close(program.module()(x), model(x))
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_an_onnx_file_takes_any_batch(dynamo: bool, tmp_path: Path) -> None:
+    """By both exporters of torch, from an example of one clip."""
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model, file = make(SMALL), str(tmp_path / "model.onnx")
+    how: dict[str, Any] = {"dynamic_axes": {"x": {0: "batch"}}}
+    if dynamo:
+        how = {"dynamic_shapes": ({0: torch.export.Dim("batch")},)}
+    with warnings.catch_warnings(action="ignore"):  # the older one is deprecated
+        torch.onnx.export(model, (clips(1, 3, 4, 32, 32),), file, input_names=["x"], dynamo=dynamo, **how)
+    session = runtime.InferenceSession(file)
+    for n in (1, 2, 5):
+        x = clips(n, 3, 4, 32, 32)
+        close(torch.from_numpy(session.run(None, {"x": x.numpy()})[0]), model(x).detach())
+
+
+@pytest.mark.parametrize("name", [SMALL, "r3d18"])
+@pytest.mark.parametrize("make_model", [timm.create_model, cmpl_zoo.create_model])
+def test_exportable_is_of_plain_convolutions_and_the_same_function(name: str, make_model: Any) -> None:
+    """For tools that go by the class of a module: thop and ptflops would pass over all but nn.Conv3d."""
+    model = make(name)
+    plain = make_model(name, exportable=True).eval()
+    assert {type(m) for m in plain.modules() if isinstance(m, nn.Conv3d)} == {nn.Conv3d}
+    plain.load_state_dict(model.state_dict())
+    with torch.inference_mode():
+        close(plain(clips()), model(clips()))
+    assert {type(m) for m in make(name).modules() if isinstance(m, nn.Conv3d)} != {nn.Conv3d}, "others are as before"
+
+
 def test_captures_as_one_graph() -> None:
     """What `fullgraph` needs, without the minute that a C++ compiler takes."""
     model = make(SMALL)
@@ -592,3 +639,42 @@ def test_compile_agrees_with_eager() -> None:
     compiled = torch.compile(model, fullgraph=True)
     with torch.inference_mode():
         close(compiled(clips()), model(clips()))
+
+
+# Freezing
+
+
+def test_what_is_frozen_stays_as_it_is_in_training(tmp_path: Path) -> None:
+    """Weights and statistics of the frozen part, bit for bit; the rest learns; and a copy stays frozen."""
+    model = make(SMALL, num_classes=5)
+    for part in (model.conv1, model.bn1, model.layer1, model.layer2):
+        freeze(part)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    for network in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, weight_decay=0.1)
+        network.train()
+        network(clips()).square().mean().backward()
+        optimizer.step()
+        changed = {
+            key.partition(".")[0] for key, value in network.state_dict().items() if not torch.equal(value, before[key])
+        }
+        assert changed == {"layer3", "layer4", "fc"}
+    assert model.state_dict().keys() == make(SMALL, num_classes=5).state_dict().keys()
+    again = cmpl_zoo.create_model(hub.save(model, tmp_path, list("abcde"))).eval()
+    close(again(clips()), model.eval()(clips()))
+    assert timm.utils.reparameterize_model(model)(clips()).shape == (2, 5)
+
+
+def test_what_is_no_longer_frozen_learns_again() -> None:
+    model = make(SMALL, num_classes=5)
+    model.fc = nn.Sequential(nn.BatchNorm1d(model.num_features), nn.Linear(model.num_features, 5))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    freeze(model)
+    model.train()(clips())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    unfreeze(model)
+    model.train()(clips()).sum().backward()
+    moved = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved == {key for key in before if key.endswith(("running_mean", "running_var", "batches_tracked"))}
+    assert all(parameter.grad is not None for parameter in model.parameters())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torchvision
 from made_videos import encode
 
 import cmpl_zoo
@@ -49,6 +50,19 @@ def test_clip_settings_and_class_names_travel_with_the_model(saved):
         assert list(model.pretrained_cfg["label_names"]) == NAMES
 
 
+def test_transformers_may_give_the_number_of_classes(saved, tmp_path):
+    """Its AutoModelForImageClassification calls timm like this; older folders, which repeat the number, load as well."""
+    config = json.loads((saved / "config.json").read_text())
+    model = timm.create_model(config["architecture"], num_classes=config["num_classes"], **config["model_args"])
+    model.load_state_dict(cmpl_zoo.create_model(saved).state_dict())
+    assert model.clip == cmpl_zoo.create_model(saved).clip
+    older = Path(shutil.copytree(saved, tmp_path / "older"))
+    config["model_args"]["num_classes"] = config["num_classes"]
+    (older / "config.json").write_text(json.dumps(config))
+    for made in (cmpl_zoo.create_model(older), timm.create_model(f"local-dir:{older}", pretrained=True)):
+        assert label_names(made) == NAMES and torch.equal(made.fc.weight, model.fc.weight)
+
+
 def test_both_ways_load_the_same_weights(saved):
     ours, timms = cmpl_zoo.create_model(saved), timm.create_model(f"local-dir:{saved}", pretrained=True)
     for (key, a), b in zip(ours.state_dict().items(), timms.state_dict().values(), strict=True):
@@ -79,15 +93,17 @@ def test_only_what_loads_again_is_saved(saved, tmp_path):
     features = cmpl_zoo.create_model(saved, features_only=True)
     widened = timm.create_model("r3d50", width_divisor=8, num_classes=len(NAMES))
     of_many_views = cmpl_zoo.create_model(saved, clip={"clips": 5000})
-    other_head = cmpl_zoo.create_model(saved)
+    other_head, of_two_layers = cmpl_zoo.create_model(saved), cmpl_zoo.create_model(saved)
     other_head.fc = torch.nn.Linear(other_head.num_features, 5)
+    of_two_layers.fc = torch.nn.Sequential(torch.nn.Dropout(), of_two_layers.fc)
     for model, message in (
         (folded, r"would not load from what is saved \(the weights do not fit .* missing \(layer1\.0\.bn1"),
         (pruned, "6 label names for a model of 0 classes"),
         (features, "Feature"),
         (widened, r"model_args has unknown fields \(width_divisor\)"),
         (of_many_views, "10,000 are the most"),
-        (other_head, r"2 of another shape \(fc.weight"),
+        (other_head, r"gives 5 logits, and its num_classes is 6; .* model\.reset_classifier\(5\)"),
+        (of_two_layers, "classifier is a Sequential"),
     ):
         with pytest.raises(ValueError, match=message):
             hub.save(model, tmp_path, NAMES)
@@ -105,6 +121,87 @@ def test_class_names_are_of_the_classifier_that_learned_them(saved):
     model.reset_classifier(6)
     assert label_names(model) == ["0", "1", "2", "3", "4", "5"]
     assert label_names(cmpl_zoo.create_model("r3d50_eighth"))[0] == "0"
+
+
+class ByCosine(torch.nn.Module):
+    """A classifier of one's own, which says nowhere how many logits it gives."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.directions = torch.nn.Parameter(torch.randn(classes, features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(x, torch.nn.functional.normalize(self.directions))
+
+
+@pytest.mark.parametrize("classes", [3, 9])
+@pytest.mark.parametrize(
+    "head",
+    [
+        torch.nn.Linear,
+        lambda features, classes: torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear(features, classes)),
+        lambda features, classes: torch.nn.Sequential(
+            torch.nn.Linear(features, 6), torch.nn.ReLU(), torch.nn.Linear(6, classes), torch.nn.BatchNorm1d(classes)
+        ),
+        ByCosine,
+    ],
+)
+def test_a_classifier_of_another_width_than_num_classes_is_refused(saved, video, tmp_path, head, classes):
+    """As torchvision's way to a new head gives; 3 were named by the old names, and 9 an IndexError."""
+    model = cmpl_zoo.create_model(saved).eval()
+    model.fc = head(model.num_features, classes).eval()
+    attempts = [lambda: predict(model, video)]
+    if head is not ByCosine:
+        (tmp_path / "list.csv").write_text(f"path,label\n{video},archery\n")
+        attempts += [lambda: label_names(model), lambda: cmpl_zoo.evaluate(model, tmp_path / "list.csv", workers=0)]
+        attempts += [lambda: predict([cmpl_zoo.create_model(saved).eval(), model], video)]
+        attempts += [lambda: hub.save(model, tmp_path, NAMES), lambda: hub.save(model, tmp_path, NAMES[:classes])]
+    for attempt in attempts:
+        with pytest.raises(ValueError, match=rf"gives {classes} logits, and its num_classes is 6; .*reset_classifier"):
+            attempt()
+    model.num_classes = classes  # the other way that the message names
+    assert {name for name, _ in predict(model, video, topk=99)} == {str(i) for i in range(classes)}
+
+
+def test_num_classes_set_by_hand_is_refused(saved, video):
+    model = cmpl_zoo.create_model(saved).eval()
+    model.num_classes = 4
+    with pytest.raises(ValueError, match=r"gives 6 logits, and its num_classes is 4"):
+        predict(model, video)
+    model = cmpl_zoo.create_model(saved).eval()
+    model.fc = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"gives 0 logits, and its num_classes is 6"):
+        predict(model, video)
+
+
+def test_a_new_classifier_of_as_many_classes_has_no_names(saved, tmp_path):
+    model = cmpl_zoo.create_model(saved)
+    model.fc = torch.nn.Sequential(torch.nn.Dropout(), model.fc)  # which learned them
+    assert label_names(model) == NAMES
+    model.fc = torch.nn.Linear(model.num_features, 6)
+    assert label_names(model) == ["0", "1", "2", "3", "4", "5"]
+    assert label_names(cmpl_zoo.create_model(hub.save(model, tmp_path, list("uvwxyz")))) == list("uvwxyz")
+
+
+def test_a_model_within_another_predicts_and_is_evaluated_as_itself(saved, video, tmp_path):
+    model = cmpl_zoo.create_model(saved).eval()
+    expected = predict(model, video)
+    (tmp_path / "list.csv").write_text(f"path,label\n{video},{expected[0][0]}\n")
+    for within in (
+        torch.nn.DataParallel(model),
+        timm.utils.ModelEma(model),
+        timm.utils.ModelEmaV3(model),
+        torch.optim.swa_utils.AveragedModel(model),
+        torch.nn.DataParallel(timm.utils.ModelEmaV2(model)),
+        torch.compile(model, backend="eager"),
+    ):
+        assert predict(within, video) == predict([within, model], video) == expected
+        if isinstance(within, torch.nn.Module):
+            assert cmpl_zoo.evaluate(within, tmp_path / "list.csv", workers=0)["video_top1"] == 100
+    with pytest.raises(RuntimeError, match=r"call model\.eval\(\) first"):
+        predict(torch.nn.DataParallel(model.train()), video)
+    with pytest.raises(ValueError, match="VideoResNet has no clip settings"):
+        cmpl_zoo.evaluate(torchvision.models.video.r3d_18(), tmp_path / "list.csv")
 
 
 def test_another_number_of_classes_keeps_all_but_the_classifier(saved):

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from torch import nn
 
 from cmpl_zoo.hub.cards import model_card
 from cmpl_zoo.models import create_model
-from cmpl_zoo.models.labels import check_label_names
+from cmpl_zoo.models.labels import check_classifier, check_label_names
 from cmpl_zoo.models.pretrained import WEIGHTS
 from cmpl_zoo.models.r3d import R3D
 from cmpl_zoo.records import Summary
@@ -41,7 +42,7 @@ def save(
     one, so that no reader meets a half-written one.
 
     Args:
-        model: a model of this zoo, also within `torch.compile` or `DistributedDataParallel`.
+        model: a model of this zoo, also within `torch.compile`, `DistributedDataParallel` or an average of its weights.
         directory: created where missing; a model in it is replaced.
         label_names: class names by class id.
         summary: how the model was trained, as `cmpl_zoo.training` reports it; the model card shows it.
@@ -51,14 +52,21 @@ def save(
         The directory.
 
     Raises:
-        ValueError: the number of names is not the number of classes, or one has control characters; the model is not a
-            whole one of this zoo, as one is not whose batch norm is folded: what is written is loaded before it counts.
+        ValueError: the names or the classifier's logits are not as many as the classes, or a name has control
+            characters; the model is not a whole one of this zoo, as one is not whose batch norm is folded or whose
+            classifier is more than a Linear layer: what is written is loaded before it counts.
         OSError: the directory cannot be written, as on a full disk.
     """
     model = unwrap_model(model)
     if not isinstance(model, R3D):
         raise ValueError(f"{type(model).__name__} is not a model that create_model makes; save such a one")
+    check_classifier(model)
     check_label_names(label_names, model.num_classes)
+    if not isinstance(model.fc, (nn.Linear, nn.Identity)):
+        raise ValueError(
+            f"the classifier is a {type(model.fc).__name__}, and a model directory holds a Linear layer alone; save "
+            "this model by torch.save(model.state_dict(), FILE), or give it a Linear layer by reset_classifier"
+        )
     text = model_card(model, label_names, summary, origin)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -78,6 +86,10 @@ def save(
             )
         except SafetensorError as error:  # what comes of a full disk, among others
             raise OSError(errno.EIO, str(error), str(directory)) from error
+        # timm repeats the number of classes among the arguments, and Transformers' AutoModel cannot take it twice.
+        config = json.loads((config_file := Path(written, "config.json")).read_text(encoding="utf-8"))
+        del config["model_args"]["num_classes"]
+        config_file.write_text(json.dumps(config, indent=2), encoding="utf-8")
         try:
             create_model(written)
         except RuntimeError as error:

@@ -10,12 +10,41 @@ CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 
 
 def label_names(model: nn.Module) -> list[str]:
-    """Class names by class id; the ids themselves where the model carries no names."""
+    """Class names by class id; the ids themselves where the model carries no names.
+
+    Raises:
+        ValueError: the classifier is not of `model.num_classes` classes.
+    """
+    check_classifier(model)
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     classes: int = model.num_classes  # type: ignore[assignment]
     names = list(cfg.get("label_names") or ())
     # A classifier that started afresh knows nothing of the names that came with the weights.
     return names if len(names) == classes else [str(i) for i in range(classes)]
+
+
+def check_classifier(model: nn.Module) -> None:
+    """Raise ValueError where the classifier gives another number of logits than `model.num_classes` says.
+
+    As after `model.fc = nn.Linear(...)`, which tells the model nothing of its classes. A classifier whose layers have
+    no `out_features` shows it by its logits alone (`check_logits`).
+    """
+    head: nn.Module = model.get_classifier()  # type: ignore[operator]
+    widths: list[Any] = [layer.out_features for layer in head.modules() if hasattr(layer, "out_features")]
+    if widths:
+        check_logits(model, widths[-1])
+    elif isinstance(head, nn.Identity):
+        check_logits(model, 0)
+
+
+def check_logits(model: nn.Module, logits: int) -> None:
+    """Raise ValueError where a model gives another number of logits than `model.num_classes` says."""
+    if logits != model.num_classes:
+        raise ValueError(
+            f"the model gives {logits} logits, and its num_classes is {model.num_classes}; make a new classifier by "
+            f"model.reset_classifier({logits}), or, if this one is trained, set model.num_classes = {logits} and give "
+            "save the names of its classes"
+        )
 
 
 def check_same_classes(names: Sequence[str], models: Sequence[nn.Module]) -> None:

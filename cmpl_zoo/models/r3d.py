@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cmpl_zoo.models.config_json import checked, clip_settings
-from cmpl_zoo.models.convolutions import PointConv3d, StemConv3d, TemporalConv3d
+from cmpl_zoo.models.convolutions import PointConv3d, StemConv3d, TemporalConv3d, unless_exportable
 from cmpl_zoo.models.hub_errors import explained
 from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id, training, with_source
 
@@ -77,13 +77,14 @@ class Bottleneck(nn.Module):
     def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
         outplanes = planes * self.expansion
-        self.conv1 = TemporalConv3d(inplanes, planes, (3, 1, 1), padding=(1, 0, 0), bias=False)
+        temporal, point = unless_exportable(TemporalConv3d), unless_exportable(PointConv3d)
+        self.conv1 = temporal(inplanes, planes, (3, 1, 1), padding=(1, 0, 0), bias=False)
         self.bn1 = nn.BatchNorm3d(planes)
         self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv3d(planes, planes, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False)
         self.bn2 = nn.BatchNorm3d(planes)
         self.act2 = nn.ReLU(inplace=True)
-        self.conv3 = PointConv3d(planes, outplanes, 1, bias=False)
+        self.conv3 = point(planes, outplanes, 1, bias=False)
         self.bn3 = nn.BatchNorm3d(outplanes)
         self.act3 = nn.ReLU(inplace=True)
         self.downsample = downsample
@@ -147,7 +148,7 @@ def _stage(
     downsample = None
     if stride != 1 or inplanes != outplanes:
         # Table 3 is silent on the shortcut; a strided 1x1x1 convolution with BN is the most probable reading.
-        convolution = PointConv3d if stride == 1 else nn.Conv3d
+        convolution = unless_exportable(PointConv3d) if stride == 1 else nn.Conv3d
         downsample = nn.Sequential(
             convolution(inplanes, outplanes, 1, stride=(1, stride, stride), bias=False),
             nn.BatchNorm3d(outplanes),
@@ -218,7 +219,8 @@ class R3D(nn.Module):
 
         width = 64 // width_divisor
         self.background = SubtractMeanFrame() if subtract_mean_frame else nn.Identity()
-        self.conv1 = StemConv3d(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
+        stem = unless_exportable(StemConv3d)
+        self.conv1 = stem(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
         self.act1 = nn.ReLU(inplace=True)
         self.maxpool: nn.Module = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
@@ -290,12 +292,18 @@ class R3D(nn.Module):
         if num_classes > 0 and not pool.pool_type:
             raise ValueError(f"{num_classes} classes need pooling: set global_pool to 'avg', or num_classes to 0")
         self.num_classes = num_classes
-        if hasattr(self, "pretrained_cfg"):
-            # They were the old classifier's. timm has the configuration under two names.
-            self.pretrained_cfg = self.default_cfg = {**self.pretrained_cfg, "label_names": None}
         self.global_pool = pool.train(self.training)
         fc = nn.Linear(self.num_features, num_classes, **get_device_dtype(self)) if num_classes > 0 else nn.Identity()
         self.fc = fc.train(self.training)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As ever; a classifier that shares no weight with the one before knows nothing of its class names."""
+        if name == "fc" and "fc" in self._modules and hasattr(self, "pretrained_cfg"):
+            weights = set(value.parameters())
+            if weights and not weights & set(self.fc.parameters()):
+                # timm has the configuration under two names.
+                self.pretrained_cfg = self.default_cfg = {**self.pretrained_cfg, "label_names": None}
+        super().__setattr__(name, value)
 
     def forward_intermediates(
         self,
@@ -392,7 +400,8 @@ class R3D(nn.Module):
     def _stem(self, x: Tensor) -> Tensor:
         # As timm checks: torch.fx can trace it. A convolution would take a clip without its batch.
         torch._assert(x.ndim == 5, "give a batch of clips of shape (batch, channels, frames, height, width)")
-        x = x.contiguous(memory_format=torch.channels_last_3d)  # in which every convolution here is fastest
+        if not torch.onnx.is_in_onnx_export():  # whose older form knows no memory formats
+            x = x.contiguous(memory_format=torch.channels_last_3d)  # in which every convolution here is fastest
         return self.act1(self.bn1(self.conv1(self.background(x))))
 
     def _stages(self) -> tuple[nn.Sequential, ...]:

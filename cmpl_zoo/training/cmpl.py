@@ -22,6 +22,7 @@ from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks, pick_device
 from cmpl_zoo.evaluation import AUTOCAST
 from cmpl_zoo.models import R3D
+from cmpl_zoo.models.freezing import freeze_batch_norm
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
 from cmpl_zoo.training.lists import count_steps, load_lists, training_steps
 from cmpl_zoo.training.networks import build_networks, distribute
@@ -48,6 +49,8 @@ class CMPL(nn.Module):
         self.config = config
         self.primary, self.auxiliary = networks[0], networks[1] if len(networks) > 1 else None
         self.inputs = nn.ModuleList(ClipInput(network, config.strides) for network in networks)
+        if config.batch_norm == "frozen":
+            freeze_batch_norm(self)
 
     @property
     def networks(self) -> dict[str, R3D]:
@@ -90,13 +93,6 @@ class CMPL(nn.Module):
         logits = network(labeled)
         with running_statistics_kept(network):
             return logits, network(strong)
-
-    def train(self, mode: bool = True) -> "CMPL":
-        super().train(mode)
-        if self.config.batch_norm == "frozen":
-            for norm in batch_norms(self):
-                norm.eval()
-        return self
 
 
 class ClipInput(nn.Module):

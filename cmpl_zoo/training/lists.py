@@ -128,8 +128,8 @@ def class_warnings(config: Config, lists: TrainingLists) -> Iterator[str]:
     """Classes that may be one."""
     for names in alike(lists.classes):
         yield (
-            f"{config.classes or config.labeled}: the classes {' and '.join(map(repr, names))} differ in case or spaces "
-            "alone; if they are one class, write them alike"
+            f"{config.classes or config.labeled}: the classes {' and '.join(map(repr, names))} differ in case or "
+            "spaces alone; if they are one class, write them alike"
         )
 
 
