@@ -187,7 +187,8 @@ def decode_from_keyframe(
         wanted: timestamps of the wanted frames.
 
     Raises:
-        TimelineError: the packets are not as in the timeline, or frames are damaged or interlaced.
+        TimelineError: the packets are not as in the timeline, decoding cannot start at the keyframe after all, or
+            frames are damaged or interlaced.
     """
     missing = {key, *wanted}
     expected: list[int] = []
@@ -201,6 +202,9 @@ def decode_from_keyframe(
         # The decoder repairs damage from the frame before it, which may be another one here. A packet of interlaced
         # video may hold half a frame.
         if frame.pts is None or frame.is_corrupt or frame.interlaced_frame:
+            raise TimelineError
+        # Some files name pictures as keyframes that are none, and a palette may come with any packet before.
+        if frame.pts == key and (not frame.key_frame or frame.format.has_palette):
             raise TimelineError
         if frame.pts >= key:  # earlier ones are predicted from frames that were not decoded
             decoded.append(frame.pts)
