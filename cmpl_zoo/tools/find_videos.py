@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from cmpl_zoo.datasets.lists import ListError
-from cmpl_zoo.video.video import IMAGE_SUFFIXES
+from cmpl_zoo.video.images import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = {
     ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
