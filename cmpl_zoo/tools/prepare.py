@@ -136,7 +136,7 @@ def _copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str
         raise ListError(
             f"--root {os.fspath(root)} holds shards, but prepare reads files; prepare the files, then shard the copies"
         )
-    targets: dict[str, int] = {}
+    targets: dict[str, list[int]] = {}
     for index, path in enumerate(video_list.paths):
         relative = os.path.relpath(path, root)
         if relative.split(os.sep)[0] in (os.pardir, os.curdir):
@@ -145,11 +145,17 @@ def _copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str
                 "output folder; give a --root that holds all videos"
             )
         target = (relative if os.path.isdir(path) else os.path.splitext(relative)[0]) + ".mp4"
-        if (other := targets.setdefault(target, index)) != index:
-            raise ListError(
-                f"{video_list.file_and_line(index)}: its copy would be {target}, the same as for line "
-                f"{video_list.lines[other]}; rename one of the two videos, or delete its line"
-            )
+        targets.setdefault(target, []).append(index)
+    clashes = {target: indices for target, indices in targets.items() if len(indices) > 1}
+    if clashes:
+        lines = "; ".join(
+            f"{target} of lines {', '.join(str(video_list.lines[index]) for index in indices)}"
+            for target, indices in clashes.items()
+        )
+        raise ListError(
+            f"{video_list.file}: {len(clashes)} copies would have the names of others ({lines}); rename these videos, "
+            "or delete their lines"
+        )
     return list(targets)
 
 
