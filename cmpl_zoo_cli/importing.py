@@ -14,8 +14,9 @@ IMPORT = """\
 Make lists of videos from what you have: CSV files with the header path,label
 and paths relative to ROOT. ROOT is scanned once, and no video is opened.
 Lists of the same name are replaced. Videos that are listed but not found, or
-ambiguous, are left out of LIST.csv and listed in LIST.left_out.csv, with the
-reason.
+ambiguous, or have a name that a list cannot hold, are left out of LIST.csv and
+listed in LIST.left_out.csv, with the reason. Files with the suffix of no video
+are passed over, and counted.
 """
 FOLDERS = """\
 A folder for each class, with its name, and videos at any depth below it:
@@ -146,6 +147,7 @@ def import_list(args: argparse.Namespace) -> int:
     else:
         listing = importing.pairs(args.file, args.root, class_names(args.classes) if args.classes else None)
     _write_list(listing, Path(args.output))
+    _tell_passed_over(listing)
     return 0
 
 
@@ -156,6 +158,7 @@ def import_split(args: argparse.Namespace) -> int:
     classes, listings = collect(args.root, args.splits, args.fold)
     for name, listing in listings.items():
         _write_list(listing, Path(args.output, f"{name}.csv"))
+    _tell_passed_over(next(iter(listings.values())))
     importing.write_classes(classes, Path(args.output, "classes.txt"))
     print(f"{Path(args.output, 'classes.txt')}  {len(classes)} classes")
     return 0
@@ -174,3 +177,10 @@ def _write_list(listing: "FoundVideos", file: Path) -> None:
             f"(the first, {first['path']}: {first['reason']})",
             file=sys.stderr,
         )
+
+
+def _tell_passed_over(listing: "FoundVideos") -> None:
+    counts = [f"{number} {suffix or 'without a suffix'}" for suffix, number in listing.passed_over.most_common()]
+    if counts:
+        total = listing.passed_over.total()
+        print(f"cmpl-zoo: passed over {total} files that are no videos: {', '.join(counts)}", file=sys.stderr)

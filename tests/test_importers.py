@@ -99,6 +99,7 @@ def test_folders_any_depth_and_what_is_left_out(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out == f"{tmp_path}/new/list.csv  4 videos of 2 classes\n"
     assert "left out 1," in said.err and "stray.mp4" in said.err and "list.left_out.csv" in said.err
+    assert all(part in said.err for part in ("passed over 3 files", "1 .jpg", "1 .txt", "1 .md"))
     assert column(tmp_path / "new" / "list.csv", "path", "label", "folder") == [
         ("run/b.mp4", "run", "run/b.mp4"),
         ("run/far/below/a.MKV", "run", "run/far/below"),
@@ -121,15 +122,40 @@ def test_links_are_followed_but_not_round_and_round(tmp_path):
     (root / "run" / "up").symlink_to(root)
     (root / "run" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     (root / "run" / "itself.mp4").symlink_to(root / "run" / "itself.mp4")
-    assert find_videos(root) == ["run/b.mp4", "walk/a.mp4"]
+    assert find_videos(root).videos == ["run/b.mp4", "walk/a.mp4"]
 
 
-@pytest.mark.parametrize("name", ["a\nb.mp4", " a.mp4", os.fsdecode(b"a\xff.mp4")])
-def test_names_that_no_list_can_hold(tmp_path, capsys, name):
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("a\nb.mp4", r"a\nb.mp4"), (" a.mp4", " a.mp4"), (os.fsdecode(b"a\xff.mp4"), r"a\udcff.mp4")],
+)
+def test_a_name_that_no_list_can_hold_costs_that_video(tmp_path, capsys, name, written):
     root = tmp_path / "root"
     root.mkdir()
     (root / name).touch()
-    refused(capsys, "rename it", "folders", root, "-o", tmp_path / "list.csv")
+    refused(capsys, "rename it", "videos", root, "-o", tmp_path / "list.csv")
+    touch(root, "walk/b.mp4")
+    for kind in ("folders", "videos"):
+        assert run(kind, root, "-o", tmp_path / "list.csv") == 0
+        assert "left out 1," in capsys.readouterr().err
+        assert column(tmp_path / "list.csv", "path") == ["walk/b.mp4"]
+        (row,) = rows_of(tmp_path / "list.left_out.csv")
+        assert row["path"] == written and "rename it" in row["reason"]
+
+
+def test_files_that_are_no_videos_are_counted(tmp_path, capsys):
+    root = touch(tmp_path / "root", "walk/a.mp4", "walk/a.srt", "run/b.avi", "run/c.SRT", "run/README", "x/y.rmvb")
+    frames(root / "jump" / "0001")
+    assert run("folders", root, "-o", tmp_path / "list.csv") == 0
+    assert re.search(r"passed over 4 files.*: 2 \.srt, 1 (.*), 1 ", said := capsys.readouterr().err)
+    assert "1 .rmvb" in said and "1 without a suffix" in said and ".jpg" not in said
+
+
+def test_suffixes_of_videos(tmp_path):
+    names = [f"walk/a{i}{suffix}" for i, suffix in enumerate(
+        [".dv", ".mxf", ".3g2", ".m2v", ".divx", ".asf", ".f4v", ".webp", ".apng", ".MP4"]
+    )]  # fmt: skip
+    assert find_videos(touch(tmp_path / "root", *names)).videos == sorted(names)
 
 
 def test_folders_refuses(tmp_path, capsys):

@@ -379,9 +379,11 @@ def test_places_that_are_refused(two, tmp_path, capsys):
     assert "shards" in message
 
     encode(tmp_path / "a.avi", 3)
-    same = write_list(elsewhere / "same.csv", ["a.mp4", "b.avi", "a.avi"])
+    encode(tmp_path / "b.mkv", 3)
+    same = write_list(elsewhere / "same.csv", ["a.mp4", "b.avi", "a.avi", "b.mkv", "c.mp4", "b.mp4"])
     message = refused(capsys, "prepare", same, "-o", tmp_path / "out", *options)
-    assert re.search(r"line 4: .*a\.mp4.* line 2", message)
+    assert re.search(r"a\.mp4 of lines 2, 4; b\.mp4 of lines 3, 5, 7\)", message)
+    assert "c.mp4" not in message
 
     (tmp_path / "deep").mkdir()
     outside = ["--root", tmp_path / "deep", "--max-short-side", "32"]

@@ -10,7 +10,9 @@ from typing import TypedDict
 
 from cmpl_zoo.datasets.lists import VideoList
 from cmpl_zoo.tools.journal import Journal
-from cmpl_zoo.video.video import Video, VideoError, orientation
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.shown import hdr_transfer, orientation, shown_size
+from cmpl_zoo.video.video import Video
 
 KEPT_BY_CHECK = ("ok", "odd")  # verdicts
 CHECK_COLUMNS = (
@@ -36,8 +38,8 @@ class CheckRow(TypedDict, total=False):
         stated_frames: number of frames as the file states it.
         frames: number of frames that decode.
         fps: frames per second, by the timestamps.
-        width: in pixels, after display rotation.
-        height: in pixels, after display rotation.
+        width: in pixels, as shown: with square pixels, after display rotation.
+        height: in pixels, as shown.
         codec: FFmpeg's name of the codec.
         longest_gop: largest number of frames from a keyframe to the one before the next keyframe.
     """
@@ -93,8 +95,9 @@ def examine(path: str, alive: Callable[[], None] = lambda: None, *, min_frames: 
     """Decode one video from start to end.
 
     A video is `odd` if its frame rate varies, timestamps are missing or do not increase, it has display rotation or
-    mirroring, its header has no duration or no number of frames or states fewer frames than decode, its size changes,
-    or the decoder had to repair frames.
+    mirroring, its pixels are not square, it is interlaced or in HDR, it starts between two keyframes, its header has
+    no duration or no number of frames or states fewer frames than decode, its size changes, or the decoder had to
+    repair frames.
 
     Args:
         path: video file, GIF, or folder of frames.
@@ -117,22 +120,24 @@ def examine(path: str, alive: Callable[[], None] = lambda: None, *, min_frames: 
 def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckRow:
     is_file = video.container is not None
     stated, indexed = None, None
+    lost = video.lost_at_start
     if is_file and video.container.format.name == "avi":  # type: ignore[union-attr]
         # The number in the header includes dropped frames. The index does not, but is at the end: a cut file lacks it.
         stated, indexed = video.stream.frames or None, len(video.stream.index_entries)
     elif not is_file or video.stream.frames:
-        stated = video.num_frames
+        stated = video.num_frames + lost
     times: list[int | None] = []
     keys: list[int] = []
     sizes: dict[tuple[int, int], int] = {}
-    repaired = 0
-    orientation_flags = (False, False, False)
+    repaired = interlaced = 0
+    orientation_flags, transfer = (False, False, False), ""
     for index, frame in enumerate(video.decode()):
         if index == 0:
-            orientation_flags = orientation(frame)
+            orientation_flags, transfer = orientation(frame), hdr_transfer(frame)
         times.append(frame.pts)
         sizes.setdefault((frame.width, frame.height), index)
         repaired += frame.is_corrupt
+        interlaced += frame.interlaced_frame
         if frame.key_frame:
             keys.append(index)
         alive()
@@ -140,7 +145,9 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
     frames = len(times)
     first_size = next(iter(sizes))
     row: CheckRow = {"stated_frames": stated, "frames": frames}
-    row["width"], row["height"] = reversed(first_size) if orientation_flags[0] else first_size
+    pixel = video.pixel_shape
+    size = shown_size(*first_size, pixel)
+    row["width"], row["height"] = reversed(size) if orientation_flags[0] else size
     oddities = []
     if is_file:
         row["codec"] = video.stream.codec_context.codec.canonical_name
@@ -150,6 +157,10 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
         oddities = [
             rate_oddity,
             "rotated or mirrored" if any(orientation_flags) else "",
+            f"pixels of {pixel.numerator}:{pixel.denominator}, not square" if pixel != 1 else "",
+            f"{interlaced} interlaced frames" if interlaced else "",
+            f"HDR ({transfer})" if transfer else "",
+            f"starts between two keyframes: {lost} frames without what they are predicted from" if lost else "",
             "no duration in the header" if video.container.duration is None else "",  # type: ignore[union-attr]
             "no number of frames in the header" if stated is None else "",
             f"the header states {stated} frames" if stated and stated != frames else "",
@@ -159,7 +170,7 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
     oddity = "; ".join(filter(None, oddities))
     if video.decode_error:
         row |= {"verdict": "truncated", "cause": f"{video.decode_error}, after {frames} frames"}
-    elif stated and frames < stated and frames != indexed:
+    elif stated and frames + lost < stated and frames != indexed:
         row |= {"verdict": "truncated", "cause": f"ends after {frames} of {stated} frames"}
     elif frames < min_frames:
         row |= {"verdict": "too short", "cause": f"{frames} frames, fewer than {min_frames}"}

@@ -7,17 +7,21 @@ left out, with the reason.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
 from cmpl_zoo.datasets.lists import ListError
-from cmpl_zoo.video.video import IMAGE_SUFFIXES
+from cmpl_zoo.video.images import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = {
-    ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
-    ".vob", ".webm", ".wmv",
+    ".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".m4v", ".mkv",
+    ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".webp", ".wmv",
 }  # fmt: skip
+# Names that a list in CSV cannot hold: with a space at an end, a line break, or bytes that are not UTF-8.
+UNLISTABLE = re.compile(r"^\s|\s$|[\r\n\ud800-\udfff]")
+UNLISTABLE_REASON = (
+    "begins or ends with a space, or holds a line break or bytes that are not UTF-8, which a list cannot; rename it"
+)
 ListRow = dict[str, str]
 
 
@@ -28,40 +32,56 @@ class FoundVideos:
     Attributes:
         rows: videos found: `path`, relative to the root, `label` and the other columns of the list.
         left_out: the other videos: `path`, as in the list, the same columns, and `reason`.
+        passed_over: see `Scan`.
     """
 
     rows: list[ListRow]
     left_out: list[ListRow]
+    passed_over: Counter[str]
 
 
-def find_videos(root: str | os.PathLike[str]) -> list[str]:
-    """Paths of the videos below a folder, relative to it and sorted.
+@dataclass(frozen=True)
+class Scan:
+    """The files below a folder.
+
+    Attributes:
+        videos: paths of the videos, relative to the folder and sorted.
+        unlistable: those of videos whose names a list cannot hold, with the characters at fault escaped.
+        passed_over: how many other files there are, by suffix, in lower case.
+    """
+
+    videos: list[str]
+    unlistable: list[str]
+    passed_over: Counter[str]
+
+
+def find_videos(root: str | os.PathLike[str]) -> Scan:
+    """The videos below a folder.
 
     A video is a file with one of `VIDEO_SUFFIXES`, or a folder that holds JPEG or PNG images and no video, at any
     depth. Links are followed; hidden files and folders are skipped.
 
     Raises:
-        ListError: there is no such folder, a folder in it cannot be read, it holds no video, or one with a name that a
-            list cannot hold.
+        ListError: there is no such folder, a folder in it cannot be read, or it holds no video with a name that a list
+            can hold.
     """
     if not os.path.isdir(root):
         raise ListError(f"{root}: there is no such folder; give the one that holds the videos")
+    passed_over: Counter[str] = Counter()
     try:
-        videos = sorted(_walk(os.fspath(root)))
+        paths = sorted(_walk(os.fspath(root), passed_over))
     except OSError as error:
         raise ListError(
             f"{error.filename}: cannot read this folder: {error.strerror}; check its permissions"
         ) from error
+    videos = [path for path in paths if not UNLISTABLE.search(path)]
+    unlistable = [_escaped(path) for path in paths if UNLISTABLE.search(path)]
+    if not videos and unlistable:
+        raise ListError(f"{root}: {unlistable[0]}: {UNLISTABLE_REASON}")
     if not videos:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise ListError(f"{root}: holds no video ({kinds}, or a folder of JPEG or PNG frames); check the path")
-    for path in videos:
-        if re.search(r"^\s|\s$|[\r\n\ud800-\udfff]", path):
-            raise ListError(
-                f"{root}: {path!r} begins or ends with a space, or holds a line break or bytes that are not UTF-8; "
-                "rename it, as a list cannot hold such a name"
-            )
-    return videos
+    return Scan(videos, unlistable, passed_over)
 
 
 class VideoFinder:
@@ -77,7 +97,9 @@ class VideoFinder:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = root
         self._by_name: dict[str, list[str]] = {}
-        for path in find_videos(root):
+        scan = find_videos(root)
+        self._passed_over = scan.passed_over
+        for path in scan.videos:
             self._by_name.setdefault(_reversed_parts(path)[0], []).append(path)
 
     def __contains__(self, name: str) -> bool:
@@ -112,7 +134,7 @@ class VideoFinder:
         distinct = list({tuple(row.items()): row for row in rows}.values())
         candidates = [self._candidates(row, classes) for row in distinct]
         times_found = Counter(paths[0] for paths in candidates if len(paths) == 1)
-        found = FoundVideos([], [])
+        found = FoundVideos([], [], self._passed_over)
         for row, paths in zip(distinct, candidates, strict=True):
             if len(paths) == 1 and times_found[paths[0]] == 1:
                 found.rows.append(row | {"path": paths[0]})
@@ -162,21 +184,33 @@ def _reason(candidates: list[str]) -> str:
     return f"{candidates[0]} is listed more than once, as different videos or classes"
 
 
-def _walk(folder: str, prefix: str = "", parents: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
-    """Paths of the videos below a folder, with a prefix; see `find_videos`."""
+def _walk(
+    folder: str, passed_over: Counter[str], prefix: str = "", parents: tuple[tuple[int, int], ...] = ()
+) -> list[str]:
+    """Paths of the videos below a folder, with a prefix; counts the other files. See `find_videos`."""
     status = os.stat(folder)
     identity = (status.st_dev, status.st_ino)
     if identity in parents:  # a link to a folder above it
-        return
+        return []
     with os.scandir(folder) as entries:
         visible = [entry for entry in entries if not (entry.name.startswith(".") or _is_broken_link(entry))]
-    videos = [prefix + entry.name for entry in visible if _suffix(entry.name) in VIDEO_SUFFIXES and entry.is_file()]
+    files = [entry.name for entry in visible if entry.is_file()]
+    videos = [prefix + name for name in files if _suffix(name) in VIDEO_SUFFIXES]
+    others = Counter(suffix for name in files if (suffix := _suffix(name)) not in VIDEO_SUFFIXES)
     for entry in visible:
         if entry.is_dir():
-            videos += _walk(entry.path, f"{prefix}{entry.name}/", (*parents, identity))
-    if prefix and not videos and any(_suffix(entry.name) in IMAGE_SUFFIXES for entry in visible):
+            videos += _walk(entry.path, passed_over, f"{prefix}{entry.name}/", (*parents, identity))
+    if prefix and not videos and not IMAGE_SUFFIXES.isdisjoint(others):
         videos = [prefix.removesuffix("/")]
-    yield from videos
+        for suffix in IMAGE_SUFFIXES:
+            del others[suffix]
+    passed_over.update(others)
+    return videos
+
+
+def _escaped(path: str) -> str:
+    """A path with escapes for characters that cannot be printed: line breaks, and bytes that are not UTF-8."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
 
 
 def _is_broken_link(entry: os.DirEntry[str]) -> bool:

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets.lists import ListError
-from cmpl_zoo.tools.find_videos import FoundVideos, ListRow, VideoFinder, find_videos, in_other_class, normalized_name
+from cmpl_zoo.tools.find_videos import (
+    UNLISTABLE_REASON,
+    FoundVideos,
+    ListRow,
+    VideoFinder,
+    find_videos,
+    in_other_class,
+    normalized_name,
+)
 
 HMDB51_PARTS = {"1": "train", "2": "test", "0": "unused"}
 StrPath = str | os.PathLike[str]
@@ -25,18 +33,20 @@ def folders(root: StrPath) -> FoundVideos:
     Raises:
         ListError: there is no such folder, or no video in a class folder.
     """
-    found = FoundVideos([], [])
-    for path in find_videos(root):
+    scan = find_videos(root)
+    found = FoundVideos([], [], scan.passed_over)
+    for path in scan.videos:
         if "/" in path:
             found.rows.append({"path": path, "label": path.split("/")[0].strip()})
         else:
             found.left_out.append({"path": path, "label": "", "reason": "not in a class folder"})
     if not found.rows:
-        first = found.left_out[0]["path"]
+        first = scan.videos[0]
         raise ListError(
             f"{root}: none of its videos is in a class folder (the first, {first}); give the folder above, or make a "
             "list without labels with `cmpl-zoo import videos`"
         )
+    found.left_out.extend({"path": path, "label": "", "reason": UNLISTABLE_REASON} for path in scan.unlistable)
     if any(row["path"].count("/") > 1 for row in found.rows):
         for row in found.rows:
             folder = row["path"].rpartition("/")[0]
@@ -53,7 +63,9 @@ def videos(root: StrPath) -> FoundVideos:
     Raises:
         ListError: there is no such folder, or no video in it.
     """
-    return FoundVideos([{"path": path} for path in find_videos(root)], [])
+    scan = find_videos(root)
+    left_out = [{"path": path, "reason": UNLISTABLE_REASON} for path in scan.unlistable]
+    return FoundVideos([{"path": path} for path in scan.videos], left_out, scan.passed_over)
 
 
 def kinetics(annotations: StrPath, root: StrPath) -> FoundVideos:

@@ -13,14 +13,15 @@ from typing import TypedDict
 
 import av
 from av.error import FFmpegError
-from av.filter import Graph
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from cmpl_zoo._files import atomic_write, temporary_path
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.shards import is_shard_set
+from cmpl_zoo.tools.frame_converter import FrameConverter, deinterlaced
 from cmpl_zoo.tools.journal import Journal
-from cmpl_zoo.video.video import Video, VideoError, orientation
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.shown import is_as_shown
+from cmpl_zoo.video.video import Video
 
 KEPT_BY_PREPARE = ("encoded", "copied")  # verdicts
 PREPARE_COLUMNS = ("path", "verdict", "cause", "frames", "bytes_before", "bytes_after", "seconds")
@@ -135,7 +136,7 @@ def _copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str
         raise ListError(
             f"--root {os.fspath(root)} holds shards, but prepare reads files; prepare the files, then shard the copies"
         )
-    targets: dict[str, int] = {}
+    targets: dict[str, list[int]] = {}
     for index, path in enumerate(video_list.paths):
         relative = os.path.relpath(path, root)
         if relative.split(os.sep)[0] in (os.pardir, os.curdir):
@@ -144,11 +145,17 @@ def _copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str
                 "output folder; give a --root that holds all videos"
             )
         target = (relative if os.path.isdir(path) else os.path.splitext(relative)[0]) + ".mp4"
-        if (other := targets.setdefault(target, index)) != index:
-            raise ListError(
-                f"{video_list.file_and_line(index)}: its copy would be {target}, the same as for line "
-                f"{video_list.lines[other]}; rename one of the two videos, or delete its line"
-            )
+        targets.setdefault(target, []).append(index)
+    clashes = {target: indices for target, indices in targets.items() if len(indices) > 1}
+    if clashes:
+        lines = "; ".join(
+            f"{target} of lines {', '.join(str(video_list.lines[index]) for index in indices)}"
+            for target, indices in clashes.items()
+        )
+        raise ListError(
+            f"{video_list.file}: {len(clashes)} copies would have the names of others ({lines}); rename these videos, "
+            "or delete their lines"
+        )
     return list(targets)
 
 
@@ -231,7 +238,7 @@ def _count_if_prepared(video: Video, settings: PrepareSettings, alive: Callable[
         return 0
     frames = 0
     for frame in video.decode():
-        if frame.is_corrupt or (frames == 0 and any(orientation(frame))):
+        if frame.is_corrupt or not is_as_shown(frame, video.pixel_shape):
             return 0
         frames += 1
         alive()
@@ -240,9 +247,9 @@ def _count_if_prepared(video: Video, settings: PrepareSettings, alive: Callable[
 
 def _encode(video: Video, target: str, settings: PrepareSettings, alive: Callable[[], None]) -> tuple[int, str]:
     """Encode all frames; returns their number, and the error that ended the video early, "" for none."""
-    frames = video.decode()
+    frames = deinterlaced(video.decode())
     first = next(frames)  # raises before the file is created
-    converter = _FrameConverter(first, settings.max_short_side)
+    converter = FrameConverter(first, settings.max_short_side, video.pixel_shape)
     clock = _Clock(video)
     options = X264_OPTIONS | {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
     with (
@@ -268,6 +275,8 @@ def _encode(video: Video, target: str, settings: PrepareSettings, alive: Callabl
             if len(times) == 1:
                 stream.codec_context.color_range = converted.color_range
                 stream.codec_context.colorspace = converted.colorspace
+                stream.codec_context.color_primaries = converted.color_primaries
+                stream.codec_context.color_trc = converted.color_trc
             converted.pts, converted.time_base = len(times) - 1, Fraction(1, ENCODER_RATE)
             converted.pict_type = 0  # else the keyframes of the source become keyframes of the copy
             mux(stream.encode(converted))
@@ -276,56 +285,6 @@ def _encode(video: Video, target: str, settings: PrepareSettings, alive: Callabl
         mux(stream.encode())
     cause = f"{video.decode_error}, after {len(times)} frames" if video.decode_error else ""
     return len(times), cause
-
-
-class _FrameConverter:
-    """Converts frames to yuv420p, as they are shown (rotated and mirrored), all in the size that the first one gives.
-
-    Attributes:
-        width: of the converted frames, in pixels.
-        height: of the converted frames, in pixels.
-    """
-
-    def __init__(self, first: av.VideoFrame, short_side: int) -> None:
-        self.reformatter = VideoReformatter()
-        transposed, upside_down, mirrored = orientation(first)
-        self.size_before_rotation = _copy_size(first.width, first.height, short_side)
-        width, height = self.size_before_rotation
-        self.width, self.height = (height, width) if transposed else (width, height)
-        # FFmpeg's filter option cclock_flip is a plain transposition.
-        filters = (("transpose", "cclock_flip", transposed), ("vflip", None, upside_down), ("hflip", None, mirrored))
-        self.graph = Graph() if transposed or upside_down or mirrored else None
-        if self.graph:
-            yuv420p = av.VideoFormat("yuv420p")
-            nodes = [self.graph.add_buffer(width=width, height=height, format=yuv420p, time_base=Fraction(1, 25))]
-            nodes += [self.graph.add(name, args) for name, args, wanted in filters if wanted]
-            nodes += [self.graph.add("buffersink")]
-            self.graph.link_nodes(*nodes).configure()
-
-    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        converted = self.reformatter.reformat(
-            frame,
-            *self.size_before_rotation,
-            "yuv420p",
-            dst_colorspace=Colorspace.ITU601 if frame.format.is_rgb else None,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BICUBIC,
-            threads=1,
-        )
-        if self.graph is None:
-            return converted
-        self.graph.push(converted)
-        return self.graph.vpull()
-
-
-def _copy_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Width and height of a copy: even, as yuv420p needs, with a short side of at most `short_side`, and not enlarged.
-
-    The only exception is a side of one pixel, which becomes two.
-    """
-    scale = min(1.0, short_side // 2 * 2 / min(width, height))
-    width, height = (max(2, min(2 * round(side * scale / 2), side // 2 * 2)) for side in (width, height))
-    return width, height
 
 
 class _Clock:

@@ -6,10 +6,8 @@ the start.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from fractions import Fraction
-from itertools import pairwise
 from typing import NamedTuple
 
 import av
@@ -17,7 +15,6 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-MAX_FPS = 1000  # a file that tells of more frames per second has wrong timestamps (our choice)
 # Reading the packets of ten seconds of video takes about as long as decoding six frames.
 MIN_SAVED_FRAMES = 8
 
@@ -101,60 +98,6 @@ def packets_in_header(container: InputContainer, stream: VideoStream) -> list[Pa
     return [Packet(entry.timestamp, entry.timestamp, entry.is_keyframe, not entry.is_discard) for entry in entries]
 
 
-def all_decode(packets: Sequence[Packet]) -> bool:
-    """Whether every packet that is shown surely gives a frame: the first one is a keyframe, and no frame that comes
-    before it is predicted from frames that are not in the file."""
-    times = [packet.pts for packet in packets if packet.pts is not None]
-    return len(times) == len(packets) > 0 and packets[0].key and times[0] == min(times)
-
-
-def ticks_of_packets(packets: Iterable[Packet]) -> list[int | None]:
-    """Timestamps of the packets that are shown, in the order of presentation; in the order of the file if its clock
-    jumps back, as where two recordings are joined, or timestamps are missing."""
-    packets = list(packets)
-    decoding = [packet.dts for packet in packets if packet.dts is not None]
-    ticks = [packet.pts for packet in packets if packet.shown]
-    if None in ticks or any(b < a for a, b in pairwise(decoding)):
-        return ticks
-    return sorted(ticks)  # type: ignore[type-var]
-
-
-def usable_ticks(ticks: Sequence[int | None], time_base: Fraction) -> list[int]:
-    """The timestamps if they tell time, else an empty list: all are known, none decreases, most differ, and the rate
-    is at most `MAX_FPS`."""
-    known = [tick for tick in ticks if tick is not None]
-    if not known or len(known) < len(ticks) or any(b < a for a, b in pairwise(known)):
-        return []
-    if len(known) > 1 and len(set(known)) <= len(known) / 2:
-        return []
-    return known if len(known) - 1 <= MAX_FPS * (known[-1] - known[0]) * time_base else []
-
-
-def stated_rate(stream: VideoStream) -> float | None:
-    """Frames per second as the codec states it, or else the container."""
-    # The codec comes first: the container's is an average of timestamps, and these may be wrong.
-    context = stream.codec_context
-    for rate in (stream.guessed_rate, context.framerate, stream.average_rate):
-        if rate and rate <= MAX_FPS:
-            return float(rate)
-    return None
-
-
-def regular_ticks(stream: VideoStream) -> list[float]:
-    """Timestamps of the frames that are shown, if the index in the header lists all at one rate; else empty.
-
-    An index holds decoding timestamps. Steps may differ by a twentieth, as rounding makes them (our choice): such
-    frames are evenly spaced in the order of presentation, too.
-    """
-    entries = stream.index_entries
-    ticks = [entry.timestamp for entry in entries]
-    steps = [b - a for a, b in pairwise(ticks)]
-    if len(entries) != stream.frames or not steps or not 0 < max(steps) <= 1.05 * min(steps):
-        return []
-    step = (ticks[-1] - ticks[0]) / len(steps)
-    return [index * step for index in range(sum(not entry.is_discard for entry in entries))]
-
-
 def saves_decoding(stream: VideoStream, wanted: list[int]) -> bool:
     """Whether reading by a timeline probably saves more time than making the timeline takes; the limits are our choice.
 
@@ -187,7 +130,8 @@ def decode_from_keyframe(
         wanted: timestamps of the wanted frames.
 
     Raises:
-        TimelineError: the packets are not as in the timeline, or frames are damaged or interlaced.
+        TimelineError: the packets are not as in the timeline, decoding cannot start at the keyframe after all, or
+            frames are damaged or interlaced.
     """
     missing = {key, *wanted}
     expected: list[int] = []
@@ -201,6 +145,9 @@ def decode_from_keyframe(
         # The decoder repairs damage from the frame before it, which may be another one here. A packet of interlaced
         # video may hold half a frame.
         if frame.pts is None or frame.is_corrupt or frame.interlaced_frame:
+            raise TimelineError
+        # Some files name pictures as keyframes that are none, and a palette may come with any packet before.
+        if frame.pts == key and (not frame.key_frame or frame.format.has_palette):
             raise TimelineError
         if frame.pts >= key:  # earlier ones are predicted from frames that were not decoded
             decoded.append(frame.pts)

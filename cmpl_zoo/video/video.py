@@ -9,13 +9,11 @@ damage can then be read, under the index that its timestamp gives.
 import io
 import operator
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Literal, overload
 
 import av
@@ -27,38 +25,32 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from PIL import Image
 from torch import Tensor
 
 from cmpl_zoo.storage.shards import read_member
+from cmpl_zoo.video.errors import VideoError as VideoError
+from cmpl_zoo.video.images import AnimatedImage, FrameArray, ImageFolder
+from cmpl_zoo.video.mistaken import NO_FRAME, why_not_open
+from cmpl_zoo.video.shown import orientation, pixel_shape, shown_size
 from cmpl_zoo.video.timeline import (
     Packet,
     Timeline,
     TimelineError,
-    all_decode,
     decode_from_keyframe,
     decode_packets,
     make_timeline,
     packets_in_header,
     read_packets,
-    regular_ticks,
     saves_decoding,
-    stated_rate,
-    ticks_of_packets,
-    usable_ticks,
 )
+from cmpl_zoo.video.times import regular_ticks, starts_inside_gop, stated_rate, ticks_of_frames, usable_ticks
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
 
 FrameTransform = Callable[[Tensor], Tensor]
 
 # FFmpeg's warnings about single packets name no file, and would hide the error that does.
 av.logging.set_level(av.logging.PANIC)
-
-
-class VideoError(Exception):
-    """An unreadable video: none of its frames can be decoded. The message is the path and the cause."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +60,8 @@ class VideoInfo:
     Attributes:
         frames: number of frames, at least 1: as the file states it, else counted.
         fps: average frames per second, None if the file does not tell.
-        height: in pixels, after display rotation.
-        width: in pixels, after display rotation.
+        height: in pixels, as shown: with square pixels, after display rotation.
+        width: in pixels, as shown.
     """
 
     frames: int
@@ -104,19 +96,14 @@ class Video:
         self.path = os.fspath(path)
         self.container: InputContainer | None = None
         self.stream: VideoStream
-        self._images: list[Path] = []
-        self._array: np.ndarray | None = None
+        self._images: ImageFolder | FrameArray | AnimatedImage | None = None
         self._content: bytes | None = None  # of a video in a shard
         self.decode_error = ""
         self._reformatter = VideoReformatter()
         if os.path.isdir(self.path):
-            files = (file for file in Path(self.path).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-            # Archives made on a Mac have a hidden file ._NAME beside each image, which is not an image.
-            self._images = sorted((file for file in files if file.name[0] != "."), key=_natural_order)
-            if not self._images:
-                raise VideoError(f"{self.path}: a folder without JPEG or PNG frames; give a video or such a folder")
+            self._images = ImageFolder(self.path)
         elif self.path.endswith(".npy"):
-            self._array = self._load_array()
+            self._images = FrameArray(self.path)
         else:
             self._content = read_member(self.path)
             self._open()
@@ -131,14 +118,14 @@ class Video:
         """Close the file."""
         if self.container is not None:
             self.container.close()
+        if isinstance(self._images, AnimatedImage):
+            self._images.close()
 
     @cached_property
     def num_frames(self) -> int:
         """Number of frames, at least 1: as the file states it, else counted, without decoding if the codec allows."""
-        if self._images:
+        if self._images is not None:
             return len(self._images)
-        if self._array is not None:
-            return len(self._array)
         index = self.stream.index_entries
         if self.stream.frames > 0 and (not index or index[0].is_keyframe):
             if "mp4" in self.container.format.name:  # type: ignore[union-attr]
@@ -148,6 +135,13 @@ class Video:
             if self.container.format.name != "avi" or len(index) == self.stream.frames:  # type: ignore[union-attr]
                 return self.stream.frames
         return max(1, len(self._decoded_ticks))
+
+    @cached_property
+    def lost_at_start(self) -> int:
+        """How many frames at the start of a file do not decode, as those that they are predicted from are missing."""
+        if self.container is None or self._some_hidden or not starts_inside_gop(self._listed_packets):
+            return 0
+        return max(0, sum(packet.shown for packet in self._listed_packets) - len(self._decoded_ticks))
 
     @cached_property
     def info(self) -> VideoInfo:
@@ -189,6 +183,14 @@ class Video:
         missing = self.num_frames - len(times)
         return times + [times[-1] + number / self.fps for number in range(1, missing + 1)]
 
+    @cached_property
+    def pixel_shape(self) -> Fraction:
+        """Width of a pixel divided by its height, as stored; frames are read with square ones (see `shown_size`).
+
+        Some files tell it only once a frame is decoded.
+        """
+        return pixel_shape(self.stream) if self.container else Fraction(1)
+
     def read(self, indices: Sequence[int] | Tensor, transform: FrameTransform | None = None) -> Tensor:
         """The frames at these indices; see `read_frames`.
 
@@ -214,10 +216,9 @@ class Video:
             raise ValueError(f"indices must be one or more whole numbers from 0, not {wanted}")
         distinct = sorted(set(wanted))
         transform = transform or _unchanged
-        if self.container is None:  # each frame can be read by itself
-            last = self.num_frames - 1
-            read = self._read_image if self._images else self._read_array
-            frames = {index: transform(read(index)) for index in {min(index, last) for index in distinct}}
+        if self._images is not None:
+            last = len(self._images) - 1
+            frames = {i: transform(self._images.read(i)) for i in sorted({min(index, last) for index in distinct})}
         else:
             try:
                 packets_known = "_packets" in self.__dict__
@@ -242,8 +243,7 @@ class Video:
         frames = self._decode_file() if self.container else self._decode_one_by_one()
         first = next(frames, None)
         if first is None:
-            cause = f" ({self.decode_error})" if self.decode_error else ""
-            raise VideoError(f"{self.path}: none of its frames can be decoded{cause}")
+            raise self._no_frame()
         yield first
         yield from frames
 
@@ -262,37 +262,6 @@ class Video:
                 return
             yield av.VideoFrame.from_ndarray(rgb, "rgb24")
 
-    # Folders of images
-
-    def _read_image(self, index: int) -> Tensor:
-        """An image as (H, W, 3), resized to the size of the first one if it differs."""
-        file = self._images[index]
-        try:
-            with Image.open(file) as image, Image.open(self._images[0]) as first:
-                rgb = image.convert("RGB")
-                return torch.from_numpy(np.array(rgb if rgb.size == first.size else rgb.resize(first.size)))
-        except Exception as error:  # Pillow raises errors of many types for damaged images
-            raise VideoError(f"{file}: not an image that can be decoded ({error})") from error
-
-    # Files of decoded frames
-
-    def _read_array(self, index: int) -> Tensor:
-        return torch.from_numpy(np.array(self._array[index]))  # type: ignore[index]
-
-    def _load_array(self) -> np.ndarray:
-        try:
-            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except Exception as error:  # numpy parses the header as Python and raises errors of many types
-            raise VideoError(f"{self.path}: not a .npy file that can be read ({error})") from error
-        if not isinstance(array, np.ndarray):
-            raise VideoError(f"{self.path}: an archive of arrays; decoded frames are one array in a .npy file")
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not array.size:
-            raise VideoError(
-                f"{self.path}: holds {array.dtype} of shape {array.shape}; decoded frames are uint8 (frames, height, "
-                "width, 3)"
-            )
-        return array
-
     # Files
 
     def _open(self) -> None:
@@ -309,13 +278,22 @@ class Video:
             source: Any = f"file:{self.path}" if self._content is None else io.BytesIO(self._content)
             self.container = av.open(source, "r", metadata_errors="replace", options=options)
         except (FFmpegError, OSError, ValueError) as error:
-            cause = getattr(error, "strerror", None) or error
-            raise VideoError(f"{self.path}: not a video that FFmpeg can open ({cause})") from error
+            raise VideoError(f"{self.path}: {why_not_open(self.path, self._content, error)}") from error
+        if self.container.format.name == "webp_pipe":
+            self.container.close()
+            file = self.path if self._content is None else io.BytesIO(self._content)
+            self.container, self._images = None, AnimatedImage(self.path, file)
+            return
         stream: Any = self.container.streams.best("video")  # as players choose it
+        if stream is not None and stream.frames == 1:  # a picture, such as a cover; is there a video beside it?
+            stream = max(stream, *self.container.streams.video, key=lambda s: s.frames)
         cover = stream is not None and stream.disposition & Disposition.attached_pic
         if stream is None or cover or stream.codec_context is None or self.container.format.name in TEXT_FORMATS:
+            cause = "no video stream that can be decoded" + ("; it holds sound" if self.container.streams.audio else "")
+            if not self.container.streams:
+                cause = NO_FRAME
             self.close()
-            raise VideoError(f"{self.path}: no video stream that can be decoded")
+            raise VideoError(f"{self.path}: {cause}")
         self.stream = stream
         self.stream.thread_type = "NONE"  # workers already read in parallel
         self.stream.codec_context.thread_count = 1
@@ -350,24 +328,14 @@ class Video:
     def _time_base(self) -> Fraction:
         return self.stream.time_base or Fraction(1)
 
+    @property
+    def _some_hidden(self) -> bool:
+        """Whether the codec has packets that are never shown, and do not say so."""
+        return self.stream.codec_context.name in ("vp8", "libvpx")
+
     @cached_property
     def _decoded_ticks(self) -> list[int | None]:
-        """Timestamps of the frames that decode, None where the file has none; decodes only where packets do not tell.
-
-        Packets give no frame if they are never shown (VP8), or if the file starts inside a group of pictures: then only
-        the frames up to the first keyframe are decoded.
-        """
-        packets = self._listed_packets
-        some_hidden = self.stream.codec_context.name in ("vp8", "libvpx")
-        if all_decode(packets) and not some_hidden:
-            return ticks_of_packets(packets)
-        dated = all(packet.pts is not None for packet in packets)
-        ticks: list[int | None] = []
-        for frame in self._decode_from_start():
-            ticks.append(frame.pts)
-            if dated and not some_hidden and frame.key_frame and (key := frame.pts) is not None:
-                return ticks + ticks_of_packets(p for p in packets if p.pts is not None and p.pts > key)
-        return ticks
+        return ticks_of_frames(self._listed_packets, self._some_hidden, self._decode_from_start)
 
     @cached_property
     def _ticks(self) -> Sequence[float]:
@@ -379,6 +347,12 @@ class Video:
     def _decode_from_start(self) -> Iterator[av.VideoFrame]:
         """All frames."""
         return decode_packets(self._demux(), [])
+
+    def _no_frame(self) -> VideoError:
+        if self.container is not None and not self._packets:
+            return VideoError(f"{self.path}: {NO_FRAME}")
+        cause = f" ({self.decode_error})" if self.decode_error else "; the file is damaged"
+        return VideoError(f"{self.path}: none of its frames can be decoded{cause}")
 
     def _read_from_start(self, wanted: list[int], transform: FrameTransform) -> tuple[dict[int, Tensor], int]:
         """Read frames by decoding all frames from the start to the last wanted one.
@@ -395,7 +369,7 @@ class Video:
         frames, position = self._decode_from_start(), 0
         frame = first = next(frames, None)
         if frame is None or first is None:
-            raise VideoError(f"{self.path}: none of its frames can be decoded; the file is damaged")
+            raise self._no_frame()
         for index in wanted:
             while position < index and (following := next(frames, None)) is not None:
                 frame, position = following, position + 1
@@ -425,8 +399,9 @@ class Video:
         return results, wanted[-1]
 
     def _to_rgb(self, frame: av.VideoFrame, first: av.VideoFrame) -> Tensor:
-        """A frame as RGB (H, W, 3), with the size, rotation and mirroring of the first frame."""
-        rgb = self._reformatter.reformat(frame, first.width, first.height, "rgb24", threads=1).to_ndarray()
+        """A frame as RGB (H, W, 3), with the shown size, rotation and mirroring of the first frame."""
+        width, height = shown_size(first.width, first.height, self.pixel_shape)
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
         transposed, upside_down, mirrored = orientation(first)
         if transposed:
             rgb = rgb.transpose(1, 0, 2)
@@ -483,22 +458,5 @@ def read_frames(
     return (frames, found) if return_indices else frames
 
 
-def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How a player must show a frame: whether transposed, and after that flipped vertically and horizontally."""
-    display: Any = frame.side_data.get("DISPLAYMATRIX")  # a buffer; the stub says object
-    if display is None:
-        return False, False, False
-    # A pixel (x, y) is shown at (a x + c y, b x + d y).
-    a, b, _, c, d = (int(value) for value in np.frombuffer(display, np.int32)[:5])
-    if transposed := abs(b) > abs(a):
-        a, d = c, b
-    return transposed, d < 0, a < 0
-
-
 def _unchanged(frame: Tensor) -> Tensor:
     return frame
-
-
-def _natural_order(file: Path) -> list[tuple[int, int | str]]:
-    """A sort key that puts img_2 before img_10."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", file.name)]
