@@ -415,10 +415,12 @@ def in_the_middle(kernel: Tensor, frames: int) -> Tensor:
 
 
 def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str, Tensor]:
-    """Fit a checkpoint to `model`: image kernels are inflated, a stem of other channels is adapted, the rest matches.
+    """Fit a checkpoint to `model`: kernels of fewer frames are inflated, a stem of other channels is adapted, the rest
+    matches.
 
-    An image kernel goes to the middle of the kernel in time, with zeros around it, so that a still video gives what
-    the image gave, at the first and last frame too; spreading it over time would not, because of the zero padding.
+    A kernel of an image, or of fewer frames, goes to the middle of the kernel in time, with zeros around it: the same
+    function, so that a still video gives what the image gave, at the first and last frame too. Spreading it over time
+    would not, because of the zero padding.
 
     The check is needed because timm loads without strictness as soon as the number of classes differs or only
     features are asked for. The classifier is left to timm, which drops one of another size.
@@ -436,10 +438,10 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str,
     """
     state_dict = dict(state_dict)
     wanted = model.state_dict()
-    if (stem := state_dict.get("conv1.weight")) is not None and stem.ndim == 4:
-        for key, weight in state_dict.items():
-            if weight.ndim == 4 and key in wanted and wanted[key].ndim == 5:
-                state_dict[key] = in_the_middle(weight.unsqueeze(2), wanted[key].shape[2])
+    for key, weight in state_dict.items():
+        if key in wanted and wanted[key].ndim == 5 and weight.ndim in (4, 5):
+            weight = weight.unsqueeze(2) if weight.ndim == 4 else weight
+            state_dict[key] = in_the_middle(weight, max(weight.shape[2], wanted[key].shape[2]))
     stem, channels = state_dict.get("conv1.weight"), wanted["conv1.weight"].shape[1]
     if stem is not None and stem.ndim == 5 and stem.shape[1] == model.pretrained_cfg["input_size"][0] != channels:
         # timm adapts 2-D stems only: frames and rows become one axis while it does.
