@@ -51,7 +51,7 @@ def test_clip_settings_and_class_names_travel_with_the_model(saved):
 
 
 def test_transformers_may_give_the_number_of_classes(saved, tmp_path):
-    """Its AutoModel calls timm like this; older folders, which repeat the number, load as well."""
+    """Its AutoModelForImageClassification calls timm like this; older folders repeat the number and load as well."""
     config = json.loads((saved / "config.json").read_text())
     model = timm.create_model(config["architecture"], num_classes=config["num_classes"], **config["model_args"])
     model.load_state_dict(cmpl_zoo.create_model(saved).state_dict())

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from huggingface_hub import constants
 from huggingface_hub.utils import validate_repo_id
 from timm.models import load_model_config_from_hf
 from timm.models._hub import load_model_config_from_path
 from torch import nn
 
 from cmpl_zoo.models import r3d
+from cmpl_zoo.models.checkpoints import load_checkpoint
 from cmpl_zoo.models.config_json import checked
 from cmpl_zoo.models.hub_errors import explained
 from cmpl_zoo.models.pretrained import WEIGHTS
@@ -71,9 +73,10 @@ def create_model(
 
     Args:
         model_name: a name of `list_models()`, with a tag of its weights or without, also with an underscore before
-            the tag, as in hubconf.py; the path of a model directory (config.json and model.safetensors), which loads
-            its weights; or `hf-hub:ORG/NAME`, `hf-hub:ORG/NAME@REVISION` and `local-dir:PATH`, as timm has them. A
-            registered name wins over a directory of that name.
+            the tag, as in hubconf.py; the path of a model directory (config.json and model.safetensors) or of one of
+            these two files, which loads its weights; or `hf-hub:ORG/NAME`, `hf-hub:ORG/NAME@REVISION` and
+            `local-dir:PATH`, as timm has them; or the address of a repository of the Hub. A registered name wins over
+            a directory of that name.
         pretrained: load the weights of that name; without a tag, the best ones to start from.
         num_classes: size of the classifier; 0 for none. By default that of the weights, or 400 where none are loaded.
             A classifier of another size than that of the weights starts from random values.
@@ -81,20 +84,28 @@ def create_model(
         drop_rate: dropout before the classifier, 0 by default (the full-size recipes have the 0.5 that the paper
             probably trains with).
         global_pool: `avg`, `max`, or `""` for none.
-        checkpoint_path: a file with weights to load at the end.
+        checkpoint_path: a file with weights to load at the end: a state dict of this network, alone or as Lightning,
+            timm, DistributedDataParallel or an average of weights saves it.
         features_only: return the feature maps of the stages `out_indices` instead of logits.
         out_indices: which feature maps: 0 is the stem, 1 to 4 are res2 to res5.
-        **kwargs: further arguments of `timm.create_model` and of the model, such as `clip` and `cache_dir`.
+        **kwargs: further arguments of `timm.create_model` and of the model, such as `clip`, `cache_dir`, `exportable`,
+            `device` and `dtype`.
 
     Returns:
         A model for input of shape (batch, channels, frames, height, width).
 
     Raises:
         ValueError: there is no such model.
+        TypeError: an argument that there is not, or `pretrained` is neither True nor False.
         FileNotFoundError: the directory lacks config.json or model.safetensors, or there is no `checkpoint_path`.
         RuntimeError: the weights are not available, are damaged, or do not fit the model, or a config.json is not
             one of this zoo's; the message says which, and what to do.
     """
+    if not isinstance(pretrained, bool):
+        raise TypeError(
+            f"pretrained is {pretrained!r}; it must be True or False, and a number of classes is given as num_classes="
+        )
+    r3d.check_arguments(kwargs)
     name = os.fspath(model_name)
     options = {
         "num_classes": num_classes,
@@ -106,26 +117,37 @@ def create_model(
         **kwargs,
     }
     options = {key: value for key, value in options.items() if value is not None}
-    if checkpoint_path and not Path(checkpoint_path).is_file():
-        raise FileNotFoundError(f"{checkpoint_path}: there is no such file of weights; check checkpoint_path")
+    file = os.path.expanduser(checkpoint_path or "")
+    if file and not Path(file).is_file():
+        raise FileNotFoundError(f"{file}: there is no such file of weights; check checkpoint_path")
     model = _from_name(name, pretrained, options)
-    if checkpoint_path:
-        _load(model, os.fspath(checkpoint_path))
+    if file:
+        load_checkpoint(model, file)
     return model
 
 
 def _from_name(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     """The model of a name, of a directory, or of a repository of the Hub."""
+    name = _hub_name(name)
     source, _, place = name.partition(":")
-    if source in ("hf-hub", "local-dir"):
+    if source == "hf-hub":
         return _from_config(source, place, pretrained, options)
+    if source == "local-dir":
+        return _from_config(source, os.path.expanduser(place), pretrained, options)
     name = hubconf_names().get(name, name)
     names = list_models()
     if name in names or name in _tagged():
         return timm.create_model(name, pretrained=pretrained, **options)
-    if name and Path(name).is_dir():
-        return _from_config("local-dir", name, True, options)
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+    path = Path(os.path.expanduser(name))
+    if path.name in (WEIGHTS, "config.json") and path.is_file():
+        path = path.parent
+    if name and path.is_dir():
+        return _from_config("local-dir", str(path), True, options)
+    if path.is_file():
+        hint = f"it is a file: if it holds weights, create_model(ARCHITECTURE, checkpoint_path={name!r}) loads them"
+    elif "://" in name:
+        hint = "of the Hugging Face Hub give hf-hub:ORG/NAME, and of other addresses download the model directory"
+    elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@[^/]+)?", name):
         hint = f"check the path, or for a repository of the Hugging Face Hub give hf-hub:{name}"
     elif "/" in name:
         hint = "check the path"
@@ -136,15 +158,15 @@ def _from_name(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Modul
     raise ValueError(f"{name!r} is neither a model of this zoo nor a model directory; {hint}")
 
 
-def _load(model: nn.Module, file: str) -> None:
-    """Load a file of weights, by timm: safetensors, or a pickle of which torch takes nothing but tensors."""
-    try:
-        timm.models.load_checkpoint(model, file)
-    except Exception as error:  # whatever a file that is no checkpoint makes of the unpickler
-        reason = " ".join(str(error).split())
-        raise RuntimeError(
-            f"{file}: no weights of this model ({reason[:300]}); give a state dict of it, of safetensors or torch.save"
-        ) from error
+def _hub_name(name: str) -> str:
+    """`hf-hub:ORG/NAME@REVISION` for the other ways to write it: timm's former `hf_hub:`, and an address of the Hub."""
+    name = re.sub("^hf_hub:", "hf-hub:", name)
+    hosts = "|".join(map(re.escape, ("https://huggingface.co", "https://hf.co", "hf:/", constants.ENDPOINT)))
+    address = re.fullmatch(rf"(?:{hosts})/([^/@]+/[^/@]+?)(?:/(?:tree|blob|resolve)/([^/]+).*|(@[^/]+))?/?", name)
+    if not address:
+        return name
+    repository, branch, revision = address.groups()
+    return f"hf-hub:{repository}" + (f"@{branch}" if branch else revision or "")
 
 
 def _from_config(source: str, place: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
@@ -152,7 +174,9 @@ def _from_config(source: str, place: str, pretrained: bool, options: dict[str, A
     if source == "local-dir":
         for file in ("config.json", WEIGHTS):
             if not Path(place, file).is_file():
-                raise FileNotFoundError(f"{place}: no model in this folder, {file} is missing; give a model directory")
+                runs = [folder for folder in (Path(place), Path(place).parent) if (folder / "primary" / file).is_file()]
+                hint = f"the network of this run is in {runs[0] / 'primary'}" if runs else "give a model directory"
+                raise FileNotFoundError(f"{place}: no model in this folder, {file} is missing; {hint}")
     try:
         with explained(place):
             if source == "hf-hub":

@@ -1,9 +1,11 @@
 """What the Hub's client and a damaged file of weights raise, in one sentence with the next step."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -31,8 +33,12 @@ def explained(source: str, advice: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (HTTPError, OSError, EntryNotFoundError, HFValidationError, SafetensorError) as error:
+    except (HTTPError, OSError, ImportError, EntryNotFoundError, HFValidationError, SafetensorError) as error:
         raise RuntimeError(f"{source}: {reason(error)}{advice}") from error
+    except ValueError as error:
+        if "proxy" not in str(error):
+            raise
+        raise RuntimeError(f"{source}: {_sentence(error)}; check the environment{_proxy()}") from error
 
 
 def reason(error: Exception) -> str:
@@ -50,7 +56,7 @@ def reason(error: Exception) -> str:
             return reason(cause)
         return (
             "the file is not in the cache and the Hub could not be reached; check the network, HF_ENDPOINT and "
-            "HF_HUB_OFFLINE"
+            f"HF_HUB_OFFLINE{_proxy()}"
         )
     if isinstance(error, EntryNotFoundError):
         return (
@@ -70,11 +76,16 @@ def reason(error: Exception) -> str:
     if isinstance(error, SafetensorError):
         return f"the weights are damaged or no safetensors file ({_sentence(error)}); download or save them again"
     if isinstance(error, HTTPError):
-        return f"the connection to the Hub failed ({_sentence(error)}); check the network and HF_ENDPOINT, try again"
+        check = f"check the network and HF_ENDPOINT{_proxy()}, try again"
+        return f"the connection to the Hub failed ({_sentence(error)}); {check}"
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE keeps the Hub out of reach; unset it"
     if isinstance(error, FileNotFoundError) and not str(error):  # as timm raises it
         return "there is no such file of weights; check its path"
+    if isinstance(error, OSError) and error.filename and Path(error.filename).is_relative_to(constants.HF_HOME):
+        return f"{error.filename} cannot be used ({error.strerror}); set HF_HOME to a folder that can be written"
+    if isinstance(error, ImportError):
+        return f"{_sentence(error)} (for the proxy that the environment names)"
     if "Consistency check failed" in str(error):
         return "the download has another size than the Hub announced; try again"
     return _sentence(error)
@@ -84,6 +95,12 @@ def _file(error: EntryNotFoundError) -> str:
     """The file that a repository lacks."""
     response = getattr(error, "response", None)
     return Path(response.url.path).name if response is not None else "a file"
+
+
+def _proxy() -> str:
+    """What else to check where connections go through a proxy; its address may hold a password and is not shown."""
+    named = [name for name in os.environ if name.lower() in ("https_proxy", "http_proxy", "all_proxy")]
+    return f", and the proxy that {' and '.join(sorted(named))} names" if named else ""
 
 
 def _sentence(error: Exception) -> str:

@@ -477,6 +477,8 @@ def _create_r3d(
     **kwargs: Any,
 ) -> R3D:
     advice = ""
+    check_arguments(kwargs)
+    placement = {name: kwargs.pop(name) for name in ("device", "dtype") if name in kwargs}
     if isinstance(pretrained_cfg, dict) and (source := pretrained_cfg.get("source")):
         # From a config.json, which timm's own create_model hands on as it is.
         place = pretrained_cfg["hf_hub_id" if source == "hf-hub" else "file"]
@@ -511,7 +513,7 @@ def _create_r3d(
         )
     if isinstance(model, R3D):  # what timm writes into a config.json beside the arguments that it has seen itself
         update_model_args(model, clip=model.clip, subtract_mean_frame=model.subtract_mean_frame)
-    return model
+    return model.to(**placement)
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -528,6 +530,27 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
         "classifier": "fc",
         **kwargs,
     }
+
+
+# What people write for what is called otherwise here.
+_OTHER_NAMES = dict.fromkeys(
+    ("img_size", "input_size", "image_size", "crop_size"),
+    "it runs on frames of any size; those that predict crops are pretrained_cfg_overlay={'input_size': (3, 224, 224)}",
+)
+_OTHER_NAMES |= dict.fromkeys(
+    ("num_frames", "frames", "clip_len", "stride", "sampling_rate", "fps"),
+    "it runs on any number of frames; those that predict reads are clip={'frames': 8, 'stride': 8}",
+)
+_OTHER_NAMES |= {
+    "token": "log in with `hf auth login`, or set HF_TOKEN",
+    "revision": "write it behind the name, hf-hub:ORG/NAME@REVISION",
+}
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Raise TypeError for an argument that is called otherwise here, with what to write."""
+    for name in arguments.keys() & _OTHER_NAMES.keys():
+        raise TypeError(f"create_model takes no {name}: {_OTHER_NAMES[name]}")
 
 
 # What a config.json may hand to a network; its blocks and widths belong to its name.

@@ -43,6 +43,11 @@ def test_every_way_in_gives_what_was_published(
         f"cmpl_zoo.create_model({str(tmp_path / 'model')!r})",
         f"cmpl_zoo.create_model('local-dir:{tmp_path / 'model'}', pretrained=True)",
         f"timm.create_model('local-dir:{tmp_path / 'model'}', pretrained=True)",
+        "cmpl_zoo.create_model('hf_hub:ways/in', pretrained=True)",
+        f"cmpl_zoo.create_model({server.url + '/ways/in'!r}, pretrained=True)",
+        f"cmpl_zoo.create_model({server.url + '/ways/in/tree/main'!r}, pretrained=True)",
+        f"cmpl_zoo.create_model({server.url + '/ways/in/blob/main/model.safetensors'!r}, pretrained=True)",
+        "cmpl_zoo.create_model('hf://ways/in@main/', pretrained=True)",
     ]
     found = client.run(f"""
         models = [{", ".join(ways)}]
@@ -141,6 +146,32 @@ def test_offline_and_unreachable(server: Hub, files: dict[str, bytes], tmp_path:
     assert nobody.run(code % "off/line") == first  # the cache serves, as with timm
     assert "could not be reached" in nobody.fail(code % "never/seen")
     nobody.close()
+
+
+def test_the_address_of_the_public_hub_is_one_of_a_repository(client: Client, server: Hub) -> None:
+    for address in ("https://huggingface.co/no/model/tree/v1", "https://hf.co/no/model@v1"):
+        assert client.fail(f"cmpl_zoo.create_model('{address}', pretrained=True)").startswith(
+            "no/model@v1: there is no "
+        )
+
+
+def test_a_cache_that_cannot_be_made(server: Hub, files: dict[str, bytes], tmp_path: Path) -> None:
+    server.publish("no/room", files)
+    (tmp_path / "file").touch()
+    client = Client(tmp_path / "file" / "below", server.url)
+    sentence = client.fail("cmpl_zoo.create_model('hf-hub:no/room', pretrained=True)")
+    assert str(tmp_path / "file" / "below") in sentence and "set HF_HOME to a folder that can be written" in sentence
+    client.close()
+
+
+@pytest.mark.parametrize("proxy", ["odd://127.0.0.1:9", pytest.param("http://127.0.0.1:9", marks=pytest.mark.slow)])
+def test_a_proxy_that_there_is_not_is_named(proxy: str, tmp_path: Path) -> None:
+    """A refused connection is tried again for twenty seconds."""
+    client = Client(tmp_path, "http://hub.invalid", HTTP_PROXY=proxy, NO_PROXY="", no_proxy="")
+    sentence = client.fail("cmpl_zoo.create_model('hf-hub:some/model', pretrained=True)")
+    assert sentence.startswith("some/model: ") and "the proxy that HTTP_PROXY names" in sentence
+    assert "config.json" not in sentence
+    client.close()
 
 
 # What the Hub may answer
