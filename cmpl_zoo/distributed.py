@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -93,7 +93,7 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            # gloo raises plain RuntimeErrors, and so do cuDNN and cuBLAS; other classes are this package's and torch's.
+            # gloo raises plain RuntimeErrors; other classes are this package's and torch's own.
             plain = type(error) is RuntimeError and not device_failure(error)
             if self.size == 1 or not (plain or isinstance(error, dist.DistError)):
                 raise
@@ -190,18 +190,20 @@ class Ranks:
         lost or still compute. Processes that read videos end by themselves once this one is gone.
         """
         if dist.is_initialized():
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for output in (sys.stdout, sys.stderr):
+                with suppress(OSError):
+                    output.flush()
             os._exit(status)
 
 
 def device_failure(error: RuntimeError) -> str:
     """What an error of CUDA or its libraries says, in one line; "" for other errors, and where memory ran out."""
-    if isinstance(error, (torch.OutOfMemoryError, dist.DistError)):
-        return ""
     line = str(error).partition("\n")[0].rstrip(".")
-    named = isinstance(error, torch.AcceleratorError) or re.search(r"CUDA|cuDNN|CUDNN|CUBLAS|cuBLAS|HIP error", line)
-    return line if named or "unable to find an engine" in line else ""  # the last is cuDNN's, too
+    if type(error) is torch.AcceleratorError:
+        return line
+    # Its libraries raise plain RuntimeErrors; "unable to find an engine" is cuDNN's.
+    theirs = re.search(r"CUDA error|cuDNN error|CUDNN_|CUBLAS_|unable to find an engine", line)
+    return line if type(error) is RuntimeError and theirs else ""
 
 
 def pick_device(name: str, number: int = 0) -> torch.device:

@@ -9,6 +9,7 @@ from training import command, run, start_from
 
 import cmpl_zoo
 from cmpl_zoo import distributed
+from cmpl_zoo.datasets.watchdog import WorkerError
 from cmpl_zoo.distributed import Ranks, device_failure, pick_device
 from cmpl_zoo.training.provenance import hardware
 from cmpl_zoo_cli.train_config import Config
@@ -63,7 +64,8 @@ def test_what_a_gpu_says_when_it_fails_is_told_from_other_errors(error, said):
 def test_other_kinds_of_errors_of_a_gpu():
     assert device_failure(torch.AcceleratorError(f"{ILLEGAL}\nand more")) == ILLEGAL
     assert device_failure(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")) == ""
-    assert device_failure(torch.distributed.DistBackendError("NCCL error, unhandled cuda error")) == ""
+    assert device_failure(torch.distributed.DistBackendError("NCCL error, Call to CUDA function failed")) == ""
+    assert device_failure(WorkerError("videos/CUDA error.mp4: a worker process has been stuck for 60 s")) == ""
 
 
 FAILING = """
