@@ -1,6 +1,7 @@
 """Arguments that several verbs take."""
 
 import argparse
+import math
 from collections.abc import Callable
 
 
@@ -39,3 +40,14 @@ def whole(least: int, greatest: int | None = None) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def positive(text: str) -> float:
+    """The type of an option that is a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return number

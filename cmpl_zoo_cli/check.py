@@ -1,8 +1,9 @@
 """`cmpl-zoo check`."""
 
 import argparse
+from pathlib import Path
 
-from cmpl_zoo_cli.arguments import add_list, add_output, add_workers, whole
+from cmpl_zoo_cli.arguments import add_list, add_output, add_workers, positive, whole
 
 CHECK = """\
 Decode every video of a list from end to end, and write to DIR:
@@ -14,13 +15,17 @@ Decode every video of a list from end to end, and write to DIR:
 verdicts:
   ok          kept
   odd         kept: variable frame rate, timestamps that do not increase,
-              rotated, no duration or frame count in the header, frames that
-              change size, pictures that the decoder had to repair
+              rotated, pixels that are not square, interlaced, HDR, a start
+              between two keyframes, no duration or frame count in the header,
+              frames that change size, pictures that the decoder had to repair
   truncated   left out: fewer frames decode than the file states, or decoding
               fails half-way
   too short   left out: fewer frames than --min-frames
   unreadable  left out: nothing decodes, its reader crashed, or no frame came
               for 5 minutes
+
+It also tells of mixed frame rates and of files without timestamps, and with
+--frames and --stride how many videos are shorter than a clip.
 
 The same command continues a run that was stopped or killed. Exit status: 0 if
 every video was kept, 1 if some were left out, 2 if the command cannot run."""
@@ -39,16 +44,29 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     verb.add_argument(
         "--min-frames", type=whole(1), default=8, metavar="N", help="videos with fewer are too short (default: 8)"
     )
+    verb.add_argument(
+        "--frames", type=whole(1), metavar="N", help="count the videos that are shorter than a clip of N frames"
+    )
+    verb.add_argument("--stride", type=whole(1), metavar="N", help="distance between two frames of this clip")
+    verb.add_argument(
+        "--fps", type=positive, metavar="X", help="the stride is in 1/X seconds (default: in frames of the video)"
+    )
     add_workers(verb)
 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
     from cmpl_zoo.tools.check import check
+    from cmpl_zoo.tools.survey import ClipLength, survey
     from cmpl_zoo.tools.worker_pool import available_cores
 
+    if (args.frames is None) != (args.stride is None) or (args.fps and args.frames is None):
+        raise ValueError("--frames and --stride tell the length of a clip together, with or without --fps; give both")
+    clip = None if args.frames is None else ClipLength(args.frames, args.stride, args.fps)
     video_list = read_list(args.list, args.root, labeled=False)
     workers = available_cores() if args.workers is None else args.workers
     all_kept, summary = check(video_list, args.root, args.output, workers=workers, min_frames=args.min_frames)
     print(summary)
+    for line in survey(Path(args.output, "report.csv"), clip):
+        print(line)
     return 0 if all_kept else 1

@@ -13,14 +13,15 @@ Re-encode every video of a list as H.264, and write to DIR:
                 cause, frames, bytes before and after, seconds
   LIST.csv      the list of the copies, with all its columns
 
-A copy has every frame that decodes, upright, in 8-bit yuv420p with even
-sides, a keyframe every --gop frames, the source's timestamps if they
-increase, and no sound.
+A copy has every frame that decodes, as players show it: upright, with square
+pixels (the shorter side is enlarged), deinterlaced, and HDR in BT.709 where
+FFmpeg can do that. It is 8-bit yuv420p with even sides, has a keyframe every
+--gop frames, the source's timestamps if they increase, and no sound.
 
 verdicts:
   encoded     with a cause if a damaged video ended early
-  copied      with --copy: an MP4 of a single H.264 stream, whole, not
-              rotated, no larger and with no longer GOP than asked for
+  copied      with --copy: an MP4 of a single H.264 stream, whole, stored as
+              it is shown, no larger and with no longer GOP than asked for
   unreadable  left out: nothing decodes, its reader crashed, or no frame came
               for 5 minutes
   failed      left out: it cannot be encoded

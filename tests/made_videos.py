@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import torch
 
 from cmpl_zoo.demo.render import Actor, Shot, render_frames, write_video
 from cmpl_zoo_cli.main import main
@@ -48,6 +49,39 @@ def encode(
     return path
 
 
+def copy_packets(source: Path, target: Path, change: Callable[[av.Packet], None]) -> Path:
+    """The video in another file, not encoded again, with a change to each packet."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                change(packet)
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def decode_everything(path: Path) -> torch.Tensor:
+    """All frames that a plain decode yields before its first error, with square pixels."""
+    frames = []
+    with av.open(str(path)) as container:
+        stream = container.streams.best("video")
+        stream.codec_context.thread_count = 1  # threads fill damaged slices in another way
+        pixel = stream.sample_aspect_ratio or 1
+        try:
+            for frame in container.decode(stream):
+                width, height = frame.width, frame.height
+                if pixel > 1:
+                    width = round(width * pixel)
+                else:
+                    height = round(height / pixel)
+                rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
+                frames.append(np.rot90(rgb, round(frame.rotation / 90)))
+        except av.FFmpegError:
+            pass
+    return torch.from_numpy(np.stack(frames))
+
+
 def turn(path: Path, turns: int, mirrored: bool = False) -> None:
     """Have an MP4 ask in its track header to be shown turned by so many quarters, counterclockwise as np.rot90 does."""
     a, b, c, d = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)][turns]
@@ -79,6 +113,7 @@ def truth_of(clips: Path) -> dict[str, dict[str, Any]]:
     truth = json.loads((clips / "probe.json").read_text())
     shown = {"size": [480, 270], "fps": 30000 / 1001, "header_frames": 390, "decoded_frames": 390}
     truth["nasa_two_audio.mp4"] |= shown  # its first stream is a preview
+    truth["arm_wrestling.mp4"]["size"] = [427, 256]  # 340x256 with pixels of 64:51
     return truth
 
 

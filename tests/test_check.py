@@ -11,7 +11,18 @@ import av
 import numpy as np
 import psutil
 import pytest
-from made_videos import encode, link_many, refused, rows_of, start, truth_of, turn, wait_for_rows, write_list
+from made_videos import (
+    copy_packets,
+    encode,
+    link_many,
+    refused,
+    rows_of,
+    start,
+    truth_of,
+    turn,
+    wait_for_rows,
+    write_list,
+)
 from PIL import Image
 
 from cmpl_zoo.tools.check import examine
@@ -27,7 +38,7 @@ def test_every_clip_as_a_full_decode_says(shared_data, tmp_path, capsys):
     file = write_list(tmp_path / "clips.csv", [*truth, "frames/jumping/0001", "probe.json", "nowhere.mp4"])
     assert main(["check", str(file), "--root", str(clips), "-o", str(tmp_path / "out")]) == 1
     summary = capsys.readouterr().out
-    assert "6 ok, 6 odd, 4 too short, 1 truncated, 2 unreadable; " in summary
+    assert "5 ok, 7 odd, 4 too short, 1 truncated, 2 unreadable; " in summary
     rows = {row["path"]: row for row in rows_of(tmp_path / "out" / "report.csv")}
     assert list(rows) == [row["path"] for row in rows_of(file)]
     for name, expected in truth.items():
@@ -325,3 +336,39 @@ def test_reports_of_other_lists_are_refused(two, tmp_path, capsys):
     assert "line 2: does not belong to" in refused(capsys, *check, tmp_path / "done", other)
     shorter = write_list(tmp_path / "shorter.csv", ["a.mp4"])
     assert "line 3: does not belong to" in refused(capsys, *check, tmp_path / "done", shorter)
+
+
+def test_rates_timestamps_and_lengths_of_a_list(tmp_path, capsys):
+    for name, step in (("a", 40), ("b", 40), ("c", 20)):
+        encode(tmp_path / f"{name}.mp4", 30, times=[step * i for i in range(30)])
+
+    def forget(packet: av.Packet) -> None:
+        packet.pts = packet.dts = 0
+
+    copy_packets(encode(tmp_path / "whole.mp4", 50, bf="0"), tmp_path / "d.mp4", forget)
+    encode(tmp_path / "e.mp4", 4)  # too short, and so not counted
+    videos = write_list(tmp_path / "list.csv", [f"{name}.mp4" for name in "abcde"])
+
+    def told(*options: str) -> list[str]:
+        main(["check", str(videos), "--root", str(tmp_path), "-o", str(tmp_path / "out"), *options])
+        return capsys.readouterr().out.splitlines()[1:]
+
+    mixed, untimed = told()
+    assert re.search("mixed.*3 at 25, 1 at 50; median 25 ", mixed)
+    assert re.search("timestamps.* 1 of 4 videos", untimed)
+    assert re.search("shorter.*8 frames, stride 4: 0 of 4", told("--frames", "8", "--stride", "4")[2])  # 29 frames
+    assert re.search("shorter.*8 frames, stride 5: 3 of 4", told("--frames", "8", "--stride", "5")[2])  # 36 frames
+    in_time = told("--frames", "8", "--stride", "2", "--fps", "15")[2]  # 0.93 s; c lasts 0.58 s
+    assert re.search("shorter.*stride 2 at 15 fps: 1 of 4", in_time)
+    assert told("--frames", "8", "--stride", "2", "--fps", "12")[2].endswith(": 3 of 4 videos")  # 1.17 s; a, b 1.16 s
+    check = ["check", videos, "--root", tmp_path, "-o", tmp_path / "out"]
+    assert re.search("--frames and --stride", refused(capsys, *check, "--frames", "8"))
+    assert re.search("--frames and --stride", refused(capsys, *check, "--fps", "8"))
+
+
+def test_a_list_of_one_rate_says_nothing_of_it(tmp_path, capsys):
+    encode(tmp_path / "a.mp4", 20)
+    encode(tmp_path / "b.mkv", 20)
+    videos = write_list(tmp_path / "list.csv", ["a.mp4", "b.mkv"])
+    assert main(["check", str(videos), "--root", str(tmp_path), "-o", str(tmp_path / "out")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1

@@ -10,10 +10,8 @@ import av
 import numpy as np
 import pytest
 import torch
-from made_videos import encode
+from made_videos import copy_packets, decode_everything, encode, turn
 from PIL import Image
-from test_times import copy_packets
-from test_video import decode_everything
 
 from cmpl_zoo.tools.check import examine
 from cmpl_zoo.tools.prepare import PrepareSettings, prepare_video
@@ -190,8 +188,6 @@ def test_the_shape_that_the_container_states_overrides_that_of_the_codec(tmp_pat
 
 
 def test_pixels_that_are_not_square_are_enlarged_before_they_are_turned(tmp_path):
-    from made_videos import turn
-
     path = with_pixels(tmp_path / "v.mp4", Fraction(4, 3))
     turn(path, 1)
     assert (probe(path).height, probe(path).width) == (96, 48)

@@ -1,31 +1,17 @@
 """When each frame is shown: timestamps and rates, and files that do not tell them."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from made_videos import encode
+from made_videos import copy_packets, encode
 from PIL import Image
 
 from cmpl_zoo.video import Video, probe
 
 UNEVEN = [0, 40, 80, 200, 240, 500, 533, 566, 600, 1000, 1040, 1080]  # milliseconds
-
-
-def copy_packets(source: Path, target: Path, change: Callable[[av.Packet], None]) -> Path:
-    """The video in another file, not encoded again, with a change to each packet."""
-    with av.open(str(source)) as old, av.open(str(target), "w") as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(video=0):
-            if packet.size:
-                change(packet)
-                packet.stream = stream
-                new.mux(packet)
-    return target
 
 
 @pytest.mark.parametrize("bframes", ["0", "3"])

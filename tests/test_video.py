@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from made_videos import truth_of, turn
+from made_videos import decode_everything, truth_of, turn
 from PIL import Image
 
 from cmpl_zoo.video import timeline, video
@@ -28,20 +28,6 @@ CLIPS = (
     "hevc.mp4", "nasa_two_audio.mp4", "newtonscradle.gif", "no_duration.webm", "one_pixel.mp4", "rotation_0.mov",
     "rotation_90.mov", "unordered.mov", "v_ApplyEyeMakeup_g01_c01.avi", "v_BaseballPitch_g01_c01.avi",
 )  # fmt: skip
-
-
-def decode_everything(path: Path) -> torch.Tensor:
-    """All frames that a plain decode yields before its first error."""
-    frames = []
-    with av.open(str(path)) as container:
-        stream = container.streams.best("video")
-        stream.codec_context.thread_count = 1  # threads fill damaged slices in another way
-        try:
-            for frame in container.decode(stream):
-                frames.append(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
-        except av.FFmpegError:
-            pass
-    return torch.from_numpy(np.stack(frames))
 
 
 @pytest.fixture(scope="session")

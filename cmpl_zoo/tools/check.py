@@ -15,6 +15,7 @@ from cmpl_zoo.video.shown import hdr_transfer, orientation, shown_size
 from cmpl_zoo.video.video import Video
 
 KEPT_BY_CHECK = ("ok", "odd")  # verdicts
+NO_TIMES = "so the rate is the codec's"  # part of the cause where timestamps do not tell time
 CHECK_COLUMNS = (
     "path",
     "verdict",
@@ -152,7 +153,10 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
     if is_file:
         row["codec"] = video.stream.codec_context.codec.canonical_name
         row["longest_gop"] = max(b - a for a, b in pairwise([*keys, frames])) if keys else frames
-        rate, rate_oddity = _rate(times, video.stream.time_base or Fraction(1), video.fps)
+        rate, rate_oddity = _rate(times, video.stream.time_base or Fraction(1))
+        if not video.timed:
+            rate, rate_oddity = None, f"{rate_oddity or 'timestamps that tell no time'}, {NO_TIMES}"
+        rate = rate or video.fps
         row["fps"] = rate and round(rate, 3)
         oddities = [
             rate_oddity,
@@ -179,8 +183,8 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
     return row
 
 
-def _rate(times: Sequence[int | None], time_base: Fraction, fallback: float | None) -> tuple[float | None, str]:
-    """Frames per second, by the timestamps, else `fallback`, and what is odd about the timestamps, "" for nothing.
+def _rate(times: Sequence[int | None], time_base: Fraction) -> tuple[float | None, str]:
+    """Frames per second by the timestamps, None if they do not tell, and what is odd about them, "" for nothing.
 
     The rate varies if a step between two frames differs from the median step by more than a tenth, and by more than a
     millisecond, to which some containers round (our choice).
@@ -188,11 +192,11 @@ def _rate(times: Sequence[int | None], time_base: Fraction, fallback: float | No
     known = [time for time in times if time is not None]
     steps = [b - a for a, b in pairwise(known)]
     if len(known) < len(times):
-        return fallback, f"{len(times) - len(known)} frames without a timestamp, so the rate is the codec's"
+        return None, f"{len(times) - len(known)} frames without a timestamp"
     if not steps:
-        return fallback, ""
+        return None, ""
     if min(steps) <= 0:
-        return fallback, "timestamps that do not increase, so the rate is the codec's"
+        return None, "timestamps that do not increase"
     typical = median(steps)
     tolerance = max(typical / 10, 0.001 / float(time_base))
     rate = float(len(steps) / (sum(steps) * time_base))

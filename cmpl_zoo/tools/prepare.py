@@ -1,4 +1,4 @@
-"""Preparing the videos of a list for training: small, upright copies without sound and with many keyframes."""
+"""Preparing the videos of a list for training: small copies, as players show them, without sound."""
 
 import os
 import shutil

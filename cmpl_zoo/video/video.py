@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import groupby
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import av
 import av.logging
@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
@@ -30,7 +29,7 @@ from torch import Tensor
 from cmpl_zoo.storage.shards import read_member
 from cmpl_zoo.video.errors import VideoError as VideoError
 from cmpl_zoo.video.images import AnimatedImage, FrameArray, ImageFolder
-from cmpl_zoo.video.mistaken import NO_FRAME, why_not_open
+from cmpl_zoo.video.opening import NO_FRAME, open_video
 from cmpl_zoo.video.shown import orientation, pixel_shape, shown_size
 from cmpl_zoo.video.timeline import (
     Packet,
@@ -44,8 +43,6 @@ from cmpl_zoo.video.timeline import (
     saves_decoding,
 )
 from cmpl_zoo.video.times import regular_ticks, starts_inside_gop, stated_rate, ticks_of_frames, usable_ticks
-
-TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
 
 FrameTransform = Callable[[Tensor], Tensor]
 
@@ -71,9 +68,10 @@ class VideoInfo:
 
 
 class Video:
-    """An open video file, GIF, folder of JPEG or PNG frames (in natural order of their names), or `.npy` file.
+    """An open video file, GIF, WebP, folder of JPEG or PNG frames (in natural order of their names), or `.npy` file.
 
-    A `.npy` file holds decoded frames, uint8 (frames, height, width, 3); only the frames asked for are loaded.
+    A `.npy` file holds decoded frames, uint8 (frames, height, width, 3); only the frames asked for are loaded. Of
+    several video streams, the one is read that FFmpeg calls best, as players do.
 
     A context manager: the file is opened once for `num_frames`, `info` and any number of reads.
 
@@ -82,8 +80,8 @@ class Video:
 
     Attributes:
         path: as given.
-        container: the open PyAV container; None for a folder or a `.npy` file.
-        stream: the video stream that is read; not set for a folder or a `.npy` file.
+        container: the open PyAV container; None for a folder, a `.npy` file or a WebP image.
+        stream: the video stream that is read; not set where `container` is None.
         decode_error: the error that ended the last `decode` early, "" if there was none.
 
     Raises:
@@ -123,25 +121,19 @@ class Video:
 
     @cached_property
     def num_frames(self) -> int:
-        """Number of frames, at least 1: as the file states it, else counted, without decoding if the codec allows."""
+        """Number of frames, at least 1: as the file states it, else counted, decoding as little as possible."""
         if self._images is not None:
             return len(self._images)
-        index = self.stream.index_entries
-        if self.stream.frames > 0 and (not index or index[0].is_keyframe):
-            if "mp4" in self.container.format.name:  # type: ignore[union-attr]
-                # An edit list (from cutting without re-encoding) leaves samples in the file that are never shown.
-                return max(1, sum(not entry.is_discard for entry in index))
-            # The number in an AVI header includes dropped frames; its index does not.
-            if self.container.format.name != "avi" or len(index) == self.stream.frames:  # type: ignore[union-attr]
-                return self.stream.frames
-        return max(1, len(self._decoded_ticks))
+        stated = self._stated_frames
+        return max(1, len(self._decoded_ticks) if stated is None else stated)
 
     @cached_property
     def lost_at_start(self) -> int:
         """How many frames at the start of a file do not decode, as those that they are predicted from are missing."""
-        if self.container is None or self._some_hidden or not starts_inside_gop(self._listed_packets):
+        if self.container is None or self._stated_frames is not None or self._some_hidden:
             return 0
-        return max(0, sum(packet.shown for packet in self._listed_packets) - len(self._decoded_ticks))
+        packets = self._listed_packets
+        return sum(packet.shown for packet in packets) - self.num_frames if starts_inside_gop(packets) else 0
 
     @cached_property
     def info(self) -> VideoInfo:
@@ -233,8 +225,8 @@ class Video:
     def decode(self) -> Iterator[av.VideoFrame]:
         """All frames in presentation order, as FFmpeg decodes them, not yet RGB: the frames that `read` gives.
 
-        The frames of a folder or a `.npy` file come as RGB, without timestamps. If an error ends the frames early,
-        `decode_error` holds it afterwards.
+        Those of a folder, a `.npy` file or a WebP image come as RGB, without timestamps. If an error ends the frames
+        early, `decode_error` holds it afterwards.
 
         Raises:
             VideoError: no frame can be decoded.
@@ -267,36 +259,11 @@ class Video:
     def _open(self) -> None:
         """Open the file, or reopen it to read from its start."""
         self.close()
-        try:
-            if self._content is None:
-                if not os.path.exists(self.path):
-                    raise VideoError(f"{self.path}: there is no such file")
-                if not os.path.isfile(self.path) or os.path.getsize(self.path) == 0:
-                    raise VideoError(f"{self.path}: the file is empty")
-            # Always a local file, even if its name looks like a URL; and no other file that a playlist names.
-            options = {"protocol_whitelist": "file"}
-            source: Any = f"file:{self.path}" if self._content is None else io.BytesIO(self._content)
-            self.container = av.open(source, "r", metadata_errors="replace", options=options)
-        except (FFmpegError, OSError, ValueError) as error:
-            raise VideoError(f"{self.path}: {why_not_open(self.path, self._content, error)}") from error
+        self.container, self.stream = open_video(self.path, self._content)
         if self.container.format.name == "webp_pipe":
             self.container.close()
             file = self.path if self._content is None else io.BytesIO(self._content)
             self.container, self._images = None, AnimatedImage(self.path, file)
-            return
-        stream: Any = self.container.streams.best("video")  # as players choose it
-        if stream is not None and stream.frames == 1:  # a picture, such as a cover; is there a video beside it?
-            stream = max(stream, *self.container.streams.video, key=lambda s: s.frames)
-        cover = stream is not None and stream.disposition & Disposition.attached_pic
-        if stream is None or cover or stream.codec_context is None or self.container.format.name in TEXT_FORMATS:
-            cause = "no video stream that can be decoded" + ("; it holds sound" if self.container.streams.audio else "")
-            if not self.container.streams:
-                cause = NO_FRAME
-            self.close()
-            raise VideoError(f"{self.path}: {cause}")
-        self.stream = stream
-        self.stream.thread_type = "NONE"  # workers already read in parallel
-        self.stream.codec_context.thread_count = 1
         self._at_start = True
 
     def _demux(self) -> Iterator[av.Packet]:
@@ -327,6 +294,19 @@ class Video:
     @property
     def _time_base(self) -> Fraction:
         return self.stream.time_base or Fraction(1)
+
+    @property
+    def _stated_frames(self) -> int | None:
+        """Number of frames as the header states it; None if it does not, or states more than can be decoded."""
+        index = self.stream.index_entries
+        if self.stream.frames == 0 or (index and not index[0].is_keyframe):
+            return None
+        if "mp4" in self.container.format.name:  # type: ignore[union-attr]
+            # An edit list (from cutting without re-encoding) leaves samples in the file that are never shown.
+            return sum(not entry.is_discard for entry in index)
+        # The number in an AVI header includes dropped frames; its index does not.
+        dropped = self.container.format.name == "avi" and len(index) != self.stream.frames  # type: ignore[union-attr]
+        return None if dropped else self.stream.frames
 
     @property
     def _some_hidden(self) -> bool:
@@ -436,8 +416,8 @@ def read_frames(
 ) -> Tensor | tuple[Tensor, list[int]]:
     """Frames of a video, GIF, folder of JPEG or PNG frames, or `.npy` file, by index in presentation order.
 
-    The pixels equal those of a full decode, with display rotation applied. Decoding stops at the last wanted frame,
-    and starts at a keyframe where that saves time.
+    The pixels equal those of a full decode, shown as players do: square, and with display rotation applied. Decoding
+    stops at the last wanted frame, and starts at a keyframe where that saves time.
 
     Args:
         path: the file or folder, or the address of a video in a shard.

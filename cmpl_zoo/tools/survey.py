@@ -1,0 +1,61 @@
+"""What the checked videos of a list are like together: their rates, their timestamps, and how many fill a clip."""
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from cmpl_zoo.tools.check import KEPT_BY_CHECK, NO_TIMES
+from cmpl_zoo.video.sampling import clip_span
+
+MOST_RATES = 6  # that are named one by one
+
+
+@dataclass(frozen=True)
+class ClipLength:
+    """The clip that videos are compared with.
+
+    Attributes:
+        frames: frames of a clip.
+        stride: distance between two frames of a clip: in frames of the video, or in 1 / `fps` seconds.
+        fps: see `stride`; None counts frames.
+    """
+
+    frames: int
+    stride: int
+    fps: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.frames} frames, stride {self.stride}" + (f" at {self.fps:g} fps" if self.fps else "")
+
+    def fits(self, frames: int, fps: float | None) -> bool:
+        """Whether a video of so many frames, at this rate, is as long as the clip; one without a rate counts frames."""
+        if self.fps is None or fps is None:
+            return frames >= clip_span(self.frames, self.stride)
+        return (frames - 1) / fps >= (self.frames - 1) * self.stride / self.fps - 1e-6
+
+
+def survey(report: Path, clip: ClipLength | None) -> list[str]:
+    """Lines on the videos that `check` keeps: mixed frame rates, missing timestamps, videos shorter than a clip.
+
+    Args:
+        report: `report.csv` of `check`.
+        clip: counts the videos that are shorter, if given.
+    """
+    with report.open(newline="", encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["verdict"] in KEPT_BY_CHECK]
+    said = []
+    rates = [float(row["fps"]) for row in rows if row["fps"]]
+    by_rate = Counter(round(rate, 1) for rate in rates)
+    if len(by_rate) > 1:
+        named = [f"{count} at {rate:g}" for rate, count in by_rate.most_common(MOST_RATES)]
+        others = len(rates) - sum(count for _, count in by_rate.most_common(MOST_RATES))
+        named += [f"{others} at others"] if others else []
+        said.append(f"mixed frame rates: {', '.join(named)}; median {median(rates):g} frames a second")
+    if untimed := sum(NO_TIMES in row["cause"] for row in rows):
+        said.append(f"without timestamps that tell time: {untimed} of {len(rows)} videos; the codec's rate counts")
+    if clip is not None:
+        short = sum(not clip.fits(int(row["frames"]), float(row["fps"] or 0) or None) for row in rows)
+        said.append(f"shorter than a clip of {clip}: {short} of {len(rows)} videos")
+    return said

@@ -1,0 +1,86 @@
+"""Opening a video file, and what a file is that is no video: its first bytes tell."""
+
+import io
+import os
+from contextlib import suppress
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from cmpl_zoo.video.errors import VideoError
+
+TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
+NO_FRAME = "a header without a frame; the recording or the download stopped at its start"
+# First bytes, in lower case and without leading blanks, and what they mean.
+SIGNS = (
+    (b"version https://git-lfs", "a pointer of Git LFS, not the video itself; `git lfs pull` gets it"),
+    (b"<", "a web page or XML, not a video; the download was refused, so try the address in a browser"),
+    (b"{", "JSON, not a video; the download was refused, so try the address in a browser"),
+    (b"pk\x03\x04", "a ZIP archive; unpack it"),
+    (b"rar!", "a RAR archive; unpack it"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it"),
+    (b"\x1f\x8b", "a gzip archive; unpack it"),
+    (b"%pdf", "a PDF document, not a video"),
+)
+
+
+def open_video(path: str, content: bytes | None) -> tuple[InputContainer, VideoStream]:
+    """Open a file, and choose the video stream that players show.
+
+    Args:
+        path: the file.
+        content: what it holds, if that has been read.
+
+    Raises:
+        VideoError: there is no such file, or it is no video.
+    """
+    try:
+        if content is None:
+            if not os.path.exists(path):
+                raise VideoError(f"{path}: there is no such file")
+            if not os.path.isfile(path) or os.path.getsize(path) == 0:
+                raise VideoError(f"{path}: the file is empty")
+        # Always a local file, even if its name looks like a URL; and no other file that a playlist names.
+        options = {"protocol_whitelist": "file"}
+        source: Any = f"file:{path}" if content is None else io.BytesIO(content)
+        container = av.open(source, "r", metadata_errors="replace", options=options)
+    except (FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"{path}: {_why_not_open(path, content, error)}") from error
+    stream: Any = container.streams.best("video")
+    if stream is not None and stream.frames == 1:  # a picture, such as a cover; is there a video beside it?
+        stream = max(stream, *container.streams.video, key=lambda other: other.frames)
+    cover = stream is not None and stream.disposition & Disposition.attached_pic
+    if stream is None or cover or stream.codec_context is None or container.format.name in TEXT_FORMATS:
+        cause = "no video stream that can be decoded" + ("; it holds sound" if container.streams.audio else "")
+        if not container.streams:
+            cause = NO_FRAME
+        container.close()
+        raise VideoError(f"{path}: {cause}")
+    stream.thread_type = "NONE"  # workers already read in parallel
+    stream.codec_context.thread_count = 1
+    return container, stream
+
+
+def _why_not_open(path: str, content: bytes | None, error: Exception) -> str:
+    """Why FFmpeg cannot open a file, in words, for which it gives this error."""
+    start = content or b""
+    if content is None:
+        with suppress(OSError), open(path, "rb") as file:
+            start = file.read(4096)
+    start = start[:4096]
+    if start and not start.strip(b"\0"):
+        return f"its first {len(start)} bytes are zeros, as of a download that did not finish; download it again"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for sign, meaning in SIGNS:
+        if text.lower().startswith(sign):
+            return meaning
+    line = text[:60].partition(b"\n")[0].decode("utf-8", errors="replace").strip()
+    if len(line) > 3 and line.isprintable() and "\ufffd" not in line:
+        return f"a text file, not a video; it begins with {line!r}"
+    if isinstance(error, EOFError):
+        return NO_FRAME
+    return f"not a video that FFmpeg can open ({getattr(error, 'strerror', None) or error})"
