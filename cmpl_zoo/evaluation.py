@@ -17,7 +17,7 @@ from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
 from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.distributed import Ranks
-from cmpl_zoo.models import R3D
+from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
@@ -28,7 +28,7 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def evaluate(
-    models: R3D | Sequence[R3D],
+    models: VideoModel | Sequence[VideoModel],
     videos: str | os.PathLike[str] | Videos,
     root: str | os.PathLike[str] = ".",
     *,
@@ -57,7 +57,7 @@ def evaluate(
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
     """
-    ensemble = [models] if isinstance(models, R3D) else list(models)
+    ensemble = [models] if isinstance(models, VideoModel) else list(models)
     if not ensemble:
         raise ValueError("evaluate needs a model, and the list of models is empty; give at least one")
     check_alike([f"model {number}" for number in range(1, len(ensemble) + 1)], ensemble)
@@ -72,7 +72,7 @@ def evaluate(
 
 @torch.inference_mode()
 def evaluate_ensembles(
-    ensembles: Sequence[Sequence[R3D]],
+    ensembles: Sequence[Sequence[VideoModel]],
     videos: Videos,
     *,
     workers: int = 2,
@@ -200,7 +200,7 @@ def probabilities(
     return torch.cat(logits).softmax(dim=1).unflatten(0, views.shape[:2])
 
 
-def check_alike(names: Sequence[str], models: Sequence[R3D]) -> None:
+def check_alike(names: Sequence[str], models: Sequence[VideoModel]) -> None:
     """Raise ValueError where models cannot vote together."""
     check_same_classes(names, models)
     for name, model in zip(names, models, strict=True):

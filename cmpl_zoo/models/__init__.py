@@ -2,5 +2,6 @@
 
 from cmpl_zoo.models.factory import create_model, list_models
 from cmpl_zoo.models.r3d import R3D
+from cmpl_zoo.models.video_model import VideoModel
 
-__all__ = ["R3D", "create_model", "list_models"]
+__all__ = ["R3D", "VideoModel", "create_model", "list_models"]
