@@ -23,7 +23,7 @@ def _entry_point(entry: str, name: str) -> _Any:
         return _create_model(name, pretrained, **kwargs)
 
     entry_point.__name__ = entry_point.__qualname__ = entry
-    entry_point.__doc__ = f"""{name}, an R3D network for clips of shape (batch, 3, frames, height, width).
+    entry_point.__doc__ = f"""{name}, a network for clips of shape (batch, 3, frames, height, width).
 
     Args:
         pretrained: load the weights of the name. Where none are published, only False works: random ones.

@@ -18,7 +18,7 @@ from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
 from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.distributed import Ranks
-from cmpl_zoo.models import R3D
+from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
@@ -76,7 +76,7 @@ def evaluate(
 
 @torch.inference_mode()
 def evaluate_ensembles(
-    ensembles: Sequence[Sequence[R3D]],
+    ensembles: Sequence[Sequence[VideoModel]],
     videos: Videos,
     *,
     workers: int = 2,
@@ -204,7 +204,7 @@ def probabilities(
     return torch.cat(logits).softmax(dim=1).unflatten(0, views.shape[:2])
 
 
-def check_alike(names: Sequence[str], models: Sequence[R3D]) -> None:
+def check_alike(names: Sequence[str], models: Sequence[VideoModel]) -> None:
     """Raise ValueError where models cannot vote together."""
     check_same_classes(names, models)
     for name, model in zip(names, models, strict=True):

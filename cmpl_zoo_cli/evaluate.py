@@ -86,12 +86,12 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.distributed import device_failure, pick_device
     from cmpl_zoo.evaluation import check_alike, evaluate
     from cmpl_zoo.hub.cards import add_scores
-    from cmpl_zoo.models import R3D, create_model
+    from cmpl_zoo.models import VideoModel, create_model
     from cmpl_zoo.models.labels import label_names
 
     try:
         device = pick_device(args.device)
-        models = [cast(R3D, create_model(name, pretrained=True)).to(device) for name in args.models]
+        models = [cast(VideoModel, create_model(name, pretrained=True)).to(device) for name in args.models]
         for model in models:
             model.clip["clips"] = args.test_clips or model.clip["clips"]
             model.clip["crops"] = args.test_crops or model.clip["crops"]

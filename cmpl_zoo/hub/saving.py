@@ -17,10 +17,9 @@ from timm.utils import unwrap_model
 from torch import nn
 
 from cmpl_zoo.hub.cards import model_card
-from cmpl_zoo.models import create_model
+from cmpl_zoo.models import VideoModel, create_model
 from cmpl_zoo.models.labels import check_classifier, check_label_names
 from cmpl_zoo.models.pretrained import WEIGHTS
-from cmpl_zoo.models.r3d import R3D
 from cmpl_zoo.records import Summary
 
 FILES = (WEIGHTS, "README.md", "config.json")
@@ -58,7 +57,7 @@ def save(
         OSError: the directory cannot be written, as on a full disk.
     """
     model = unwrap_model(model)
-    if not isinstance(model, R3D):
+    if not isinstance(model, VideoModel):
         raise ValueError(f"{type(model).__name__} is not a model that create_model makes; save such a one")
     check_classifier(model)
     check_label_names(label_names, model.num_classes)

@@ -3,5 +3,6 @@
 from cmpl_zoo.models.factory import create_model, list_models
 from cmpl_zoo.models.freezing import freeze, unfreeze
 from cmpl_zoo.models.r3d import R3D
+from cmpl_zoo.models.video_model import VideoModel
 
-__all__ = ["R3D", "create_model", "freeze", "list_models", "unfreeze"]
+__all__ = ["R3D", "VideoModel", "create_model", "freeze", "list_models", "unfreeze"]

@@ -5,9 +5,7 @@ from pathlib import Path
 import timm
 from torch import Tensor, nn
 
-from cmpl_zoo.models.r3d import R3D
-
-_A_KEY = "layer1.0.conv1.weight"  # of every network of this zoo
+from cmpl_zoo.models.video_model import VideoModel
 
 
 def load_checkpoint(model: nn.Module, file: str) -> None:
@@ -27,9 +25,11 @@ def load_checkpoint(model: nn.Module, file: str) -> None:
                 f"such as {run / 'primary'}, which the end of training or --resume writes"
             )
     try:
-        state_dict = _network(timm.models.load_state_dict(file))
-        _check_head(state_dict, model)
-        if not isinstance(model, R3D):  # features only
+        # The longest name of a weight is not the end of another's.
+        a_key = max((key for key in model.state_dict() if key.endswith(".weight")), key=len)
+        state_dict = _network(timm.models.load_state_dict(file), a_key)
+        _check_head(state_dict, model, a_key)
+        if not isinstance(model, VideoModel):  # features only
             state_dict = {key: weight for key, weight in state_dict.items() if not key.startswith("fc.")}
         model.load_state_dict(state_dict)
     except ValueError as error:
@@ -47,9 +47,9 @@ def load_checkpoint(model: nn.Module, file: str) -> None:
         ) from error
 
 
-def _network(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a state dict that is a network of this zoo; all of it where none is."""
-    prefixes = [key.removesuffix(_A_KEY) for key in state_dict if f".{key}".endswith(f".{_A_KEY}")]
+def _network(state_dict: dict[str, Tensor], a_key: str) -> dict[str, Tensor]:
+    """The part of a state dict that is the network, which has that key; all of it where none is."""
+    prefixes = [key.removesuffix(a_key) for key in state_dict if f".{key}".endswith(f".{a_key}")]
     if len(prefixes) > 1:
         raise ValueError(
             f"holds {len(prefixes)} networks, whose keys begin with {' and '.join(map(repr, prefixes))}; save the "
@@ -63,15 +63,15 @@ def _network(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: weight for key, weight in network.items() if key != "n_averaged"}
 
 
-def _check_head(state_dict: dict[str, Tensor], model: nn.Module) -> None:
+def _check_head(state_dict: dict[str, Tensor], model: nn.Module, a_key: str) -> None:
     """Raise ValueError where the weights are of an image network or of another number of classes than the model."""
-    if _A_KEY in state_dict and state_dict[_A_KEY].ndim == 4:
+    if a_key in state_dict and state_dict[a_key].ndim == 4:
         raise ValueError(
             "these are weights for images; create_model(NAME, pretrained=True, pretrained_cfg_overlay={'file': FILE, "
             "'num_classes': N}), with N the number of their classes, inflates them"
         )
     head = {key: weight for key, weight in state_dict.items() if key.startswith("fc.")}
-    if not isinstance(model, R3D) or _A_KEY not in state_dict or (head and "fc.weight" not in head):
+    if not isinstance(model, VideoModel) or a_key not in state_dict or (head and "fc.weight" not in head):
         return
     classes = len(head["fc.weight"]) if head else 0
     if classes != model.num_classes:

@@ -11,7 +11,7 @@ from cmpl_zoo.models.labels import check_label_names
 
 
 class ClipSettings(TypedDict):
-    """The clips that a model is made for; see `R3D.clip`."""
+    """The clips that a model is made for; see `VideoModel.clip`."""
 
     frames: int
     stride: NotRequired[int]
@@ -65,8 +65,8 @@ def _check(cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collecti
     if (other := model_args.get("num_classes", classes)) != classes:
         raise ValueError(f"num_classes is {classes}, and {other!r} in model_args; they must be the same")
     _whole("in_chans", model_args.get("in_chans", 3), 1)
-    if (pool := model_args.get("global_pool", "avg")) not in ("avg", "max", ""):
-        raise ValueError(f"global_pool is {pool!r}; it must be 'avg', 'max', or '' for none")
+    if (pool := model_args.get("global_pool", "avg")) not in ("avg", "max", "token", ""):
+        raise ValueError(f"global_pool is {pool!r}; it must be 'avg', 'max', 'token', or '' for none")
     if not 0 <= (rate := _numbers("drop_rate", [model_args.get("drop_rate", 0)], {1})[0]) < 1:
         raise ValueError(f"drop_rate is {rate!r}; it must be a share from 0 to below 1")
     if not isinstance(subtract := model_args.get("subtract_mean_frame", False), bool):

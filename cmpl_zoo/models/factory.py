@@ -15,13 +15,15 @@ from timm.models import load_model_config_from_hf
 from timm.models._hub import load_model_config_from_path
 from torch import nn
 
-from cmpl_zoo.models import r3d
+from cmpl_zoo.models import r3d, torchvision_video
+from cmpl_zoo.models.building import check_arguments
 from cmpl_zoo.models.checkpoints import load_checkpoint
 from cmpl_zoo.models.config_json import checked
 from cmpl_zoo.models.hub_errors import explained
 from cmpl_zoo.models.pretrained import WEIGHTS
+from cmpl_zoo.models.video_model import MODEL_ARGS
 
-_MODULE = r3d.__name__.rsplit(".", 1)[-1]
+_MODULES = [family.__name__.rsplit(".", 1)[-1] for family in (r3d, torchvision_video)]
 # The paper's primary network with 60 labels a class, under the name that the project promised torch.hub.
 _ALIASES = {"r3d50_cmpl_k400": "r3d50.cmpl_k400_10pct"}
 
@@ -34,7 +36,7 @@ def list_models(pattern: str = "", pretrained: bool = False, exclude_filters: st
         pretrained: only names that have weights, with their tags.
         exclude_filters: wildcards of names to leave out.
     """
-    return timm.list_models(pattern, module=_MODULE, pretrained=pretrained, exclude_filters=exclude_filters)
+    return timm.list_models(pattern, module=_MODULES, pretrained=pretrained, exclude_filters=exclude_filters)
 
 
 def list_tags() -> list[str]:
@@ -44,7 +46,8 @@ def list_tags() -> list[str]:
 
 def _tagged() -> list[str]:
     """Every `ARCHITECTURE.TAG` that timm knows of, `untrained` too, where there are no weights."""
-    return [f"{name}.{tag}" for name, cfg in r3d.default_cfgs.items() for tag in cfg.tags]
+    default_cfgs = r3d.default_cfgs | torchvision_video.default_cfgs
+    return [f"{name}.{tag}" for name, cfg in default_cfgs.items() for tag in cfg.tags]
 
 
 def hubconf_names() -> dict[str, str]:
@@ -105,7 +108,7 @@ def create_model(
         raise TypeError(
             f"pretrained is {pretrained!r}; it must be True or False, and a number of classes is given as num_classes="
         )
-    r3d.check_arguments(kwargs)
+    check_arguments(kwargs)
     name = os.fspath(model_name)
     options = {
         "num_classes": num_classes,
@@ -193,7 +196,7 @@ def _from_config(source: str, place: str, pretrained: bool, options: dict[str, A
         raise RuntimeError(
             f"{place}: config.json: architecture is {architecture!r}, no model of this zoo; load it with timm"
         )
-    checked(place, cfg, model_args, r3d.MODEL_ARGS)
+    checked(place, cfg, model_args, MODEL_ARGS)
     return timm.create_model(
         architecture, pretrained, pretrained_cfg=cfg, pretrained_model_args=model_args, **model_args | options
     )

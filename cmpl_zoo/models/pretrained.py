@@ -6,6 +6,8 @@ from pathlib import Path
 
 from timm.models import PretrainedCfg
 
+from cmpl_zoo.models.download import download
+
 WEIGHTS = "model.safetensors"
 
 # What the paper trained, with the number of classes; nobody has published them yet. The first is the best one.
@@ -25,21 +27,27 @@ def hub_id(name: str) -> str | None:
     return f"{organisation}/{name}" if organisation else None
 
 
-def with_source(name: str, cfg: PretrainedCfg) -> PretrainedCfg:
-    """The configuration to load weights with: safetensors only, since unpickling a file can run a stranger's code.
+def with_source(name: str, cfg: PretrainedCfg, cache_dir: str | os.PathLike[str] | None = None) -> PretrainedCfg:
+    """The configuration to load weights with, and the file of weights from a public address downloaded.
+
+    From directories and the Hub safetensors only, since unpickling a file can run a stranger's code. The files behind
+    the addresses of this zoo are pickles, of which torch takes nothing but tensors.
 
     Args:
         name: of the architecture.
         cfg: as timm resolved it.
+        cache_dir: where a download is kept; see `download`.
 
     Raises:
-        RuntimeError: there are no weights of that name, or the directory has none.
+        RuntimeError: there are no weights of that name, the directory has none, or they cannot be downloaded.
     """
     if cfg.source == "local-dir":
         if not Path(str(cfg.file), WEIGHTS).is_file():
             raise RuntimeError(f"{cfg.file}: no {WEIGHTS} in this folder; only safetensors weights are loaded")
     elif not (cfg.has_weights or cfg.state_dict):
         raise RuntimeError(missing(name, cfg.tag))
+    elif cfg.url and not (cfg.state_dict or cfg.file or cfg.hf_hub_id):
+        cfg = replace(cfg, file=str(download(str(cfg.url), cache_dir=cache_dir)))
     # What a config.json says of these is not followed: a pickle, a loader of its own, or layers that timm then leaves
     # out when it loads.
     return replace(

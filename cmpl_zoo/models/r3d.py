@@ -6,35 +6,23 @@ its number of frames up to the final pooling. Input is (batch, channels, frames,
 Modules carry the names of timm's ResNet, so that an image checkpoint maps onto this network name by name.
 """
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import get_device_dtype
-from timm.models import (
-    adapt_input_conv,
-    build_model_with_cfg,
-    checkpoint_seq,
-    generate_default_cfgs,
-    load_model_config_from_hf,
-    register_model,
-    resolve_pretrained_cfg,
-)
+from timm.models import checkpoint_seq, generate_default_cfgs, register_model
 from timm.models._features import feature_take_indices
-from timm.models._input import update_model_args
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cmpl_zoo.models.config_json import checked, clip_settings
+from cmpl_zoo.models.building import build, fit_checkpoint
 from cmpl_zoo.models.convolutions import PointConv3d, StemConv3d, TemporalConv3d, unless_exportable
-from cmpl_zoo.models.hub_errors import explained
-from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id, training, with_source
+from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id
+from cmpl_zoo.models.video_model import GlobalPool3d, VideoModel, check_clips
 
 __all__ = ["R3D", "BasicBlock", "Bottleneck", "checkpoint_filter_fn"]
 
@@ -113,33 +101,6 @@ def _fold_batch_norms(module: nn.Module) -> None:
             module.downsample = nn.Sequential(fuse_conv_bn_eval(*child))
 
 
-class GlobalPool3d(nn.Module):
-    """(N, C, T, H, W) to (N, C) by `avg` or `max`; `""` passes the input on."""
-
-    def __init__(self, pool_type: str = "avg") -> None:
-        super().__init__()
-        if pool_type not in ("avg", "max", ""):
-            raise ValueError(f"global_pool is {pool_type!r}; it must be 'avg', 'max', or '' for none")
-        self.pool_type = pool_type
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.pool_type == "avg":
-            return x.mean((2, 3, 4))
-        if self.pool_type == "max":
-            return x.amax((2, 3, 4))
-        return x
-
-    def extra_repr(self) -> str:
-        return f"pool_type={self.pool_type!r}"
-
-
-class SubtractMeanFrame(nn.Module):
-    """Subtract from clips (N, C, T, H, W) the mean of their frames, which leaves what moves."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x - x.mean(dim=2, keepdim=True)
-
-
 def _stage(
     block: type[BasicBlock] | type[Bottleneck], inplanes: int, planes: int, depth: int, stride: int
 ) -> nn.Sequential:
@@ -157,7 +118,7 @@ def _stage(
     return nn.Sequential(first, *(block(outplanes, planes) for _ in range(depth - 1)))
 
 
-class R3D(nn.Module):
+class R3D(VideoModel):
     """3-D ResNet. Kernels, widths, depths and the strides of stem and pool are the paper's (Table 3).
 
     The most probable reading where the table is silent: where res3-5 halve space, the shortcut, BN with eps
@@ -167,18 +128,11 @@ class R3D(nn.Module):
     and width from 32, normalized with `pretrained_cfg["mean"]` and `["std"]`. Output is (batch, num_classes)
     logits. In training BN needs more than one value a channel in res5: more than one frame of 32x32 a batch.
 
-    Attributes:
-        clip: the clips that the model is made for: `frames` per clip; `stride`, the step from one of them to the
-            next in frames of the video, or with `fps` in 1/fps seconds, whatever the rate of the video; or instead of
-            both `spread` (True), one frame from each of as many equal parts of the video; for testing, `clips` of a
-            video, with `crops` of each. A dict with those that are set.
-        subtract_mean_frame: whether the mean frame of a clip is subtracted from its frames.
-        num_features: channels of `forward_features`.
-        head_hidden_size: channels of `forward_head(..., pre_logits=True)`.
-        feature_info: channels, reduction in space and module of the stem and of res2 to res5.
+    Attributes, beside those of every `VideoModel`:
+        feature_info: of the stem and of res2 to res5.
     """
 
-    pretrained_cfg: dict[str, Any]  # set by timm
+    first_conv = "conv1"
 
     def __init__(
         self,
@@ -208,17 +162,10 @@ class R3D(nn.Module):
         Raises:
             ValueError: a width, a pooling or a clip setting that does not exist.
         """
-        super().__init__()
+        super().__init__(in_chans, drop_rate, clip, subtract_mean_frame)
         if width_divisor < 1 or 64 % width_divisor:
             raise ValueError(f"width_divisor is {width_divisor}, which does not divide 64; give 1, 2, 4 or 8")
-        self.in_chans = in_chans
-        self.drop_rate = drop_rate
-        self.grad_checkpointing = False
-        self.clip = clip_settings(clip)
-        self.subtract_mean_frame = subtract_mean_frame
-
         width = 64 // width_divisor
-        self.background = SubtractMeanFrame() if subtract_mean_frame else nn.Identity()
         stem = unless_exportable(StemConv3d)
         self.conv1 = stem(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
@@ -230,7 +177,7 @@ class R3D(nn.Module):
         self.layer3 = _stage(block, 2 * wide, 4 * width, layers[2], stride=2)
         self.layer4 = _stage(block, 4 * wide, 8 * width, layers[3], stride=2)
 
-        self.feature_info: list[dict[str, Any]] = [
+        self.feature_info = [
             {"num_chs": width, "reduction": 2, "module": "act1"},
             {"num_chs": wide, "reduction": 4, "module": "layer1"},
             {"num_chs": 2 * wide, "reduction": 8, "module": "layer2"},
@@ -256,10 +203,6 @@ class R3D(nn.Module):
         """Patterns that group parameters from the stem to res5, by stage (coarse) or by block."""
         return {"stem": r"^(?:conv1|bn1)", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute blocks in the backward pass to save memory; as in timm, BN sees such a batch twice."""
-        self.grad_checkpointing = enable
-
     def reparameterize(self) -> None:
         """Fold batch norm into the convolutions, in place: the same function, faster, and no longer to be trained.
 
@@ -273,37 +216,6 @@ class R3D(nn.Module):
             raise RuntimeError("batch norm can be folded in evaluation mode only; call model.eval() first")
         for module in [self, *(block for stage in self._stages() for block in stage)]:
             _fold_batch_norms(module)
-
-    def get_classifier(self, name_only: bool = False) -> str | nn.Module:
-        """The classifier, `nn.Identity` where there is none, or its name."""
-        return "fc" if name_only else self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Put a new classifier in place, on the device and in the dtype of the model; it has no class names.
-
-        Args:
-            num_classes: size of the classifier, 0 for none.
-            global_pool: `avg`, `max`, or `""` for none; None keeps what there is.
-
-        Raises:
-            ValueError: the pooling does not exist, or there is none but a classifier.
-        """
-        pool = self.global_pool if global_pool is None else GlobalPool3d(global_pool)
-        if num_classes > 0 and not pool.pool_type:
-            raise ValueError(f"{num_classes} classes need pooling: set global_pool to 'avg', or num_classes to 0")
-        self.num_classes = num_classes
-        self.global_pool = pool.train(self.training)
-        fc = nn.Linear(self.num_features, num_classes, **get_device_dtype(self)) if num_classes > 0 else nn.Identity()
-        self.fc = fc.train(self.training)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """As ever; a classifier that shares no weight with the one before knows nothing of its class names."""
-        if name == "fc" and "fc" in self._modules and hasattr(self, "pretrained_cfg"):
-            weights = set(value.parameters())
-            if weights and not weights & set(self.fc.parameters()):
-                # timm has the configuration under two names.
-                self.pretrained_cfg = self.default_cfg = {**self.pretrained_cfg, "label_names": None}
-        super().__setattr__(name, value)
 
     def forward_intermediates(
         self,
@@ -379,27 +291,8 @@ class R3D(nn.Module):
             x = checkpoint_seq(layer, x) if self.grad_checkpointing else layer(x)
         return x
 
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pool over frames and space, drop out, classify; `pre_logits` leaves the classifier out.
-
-        Under autocast the classifier computes in the precision of its weights: in bfloat16 a logit above 16 would be
-        rounded to an eighth, which moves the probabilities that a threshold is for.
-        """
-        x = F.dropout(self.global_pool(x), p=self.drop_rate, training=self.training)
-        if pre_logits:
-            return x
-        if not any(map(torch.is_autocast_enabled, ("cuda", "cpu", "mps"))):
-            return self.fc(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.fc(x.to(next(self.fc.parameters(), x).dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) to (N, num_classes) logits; raises as `forward_features` does."""
-        return self.forward_head(self.forward_features(x))
-
     def _stem(self, x: Tensor) -> Tensor:
-        # As timm checks: torch.fx can trace it. A convolution would take a clip without its batch.
-        torch._assert(x.ndim == 5, "give a batch of clips of shape (batch, channels, frames, height, width)")
+        check_clips(x)
         if not torch.onnx.is_in_onnx_export():  # whose older form knows no memory formats
             x = x.contiguous(memory_format=torch.channels_last_3d)  # in which every convolution here is fastest
         return self.act1(self.bn1(self.conv1(self.background(x))))
@@ -422,9 +315,6 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str,
     function, so that a still video gives what the image gave, at the first and last frame too. Spreading it over time
     would not, because of the zero padding.
 
-    The check is needed because timm loads without strictness as soon as the number of classes differs or only
-    features are asked for. The classifier is left to timm, which drops one of another size.
-
     Args:
         state_dict: a checkpoint of the same architecture, or of timm's image ResNet of that depth; it is not changed.
         model: the whole model, before timm wraps it for features.
@@ -442,78 +332,11 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: R3D) -> dict[str,
         if key in wanted and wanted[key].ndim == 5 and weight.ndim in (4, 5):
             weight = weight.unsqueeze(2) if weight.ndim == 4 else weight
             state_dict[key] = in_the_middle(weight, max(weight.shape[2], wanted[key].shape[2]))
-    stem, channels = state_dict.get("conv1.weight"), wanted["conv1.weight"].shape[1]
-    if stem is not None and stem.ndim == 5 and stem.shape[1] == model.pretrained_cfg["input_size"][0] != channels:
-        # timm adapts 2-D stems only: frames and rows become one axis while it does.
-        flat = adapt_input_conv(channels, stem.flatten(2, 3), base_chans=stem.shape[1])
-        state_dict["conv1.weight"] = flat.unflatten(2, stem.shape[2:4])
-
-    # timm drops a classifier of another number of classes than the checkpoint's configuration says.
-    kept = model.num_classes == model.pretrained_cfg["num_classes"]
-    body = {key for key in wanted if kept or not key.startswith("fc.")}
-    given = {key for key in state_dict if kept or not key.startswith("fc.")}
-    missing, unknown, shared = body - given, given - body, body & given
-    problems = {
-        "missing": [key for key in wanted if key in missing],
-        "of another shape": [key for key in wanted if key in shared and state_dict[key].shape != wanted[key].shape],
-        "unknown": [key for key in state_dict if key in unknown],
-    }
-    found = [f"{len(keys)} {what} ({', '.join(keys[:3])})" for what, keys in problems.items() if keys]
-    if found:
-        cfg = model.pretrained_cfg
-        raise RuntimeError(
-            f"{cfg.get('file') or cfg.get('hf_hub_id') or 'checkpoint'}: the weights do not fit {cfg['architecture']}, "
-            f"keys: {'; '.join(found)}; create the model that they were saved from"
-        )
-    return state_dict
+    return fit_checkpoint(state_dict, model)
 
 
-def _create_r3d(
-    variant: str,
-    pretrained: bool = False,
-    pretrained_cfg: Any = None,
-    pretrained_cfg_overlay: dict[str, Any] | None = None,
-    pretrained_model_args: dict[str, Any] | None = None,
-    **kwargs: Any,
-) -> R3D:
-    advice = ""
-    check_arguments(kwargs)
-    placement = {name: kwargs.pop(name) for name in ("device", "dtype") if name in kwargs}
-    if isinstance(pretrained_cfg, dict) and (source := pretrained_cfg.get("source")):
-        # From a config.json, which timm's own create_model hands on as it is.
-        place = pretrained_cfg["hf_hub_id" if source == "hf-hub" else "file"]
-        checked(place, pretrained_cfg, pretrained_model_args or {}, MODEL_ARGS)
-        pretrained_cfg = {key: value for key, value in pretrained_cfg.items() if key not in ("architecture", "tag")}
-    if not (pretrained or pretrained_cfg):  # the family's defaults, whatever weights the name has
-        pretrained_cfg = _cfg()
-    cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
-    if cfg.tag in UNPUBLISHED and cfg.hf_hub_id and pretrained:
-        # Whoever trained these weights recorded their classes and clips beside them.
-        advice = f"; {training(variant, cfg.tag)}"
-        with explained(cfg.hf_hub_id, advice):
-            found, _, pretrained_model_args = load_model_config_from_hf(cfg.hf_hub_id, kwargs.get("cache_dir"))
-        checked(cfg.hf_hub_id, found, pretrained_model_args, MODEL_ARGS)
-        cfg = resolve_pretrained_cfg(variant, found | {"tag": cfg.tag}, pretrained_cfg_overlay)
-        kwargs = pretrained_model_args | kwargs
-    if pretrained:
-        cfg = with_source(variant, cfg)
-    else:  # class names are of the weights; whoever trains others may pass names of their own
-        cfg = replace(cfg, label_names=(pretrained_cfg_overlay or {}).get("label_names"))
-    clip_of_weights = (pretrained_model_args or {}).get("clip") or _CLIPS.get(f"{variant}.{cfg.tag}", {})
-    kwargs["clip"] = clip_settings(kwargs.get("clip"), clip_of_weights)
-    with explained(cfg.hf_hub_id or cfg.file or variant, advice):
-        model = build_model_with_cfg(
-            R3D,
-            variant,
-            pretrained,
-            pretrained_cfg=cfg.to_dict(),
-            pretrained_filter_fn=checkpoint_filter_fn,
-            pretrained_model_args=pretrained_model_args,
-            **kwargs,
-        )
-    if isinstance(model, R3D):  # what timm writes into a config.json beside the arguments that it has seen itself
-        update_model_args(model, clip=model.clip, subtract_mean_frame=model.subtract_mean_frame)
-    return model.to(**placement)
+def _create_r3d(variant: str, pretrained: bool = False, **kwargs: Any) -> R3D:
+    return build(R3D, variant, pretrained, _cfg(), _CLIPS, checkpoint_filter_fn, **kwargs)
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -530,31 +353,6 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
         "classifier": "fc",
         **kwargs,
     }
-
-
-# What people write for what is called otherwise here.
-_OTHER_NAMES = dict.fromkeys(
-    ("img_size", "input_size", "image_size", "crop_size"),
-    "it runs on frames of any size; those that predict crops are pretrained_cfg_overlay={'input_size': (3, 224, 224)}",
-)
-_OTHER_NAMES |= dict.fromkeys(
-    ("num_frames", "frames", "clip_len", "stride", "sampling_rate", "fps"),
-    "it runs on any number of frames; those that predict reads are clip={'frames': 8, 'stride': 8}",
-)
-_OTHER_NAMES |= {
-    "token": "log in with `hf auth login`, or set HF_TOKEN",
-    "revision": "write it behind the name, hf-hub:ORG/NAME@REVISION",
-}
-
-
-def check_arguments(arguments: Mapping[str, Any]) -> None:
-    """Raise TypeError for an argument that is called otherwise here, with what to write."""
-    for name in arguments.keys() & _OTHER_NAMES.keys():
-        raise TypeError(f"create_model takes no {name}: {_OTHER_NAMES[name]}")
-
-
-# What a config.json may hand to a network; its blocks and widths belong to its name.
-MODEL_ARGS = inspect.signature(R3D).parameters.keys() - {"block", "layers", "width_divisor"}
 
 
 def _packaged(name: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks, pick_device
 from cmpl_zoo.evaluation import AUTOCAST
-from cmpl_zoo.models import R3D
+from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.freezing import freeze_batch_norm
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
 from cmpl_zoo.training.lists import count_steps, load_lists, training_steps
@@ -44,7 +44,7 @@ class CMPL(nn.Module):
         config: of the run: `scheme`, `threshold`, `hard`, and the three options above.
     """
 
-    def __init__(self, networks: list[R3D], config: Config) -> None:
+    def __init__(self, networks: list[VideoModel], config: Config) -> None:
         super().__init__()
         self.config = config
         self.primary, self.auxiliary = networks[0], networks[1] if len(networks) > 1 else None
@@ -53,7 +53,7 @@ class CMPL(nn.Module):
             freeze_batch_norm(self)
 
     @property
-    def networks(self) -> dict[str, R3D]:
+    def networks(self) -> dict[str, VideoModel]:
         """F and A by their roles, `primary` and `auxiliary`."""
         return {"primary": self.primary} | ({"auxiliary": self.auxiliary} if self.auxiliary is not None else {})
 
@@ -80,13 +80,13 @@ class CMPL(nn.Module):
         return cmpl_loss(labeled, y, strong, pseudo, lambda_u)
 
     @torch.no_grad()
-    def weak_pass(self, network: R3D, weak: Tensor) -> Tensor:
+    def weak_pass(self, network: VideoModel, weak: Tensor) -> Tensor:
         """What a network says of weak views, as probabilities (batch, classes): without dropout and gradient."""
         by_batch = self.config.weak_bn == "batch" and self.config.batch_norm != "frozen"
         with evaluating(network, batch_statistics=by_batch):
             return network(weak).float().softmax(dim=1)
 
-    def learning_pass(self, network: R3D, labeled: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:
+    def learning_pass(self, network: VideoModel, labeled: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:
         """A network's logits of labeled clips and of strong views, from which it learns."""
         if self.config.strong_bn == "labeled":
             return network(torch.cat([labeled, strong])).split([len(labeled), len(strong)])
@@ -106,7 +106,7 @@ class ClipInput(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: R3D, strides: list[int]) -> None:
+    def __init__(self, network: VideoModel, strides: list[int]) -> None:
         super().__init__()
         self.place = strides.index(network.clip["stride"]) if len(strides) > 1 else 0
         for name in ("mean", "std"):

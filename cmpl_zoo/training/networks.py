@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cmpl_zoo.distributed import Ranks
-from cmpl_zoo.models import R3D, create_model
+from cmpl_zoo.models import VideoModel, create_model
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo_cli.train_config import Config, flag
 
 
-def build_networks(config: Config, classes: list[str]) -> list[R3D]:
+def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
     """F and, unless the run has one network alone, A.
 
     Raises:
@@ -37,11 +37,11 @@ def build_networks(config: Config, classes: list[str]) -> list[R3D]:
     return networks
 
 
-def build_network(config: Config, name: str, stride: int, init: str | None, classes: list[str]) -> R3D:
+def build_network(config: Config, name: str, stride: int, init: str | None, classes: list[str]) -> VideoModel:
     """A network with the run's clip settings, from random weights or those of `init`.
 
     Raises:
-        ValueError: `init` is another architecture.
+        ValueError: `init` is another architecture, or the network cannot take clips of the run's frames and size.
     """
     clip: dict[str, Any] = {"frames": config.frames, "clips": config.test_clips, "crops": config.test_crops}
     clip |= {"spread": True} if config.spread else {"stride": stride, "fps": config.fps}
@@ -57,10 +57,11 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
             "label_names": classes,
         },
     )
-    assert isinstance(network, R3D)
+    assert isinstance(network, VideoModel)
+    network.check_input(config.frames, (config.size, config.size))
     if init is not None:
         start = create_model(init, pretrained=True)
-        assert isinstance(start, R3D)
+        assert isinstance(start, VideoModel)
         if start.pretrained_cfg.get("label_names") != classes:  # its classifier knows other classes
             start.reset_classifier(len(classes))
         if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:

@@ -16,7 +16,7 @@ from cmpl_zoo.datasets.order import derived_seed
 from cmpl_zoo.datasets.training_steps import ClipBatch, TrainingSteps, UnreadableVideo
 from cmpl_zoo.distributed import RankError, Ranks
 from cmpl_zoo.evaluation import evaluate_ensembles
-from cmpl_zoo.models import R3D
+from cmpl_zoo.models import VideoModel
 from cmpl_zoo.records import Scores, Summary
 from cmpl_zoo.semi import CMPLLoss
 from cmpl_zoo.training.checkpoint import States
@@ -63,7 +63,7 @@ class Run:
         lists: TrainingLists,
         steps: TrainingSteps,
         device: torch.device,
-        networks: dict[str, R3D],
+        networks: dict[str, VideoModel],
         state: dict[str, Any],
     ) -> None:
         self.config, self.ranks, self.lists, self.steps, self.device = config, ranks, lists, steps, device

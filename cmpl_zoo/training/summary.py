@@ -7,7 +7,7 @@ from typing import Any
 
 from cmpl_zoo._files import replace_text
 from cmpl_zoo.hub.saving import save
-from cmpl_zoo.models import R3D
+from cmpl_zoo.models import VideoModel
 from cmpl_zoo.records import Scores, Summary, views_text
 from cmpl_zoo.training.lists import TrainingLists
 from cmpl_zoo_cli.train_config import Config
@@ -39,7 +39,7 @@ def summarize(
     }
 
 
-def save_models(networks: dict[str, R3D], folder: Path, classes: list[str], summary: Summary) -> None:
+def save_models(networks: dict[str, VideoModel], folder: Path, classes: list[str], summary: Summary) -> None:
     """Each network as a model directory that is called like its role."""
     for role, network in networks.items():
         save(network, folder / role, classes, {**summary, "role": role})

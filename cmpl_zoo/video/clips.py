@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
 
+from cmpl_zoo.models.video_model import VideoModel
 from cmpl_zoo.video.sampling import uniform_clips, uniform_spread
 from cmpl_zoo.video.video import Video
 
@@ -40,11 +41,12 @@ def resolve_clip_config(model: nn.Module) -> ClipConfig:
     """The clip settings that a model expects, as keyword arguments of `load_clip`.
 
     Returns:
-        The settings of `model.clip` (see `R3D`); `size` (height, width), `crop_pct`, `mean` and `std` from
+        The settings of `model.clip` (see `VideoModel`); `size` (height, width), `crop_pct`, `mean` and `std` from
         `model.pretrained_cfg`. A trained model brings them with it.
 
     Raises:
-        ValueError: the model has no clip settings, as an image model, or its input is not RGB.
+        ValueError: the model has no clip settings, as an image model, its input is not RGB, or it cannot take clips of
+            these settings.
     """
     if not isinstance(clip := getattr(model, "clip", None), dict):
         raise ValueError(
@@ -57,6 +59,8 @@ def resolve_clip_config(model: nn.Module) -> ClipConfig:
         )
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     height, width = cfg["input_size"][1:]
+    if isinstance(model, VideoModel):
+        model.check_input(clip["frames"], (height, width))
     return {  # type: ignore[typeddict-item]
         **clip,
         "size": (height, width),
