@@ -62,10 +62,13 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return 0
+        if isinstance(error.__context__, KeyboardInterrupt):  # what went wrong while it stopped
+            print(f"{prog}: stopped", file=sys.stderr)
+            return 130
         ours = type(error).__module__.partition(".")[0] == "cmpl_zoo"
         if not ours and not isinstance(error, (ValueError, RuntimeError, OSError)):
             raise
-        message = str(error)
+        message = str(error).strip() or type(error).__name__
         if isinstance(error, OSError) and error.filename:  # as the system says it
             message = f"{error.filename}: {error.strerror}; repair that, or give another path"
         print(f"{prog}: {message}", file=sys.stderr)
