@@ -1,5 +1,8 @@
 """The command: which verb is asked for, and what becomes of an error."""
 
+import io
+import os
+import select
 import sys
 import warnings
 from collections.abc import Callable
@@ -20,18 +23,26 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 where a part of the work failed, 2 where the command cannot run, 130 after Ctrl-C.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A line is seen as soon as it is written, and a name that cannot be shown is spelled out: b'\\xff' as \\udcff.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    return reporting("cmpl-zoo", lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str]) -> int:
     verb, words = argv[:1], argv[1:]
     if verb == ["train"]:  # its many options are jsonargparse's to parse
-        return reporting("cmpl-zoo", lambda: train.main(words))
+        return train.main(words)
     args, unknown = build_parser().parse_known_args(verb + spelling.today("".join(verb), words))
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}; {args.parser.prog} --help lists what there is")
-    return reporting("cmpl-zoo", lambda: args.run(args))
+    return args.run(args)
 
 
 def reporting(prog: str, work: Callable[[], int]) -> int:
     """The exit status of some work; an error that a user can repair is told in one sentence.
+
+    It is no error that nobody reads on, as after `cmpl-zoo predict ... | head -1`: the work ends, with status 0.
 
     Args:
         prog: the program's name, which the sentence begins with.
@@ -42,7 +53,7 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
             warnings.showwarning = lambda message, *_, **__: print(f"{prog}: warning: {message}", file=sys.stderr)
             return work()
     except KeyboardInterrupt as stop:
-        print(f"{prog}: {str(stop) or 'stopped'}", file=sys.stderr)
+        print(f"{prog}: {str(stop).strip() or 'stopped'}", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -52,11 +63,28 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
         print(f"{prog}: the package {package} is not installed; pip install '{extra}' installs it", file=sys.stderr)
         return 2
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 0
+        if isinstance(error.__context__, KeyboardInterrupt):  # what went wrong while it stopped
+            print(f"{prog}: stopped", file=sys.stderr)
+            return 130
         ours = type(error).__module__.partition(".")[0] == "cmpl_zoo"
         if not ours and not isinstance(error, (ValueError, RuntimeError, OSError)):
             raise
-        message = str(error)
+        message = str(error).strip() or type(error).__name__
         if isinstance(error, OSError) and error.filename:  # as the system says it
             message = f"{error.filename}: {error.strerror}; repair that, or give another path"
         print(f"{prog}: {message}", file=sys.stderr)
         return 128 + error.signal if hasattr(error, "signal") else 2
+
+
+def _nobody_reads() -> bool:
+    """Whether the output has no reader any more; what is still to be written to it is then dropped."""
+    closed = []
+    for stream in (sys.stdout, sys.stderr):
+        poll = select.poll()
+        poll.register(stream, 0)  # of itself it reports an error: a pipe whose other end is closed
+        if poll.poll(0):
+            closed.append(stream)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return bool(closed)

@@ -322,6 +322,8 @@ main(["predict", "m", "v"])
     [
         (KeyboardInterrupt(), 130, "zoo: stopped\n"),
         (KeyboardInterrupt("stopped after 3 videos"), 130, "zoo: stopped after 3 videos\n"),
+        (KeyboardInterrupt("\n"), 130, "zoo: stopped\n"),
+        (RuntimeError(""), 2, "zoo: RuntimeError\n"),
         (ValueError("a.csv: empty"), 2, "zoo: a.csv: empty\n"),
         (OSError(28, "disk full", "a.csv"), 2, "zoo: a.csv: disk full; repair that, or give another path\n"),
         (StopRequested("stopped at step 3", 15), 143, "zoo: stopped at step 3\n"),
@@ -336,6 +338,17 @@ def test_what_becomes_of_an_error(
 
     assert reporting("zoo", work) == status
     assert capsys.readouterr().err == message
+
+
+def test_what_goes_wrong_while_stopping_is_a_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> int:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise OSError(9, "Bad file descriptor")
+
+    assert reporting("zoo", work) == 130
+    assert capsys.readouterr().err == "zoo: stopped\n"
 
 
 def test_a_fault_of_the_program_is_not_hidden() -> None:
