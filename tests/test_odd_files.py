@@ -115,6 +115,13 @@ def test_a_recording_that_starts_inside_a_group_of_pictures(tmp_path, container,
         assert f"between two keyframes: {shown - 60} frames" in row["cause"]
 
 
+def test_a_recording_joined_to_one_that_starts_inside_a_group_of_pictures(tmp_path):
+    path, whole = encode(tmp_path / "v.ts", 40, g="20"), encode(tmp_path / "whole.ts", 60, g="20", bf="0")
+    path.write_bytes(path.read_bytes() + without_start(whole, tmp_path / "second.ts", 25).read_bytes())
+    with Video(path) as video:
+        assert video.num_frames == len(video.timestamps) == len(decode_everything(path)) < 40 + 35
+
+
 def test_raw_h264_that_starts_inside_a_group_of_pictures(tmp_path):
     source, path = tmp_path / "whole.h264", tmp_path / "v.h264"
     frames = [av.VideoFrame.from_image(Image.new("RGB", (64, 48), (i, 2 * i, 0))) for i in range(90)]

@@ -1,7 +1,7 @@
 """When each frame is shown: timestamps and rates, and files that do not tell them."""
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import count, pairwise
 
 import av
 import numpy as np
@@ -48,7 +48,14 @@ def test_the_rate_of_a_file_without_timestamps_is_that_of_its_codec(tmp_path):
         for _ in range(40):
             container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
         container.mux(stream.encode())
-    for path, fps in ((copy_packets(whole, tmp_path / "zero.mp4", forget), 25), (raw, 30)):
+    numbers = count()
+
+    def squeeze(packet: av.Packet) -> None:
+        packet.pts = packet.dts = next(numbers)
+
+    zero = copy_packets(whole, tmp_path / "zero.mp4", forget)
+    ticks = copy_packets(whole, tmp_path / "ticks.mp4", squeeze)  # 12,800 frames a second
+    for path, fps in ((zero, 25), (ticks, 25), (raw, 30)):
         with Video(path) as video:
             assert (video.timed, video.fps, video.num_frames) == (False, fps, 40)
             assert video.timestamps == pytest.approx([i / fps for i in range(40)])

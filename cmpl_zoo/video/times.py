@@ -3,7 +3,8 @@
 Times are counted in ticks, the units of a stream's time base.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
@@ -21,21 +22,25 @@ def ticks_of_frames(
     """Timestamps of the frames that decode, in presentation order, None where the file has none.
 
     Packets may give no frame: some are never shown, and a file may start inside a group of pictures. For the latter,
-    only the frames up to the first keyframe are decoded.
+    only the frames up to the first keyframe are decoded; all are if timestamps are missing, or the clock jumps back, as
+    where two recordings are joined: the second may start inside a group of pictures.
 
     Args:
         packets: all packets, in the order of the file.
         some_hidden: the codec has packets that are never shown, and do not say so.
         decode: gives all frames that decode.
     """
-    dated = all(packet.pts is not None for packet in packets)
-    if dated and not some_hidden and not starts_inside_gop(packets):
-        return ticks_of_packets(packets)
+    decoding = [packet.dts for packet in packets if packet.dts is not None]
+    shown = sorted(packet.pts for packet in packets if packet.shown and packet.pts is not None)
+    jumps = any(b < a for a, b in pairwise(decoding))
+    told = not (some_hidden or jumps or any(packet.pts is None for packet in packets))
+    if told and not starts_inside_gop(packets):
+        return list(shown)
     ticks: list[int | None] = []
     for frame in decode():
         ticks.append(frame.pts)
-        if dated and not some_hidden and frame.key_frame and (key := frame.pts) is not None:
-            return ticks + ticks_of_packets(p for p in packets if p.pts is not None and p.pts > key)
+        if told and frame.key_frame and (key := frame.pts) is not None:
+            return [*ticks, *shown[bisect_right(shown, key) :]]
     return ticks
 
 
@@ -46,18 +51,7 @@ def starts_inside_gop(packets: Sequence[Packet]) -> bool:
     return bool(packets) and (earlier or not packets[0].key)
 
 
-def ticks_of_packets(packets: Iterable[Packet]) -> list[int | None]:
-    """Timestamps of the packets that are shown, in the order of presentation; in the order of the file if its clock
-    jumps back, as where two recordings are joined, or timestamps are missing."""
-    packets = list(packets)
-    decoding = [packet.dts for packet in packets if packet.dts is not None]
-    ticks = [packet.pts for packet in packets if packet.shown]
-    if None in ticks or any(b < a for a, b in pairwise(decoding)):
-        return ticks
-    return sorted(ticks)  # type: ignore[type-var]
-
-
-def usable_ticks(ticks: Sequence[int | None], time_base: Fraction) -> list[int]:
+def usable_ticks(ticks: Sequence[float | None], time_base: Fraction) -> list[float]:
     """The timestamps if they tell time, else an empty list: all are known, none decreases, most differ, and the rate
     is at most `MAX_FPS`."""
     known = [tick for tick in ticks if tick is not None]
@@ -65,7 +59,7 @@ def usable_ticks(ticks: Sequence[int | None], time_base: Fraction) -> list[int]:
         return []
     if len(known) > 1 and len(set(known)) <= len(known) / 2:
         return []
-    return known if len(known) - 1 <= MAX_FPS * (known[-1] - known[0]) * time_base else []
+    return known if len(known) - 1 <= MAX_FPS * (known[-1] - known[0]) * float(time_base) else []
 
 
 def stated_rate(stream: VideoStream) -> float | None:

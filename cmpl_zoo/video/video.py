@@ -322,7 +322,7 @@ class Video:
         """Timestamps of the frames in units of `_time_base`; empty if they do not tell time, or there are none."""
         if self.container is None:
             return []
-        return regular_ticks(self.stream) or usable_ticks(self._decoded_ticks, self._time_base)
+        return usable_ticks(regular_ticks(self.stream) or self._decoded_ticks, self._time_base)
 
     def _decode_from_start(self) -> Iterator[av.VideoFrame]:
         """All frames."""
