@@ -91,6 +91,10 @@ def build(
             pretrained_model_args=pretrained_model_args,
             **kwargs,
         )
+    known = {key: value for key, value in model.pretrained_cfg.items() if key != "state_dict"}
+    if pretrained and getattr(model, "num_classes", 0) != cfg.num_classes:  # names are of the weights' classifier
+        known["label_names"] = (pretrained_cfg_overlay or {}).get("label_names")
+    model.pretrained_cfg = model.default_cfg = known  # timm has the configuration under two names
     if isinstance(model, VideoModel):  # what timm writes into a config.json beside what it has seen itself
         update_model_args(model, clip=model.clip, subtract_mean_frame=model.subtract_mean_frame)
     return model.to(**placement)
@@ -160,8 +164,9 @@ def fit_checkpoint(state_dict: dict[str, Tensor], model: VideoModel) -> dict[str
     found = [f"{len(keys)} {what} ({', '.join(keys[:3])})" for what, keys in problems.items() if keys]
     if found:
         cfg = model.pretrained_cfg
+        advice = "delete it and download it again" if cfg.get("url") else "create the model that they were saved from"
         raise RuntimeError(
             f"{cfg.get('file') or cfg.get('hf_hub_id') or 'checkpoint'}: the weights do not fit {cfg['architecture']}, "
-            f"keys: {'; '.join(found)}; create the model that they were saved from"
+            f"keys: {'; '.join(found)}; {advice}"
         )
     return state_dict

@@ -7,6 +7,7 @@ from pathlib import Path
 from timm.models import PretrainedCfg
 
 from cmpl_zoo.models.download import download
+from cmpl_zoo.models.slow_only import SLOW_R50_URL, read_slow_only
 
 WEIGHTS = "model.safetensors"
 
@@ -47,7 +48,7 @@ def with_source(name: str, cfg: PretrainedCfg, cache_dir: str | os.PathLike[str]
     elif not (cfg.has_weights or cfg.state_dict):
         raise RuntimeError(missing(name, cfg.tag))
     elif cfg.url and not (cfg.state_dict or cfg.file or cfg.hf_hub_id):
-        cfg = replace(cfg, file=str(download(str(cfg.url), cache_dir=cache_dir)))
+        cfg = _downloaded(cfg, cache_dir)
     # What a config.json says of these is not followed: a pickle, a loader of its own, or layers that timm then leaves
     # out when it loads.
     return replace(
@@ -59,6 +60,17 @@ def with_source(name: str, cfg: PretrainedCfg, cache_dir: str | os.PathLike[str]
         first_conv=None,
         fixed_input_size=False,
     )
+
+
+def _downloaded(cfg: PretrainedCfg, cache_dir: str | os.PathLike[str] | None) -> PretrainedCfg:
+    """The configuration with the file behind its address, or with the weights in it by our names."""
+    file = download(str(cfg.url), cache_dir=cache_dir)
+    if cfg.url != SLOW_R50_URL:
+        return replace(cfg, file=str(file))
+    try:
+        return replace(cfg, file=str(file), state_dict=read_slow_only(file)[0])
+    except ValueError as error:
+        raise RuntimeError(f"{error}; delete it, and the next call downloads it") from error
 
 
 def missing(name: str, tag: str | None) -> str:

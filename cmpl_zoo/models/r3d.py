@@ -18,10 +18,12 @@ from timm.models import checkpoint_seq, generate_default_cfgs, register_model
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.video import R3D_18_Weights
 
 from cmpl_zoo.models.building import build, fit_checkpoint
 from cmpl_zoo.models.convolutions import PointConv3d, StemConv3d, TemporalConv3d, unless_exportable
 from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id
+from cmpl_zoo.models.slow_only import PYTORCHVIDEO, SLOW_R50_URL
 from cmpl_zoo.models.video_model import GlobalPool3d, VideoModel, check_clips
 
 __all__ = ["R3D", "BasicBlock", "Bottleneck", "checkpoint_filter_fn"]
@@ -375,8 +377,16 @@ def _unpublished(architecture: str) -> dict[str, dict[str, Any]]:
 
 default_cfgs = generate_default_cfgs(
     {
-        # Of an architecture the first name with weights is what pretrained=True means without a tag. Image weights
-        # are inflated by checkpoint_filter_fn; these are torchvision's first ones, as of the paper's time (ours).
+        # Of an architecture the first name with weights is what pretrained=True means without a tag.
+        "r3d50.slow_k400": _cfg(
+            url=SLOW_R50_URL,
+            mean=PYTORCHVIDEO.mean,
+            std=PYTORCHVIDEO.std,
+            label_names=tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"]),
+            license="apache-2.0",
+            origin_url="https://github.com/facebookresearch/pytorchvideo",
+        ),
+        # Image weights are inflated by checkpoint_filter_fn; torchvision's first ones, as of the paper's time (ours).
         "r3d50.in1k": _cfg(
             num_classes=1000,
             hf_hub_id="timm/resnet50.tv_in1k",
@@ -392,8 +402,9 @@ default_cfgs = generate_default_cfgs(
     }
 )
 # Clip settings that differ from DEFAULT_CLIP; the auxiliary network's stride is the recipes'.
-_CLIPS = {f"r3d50_quarter.{tag}": {"stride": 4} for tag in UNPUBLISHED}
+_CLIPS: dict[str, Mapping[str, Any]] = {f"r3d50_quarter.{tag}": {"stride": 4} for tag in UNPUBLISHED}
 _CLIPS["r3d50_eighth.cmpl_demo"] = _DEMO_CLIP
+_CLIPS["r3d50.slow_k400"] = PYTORCHVIDEO.clip
 
 
 @register_model

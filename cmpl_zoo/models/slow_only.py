@@ -43,29 +43,32 @@ class Project(NamedTuple):
 # code of both projects reads them (their decoder's linspace, and PyTorchVideo's UniformTemporalSubsample).
 _FACEBOOK_CLIP: ClipSettings = {"frames": 8, "stride": 9, "fps": 30, "clips": 10, "crops": 3}
 _FACEBOOK_MEAN, _FACEBOOK_STD = (0.45,) * 3, (0.225,) * 3
+# The address in PyTorchVideo's model zoo; its name has no digits of a hash.
+SLOW_R50_URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOW_8x8_R50.pyth"
 
+PYTORCHVIDEO = Project(
+    "PyTorchVideo",
+    "blocks.0.conv.weight",
+    {
+        r"blocks\.0\.conv\.": "conv1.",
+        r"blocks\.0\.norm\.": "bn1.",
+        r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.conv_a\.": r"layer\1.\2.conv1.",
+        r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.conv_b\.": r"layer\1.\2.conv2.",
+        r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.conv_c\.": r"layer\1.\2.conv3.",
+        r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.norm_a\.": r"layer\1.\2.bn1.",
+        r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.norm_b\.": r"layer\1.\2.bn2.",
+        r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.norm_c\.": r"layer\1.\2.bn3.",
+        r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch1_conv\.": r"layer\1.\2.downsample.0.",
+        r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch1_norm\.": r"layer\1.\2.downsample.1.",
+        r"blocks\.5\.proj\.": "fc.",
+    },
+    _FACEBOOK_CLIP,
+    _FACEBOOK_MEAN,
+    _FACEBOOK_STD,
+    knows_kinetics=True,
+)
 PROJECTS = (
-    Project(
-        "PyTorchVideo",
-        "blocks.0.conv.weight",
-        {
-            r"blocks\.0\.conv\.": "conv1.",
-            r"blocks\.0\.norm\.": "bn1.",
-            r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.conv_a\.": r"layer\1.\2.conv1.",
-            r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.conv_b\.": r"layer\1.\2.conv2.",
-            r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.conv_c\.": r"layer\1.\2.conv3.",
-            r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.norm_a\.": r"layer\1.\2.bn1.",
-            r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.norm_b\.": r"layer\1.\2.bn2.",
-            r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch2\.norm_c\.": r"layer\1.\2.bn3.",
-            r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch1_conv\.": r"layer\1.\2.downsample.0.",
-            r"blocks\.([1-4])\.res_blocks\.(\d+)\.branch1_norm\.": r"layer\1.\2.downsample.1.",
-            r"blocks\.5\.proj\.": "fc.",
-        },
-        _FACEBOOK_CLIP,
-        _FACEBOOK_MEAN,
-        _FACEBOOK_STD,
-        knows_kinetics=True,
-    ),
+    PYTORCHVIDEO,
     Project(
         "PySlowFast",
         "s1.pathway0_stem.conv.weight",

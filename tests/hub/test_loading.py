@@ -406,8 +406,8 @@ def test_in1k_gives_for_a_still_video_what_the_image_gives(client: Client, serve
         from cmpl_zoo import create_model
         picture = torch.randn(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))
         still = picture.double().unsqueeze(2).expand(-1, -1, 5, -1, -1)
-        models = [create_model("r3d50", True), timm.create_model("r3d50.in1k", pretrained=True)]
-        gray = create_model("r3d50", True, in_chans=1, num_classes=0).double().eval()
+        models = [create_model("r3d50.in1k", True), timm.create_model("r3d50.in1k", pretrained=True)]
+        gray = create_model("r3d50.in1k", True, in_chans=1, num_classes=0).double().eval()
         with torch.no_grad():
             value = [model.double().eval()(still).tolist() for model in models]
             features = models[0].forward_features(still)
