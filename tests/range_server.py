@@ -35,8 +35,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         data, first, status = file.read_bytes(), 0, 200
-        if match := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):
-            first, last = int(match[1]), min(int(match[2]), len(data) - 1)
+        if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            first, last = int(match[1]), min(int(match[2] or len(data)), len(data) - 1)
+            if first > last:
+                self.send_error(416)
+                return
             status, whole, data = 206, len(data), data[first : last + 1]
         if self.server.failures > 0:
             self.server.failures -= 1
@@ -54,8 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         if status == 206:
             self.send_header("Content-Range", f"bytes {first}-{first + len(data) - 1}/{whole}")
         self.end_headers()
+        self.server.requests.append((self.path, first))  # before the other side can have all of it
         self.wfile.write(data)
-        self.server.requests.append((self.path, first))
 
     do_HEAD = do_GET
 

@@ -78,7 +78,8 @@ def _fetch(address: str, part: Path, name: str, size: int | None) -> None:
     try:
         with part.open("ab") as target:
             if size and target.tell() >= size:
-                target.truncate(0)  # of another file
+                target.seek(0)
+                target.truncate()  # it is of another file
             http_get(address, target, resume_size=target.tell(), expected_size=size, displayed_filename=name)
     except HfHubHTTPError as error:
         status = error.response.status_code
