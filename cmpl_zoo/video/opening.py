@@ -17,14 +17,14 @@ TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as vid
 NO_FRAME = "a header without a frame; the recording or the download stopped at its start"
 # First bytes, in lower case and without leading blanks, and what they mean.
 SIGNS = (
-    (b"version https://git-lfs", "a pointer of Git LFS, not the video itself; `git lfs pull` gets it"),
-    (b"<", "a web page or XML, not a video; the download was refused, so try the address in a browser"),
-    (b"{", "JSON, not a video; the download was refused, so try the address in a browser"),
+    (b"version https://git-lfs", "a pointer of Git LFS; `git lfs pull` gets the file itself"),
+    (b"<", "a web page or XML; the download was refused, so try the address in a browser"),
+    (b"{", "JSON; the download was refused, so try the address in a browser"),
     (b"pk\x03\x04", "a ZIP archive; unpack it"),
     (b"rar!", "a RAR archive; unpack it"),
     (b"7z\xbc\xaf", "a 7z archive; unpack it"),
     (b"\x1f\x8b", "a gzip archive; unpack it"),
-    (b"%pdf", "a PDF document, not a video"),
+    (b"%pdf", "a PDF document"),
 )
 
 
@@ -73,14 +73,14 @@ def _why_not_open(path: str, content: bytes | None, error: Exception) -> str:
             start = file.read(4096)
     start = start[:4096]
     if start and not start.strip(b"\0"):
-        return f"its first {len(start)} bytes are zeros, as of a download that did not finish; download it again"
+        return f"not a video: it begins with {len(start)} zeros; the download did not finish, so download it again"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     for sign, meaning in SIGNS:
         if text.lower().startswith(sign):
-            return meaning
+            return f"not a video, but {meaning}"
     line = text[:60].partition(b"\n")[0].decode("utf-8", errors="replace").strip()
     if len(line) > 3 and line.isprintable() and "\ufffd" not in line:
-        return f"a text file, not a video; it begins with {line!r}"
+        return f"not a video, but text that begins with {line!r}"
     if isinstance(error, EOFError):
         return NO_FRAME
     return f"not a video that FFmpeg can open ({getattr(error, 'strerror', None) or error})"
