@@ -1,6 +1,8 @@
 """Odd files of kinds that people have: what is read is what is there, as players show it."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import count
@@ -368,3 +370,25 @@ def test_what_is_named_mp4_and_is_no_video(tmp_path, write, cause):
     assert "damaged" not in str(error.value)
     row = examine(str(path))
     assert row["verdict"] == "unreadable" and re.search(cause, row["cause"])
+
+
+def test_too_many_open_files_are_no_fault_of_the_video(tmp_path):
+    path = encode(tmp_path / "v.mp4")
+    code = f"""
+import resource
+from cmpl_zoo.storage.remote import StorageError
+from cmpl_zoo.video import probe
+opened = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    while True:
+        opened.append(open({str(path)!r}))
+except OSError:
+    pass
+try:
+    probe({str(path)!r})
+except StorageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert re.search(r"v\.mp4: .*too many files are open.*ulimit -n", done.stdout), done.stderr

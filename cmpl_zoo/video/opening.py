@@ -1,5 +1,6 @@
 """Opening a video file, and what a file is that is no video: its first bytes tell."""
 
+import errno
 import io
 import os
 from contextlib import suppress
@@ -11,6 +12,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.video.errors import VideoError
 
 TEXT_FORMATS = {"tty", "concat", "hls", "dash"}  # text that FFmpeg draws as video, or that lists other files
@@ -37,6 +39,7 @@ def open_video(path: str, content: bytes | None) -> tuple[InputContainer, VideoS
 
     Raises:
         VideoError: there is no such file, or it is no video.
+        StorageError: this process has too many files open.
     """
     try:
         if content is None:
@@ -49,6 +52,11 @@ def open_video(path: str, content: bytes | None) -> tuple[InputContainer, VideoS
         source: Any = f"file:{path}" if content is None else io.BytesIO(content)
         container = av.open(source, "r", metadata_errors="replace", options=options)
     except (FFmpegError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):  # no fault of the video
+            raise StorageError(
+                f"{path}: cannot be opened, as too many files are open; raise the limit (ulimit -n 65536), or lower "
+                "--workers"
+            ) from error
         raise VideoError(f"{path}: {_why_not_open(path, content, error)}") from error
     stream: Any = container.streams.best("video")
     if stream is not None and stream.frames == 1:  # a picture, such as a cover; is there a video beside it?
