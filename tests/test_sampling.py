@@ -6,13 +6,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmpl_zoo.video.sampling import clip_span, random_clips, random_spread, uniform_clips, uniform_spread
+from cmpl_zoo.video.sampling import random_clips, random_spread, uniform_clips, uniform_spread
 
 videos = st.integers(1, 300)
 lengths = st.integers(1, 16)
 rates = st.sampled_from([12.5, 15, 16, 25, 30000 / 1001, 30, 60])
 clocks = st.sampled_from([600, 1000, 90_000])  # of QuickTime, MKV and MPEG, in 1/s
 strides = st.integers(1, 12)
+
+
+def clip_span(frames: int, stride: int) -> int:
+    """Frames of the video from the first to the last one of a clip, both included."""
+    return (frames - 1) * stride + 1
 
 
 @given(videos, lengths, st.lists(strides, min_size=1, max_size=2), st.integers(0, 2**31))

@@ -218,10 +218,9 @@ def test_the_typical_video_is_the_median_of_the_readable_ones(film, tmp_path):
     ]
     assert typical(found) == {"frames": 46, "fps": pytest.approx(30, rel=0.01)}
     assert typical(found[3:]) == {"frames": 32}
-    assert Length(57, None).spans(8, 8, None) and not Length(56, None).spans(8, 8, None)
-    assert (
-        Length(57, 30.0).spans(8, 8, 30) and Length(29, 15.0).spans(8, 8, 30) and not Length(28, 15.0).spans(8, 8, 30)
-    )
+    # A clip of 8 frames at stride 8 spans 57 frames, and at 30 frames a second as long as 29 at 15 and 113 at 60.
+    for frames, rate, fps in ((57, None, None), (57, 30.0, 30), (29, 15.0, 30), (113, 60.0, 30)):
+        assert Length(frames, rate).spans(8, 8, fps) and not Length(frames - 1, rate).spans(8, 8, fps)
 
 
 def test_predict_warns_once_of_a_rate_far_from_what_the_network_knows(film):

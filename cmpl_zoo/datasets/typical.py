@@ -29,8 +29,8 @@ class Length:
 
     def spans(self, frames: int, stride: int, fps: float | None) -> bool:
         """Whether a clip of that many frames fits without a loop; `stride` and `fps` as in `load_clip`."""
-        rate = self.fps / fps if self.fps and fps else 1  # frames of the video from one tick to the next
-        return self.frames - 1 >= (frames - 1) * stride * rate - rate / 2
+        per_tick = self.fps / fps if self.fps and fps else 1
+        return self.frames - 1e-6 > (frames - 1) * stride * per_tick
 
 
 def lengths(paths: Sequence[str]) -> list[Length]:

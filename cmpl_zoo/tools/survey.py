@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from cmpl_zoo.datasets.typical import Length
 from cmpl_zoo.tools.check import KEPT_BY_CHECK, NO_TIMES
-from cmpl_zoo.video.sampling import clip_span
 
 MOST_RATES = 6  # that are named one by one
 
@@ -28,12 +28,6 @@ class ClipLength:
 
     def __str__(self) -> str:
         return f"{self.frames} frames, stride {self.stride}" + (f" at {self.fps:g} fps" if self.fps else "")
-
-    def fits(self, frames: int, fps: float | None) -> bool:
-        """Whether a video of so many frames, at this rate, is as long as the clip; one without a rate counts frames."""
-        if self.fps is None or fps is None:
-            return frames >= clip_span(self.frames, self.stride)
-        return (frames - 1) / fps >= (self.frames - 1) * self.stride / self.fps - 1e-6
 
 
 def survey(report: Path, clip: ClipLength | None) -> list[str]:
@@ -56,6 +50,7 @@ def survey(report: Path, clip: ClipLength | None) -> list[str]:
     if untimed := sum(NO_TIMES in row["cause"] for row in rows):
         said.append(f"without timestamps that tell time: {untimed} of {len(rows)} videos; the codec's rate counts")
     if clip is not None:
-        short = sum(not clip.fits(int(row["frames"]), float(row["fps"] or 0) or None) for row in rows)
+        lengths = [Length(int(row["frames"]), float(row["fps"] or 0) or None) for row in rows]
+        short = sum(not length.spans(clip.frames, clip.stride, clip.fps) for length in lengths)
         said.append(f"shorter than a clip of {clip}: {short} of {len(rows)} videos")
     return said

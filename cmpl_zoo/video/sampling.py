@@ -20,11 +20,6 @@ import torch
 ROUNDING = 0.002
 
 
-def clip_span(frames: int, stride: int) -> int:
-    """Number of video frames from the first to the last frame of a clip, both included."""
-    return (frames - 1) * stride + 1
-
-
 def random_clips(times: int | Sequence[float], frames: int, strides: Sequence[float]) -> list[list[int]]:
     """One random clip per stride for training, all with the same centre in time.
 
