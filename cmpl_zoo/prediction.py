@@ -9,10 +9,10 @@ import torch
 from timm.utils import ModelEma, unwrap_model
 from torch import nn
 
-from cmpl_zoo.datasets.typical import far_apart
 from cmpl_zoo.models.config_json import ClipSettings, typical_fps
 from cmpl_zoo.models.labels import check_logits, check_same_classes, label_names
 from cmpl_zoo.video.clips import load_clip, resolve_clip_config
+from cmpl_zoo.video.sampling import far_apart
 from cmpl_zoo.video.video import Video
 
 _warned: WeakSet[nn.Module] = WeakSet()  # models of whose frame rate something was said

@@ -10,7 +10,6 @@ from cmpl_zoo.records import TypicalVideo
 from cmpl_zoo.video.video import Video, VideoError
 
 MOST_VIDEOS = 100  # to look at, from all over a list; our choice
-FAR = 1.5  # two frame rates are far apart from this ratio on: 25 and 30 are near, 15 and 30 are far; our choice
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,3 @@ def typical(found: Sequence[Length]) -> TypicalVideo:
     if rates := [video.fps for video in found if video.fps]:
         result["fps"] = round(statistics.median(rates), 3)
     return result
-
-
-def far_apart(one: float, other: float) -> bool:
-    """Whether two frame rates differ so much that a network which counts frames sees another motion."""
-    return max(one, other) >= FAR * min(one, other)

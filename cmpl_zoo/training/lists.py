@@ -11,10 +11,11 @@ import numpy as np
 from cmpl_zoo.datasets.classes import alike, class_ids, class_names, sorted_classes
 from cmpl_zoo.datasets.lists import ListError, Videos, check_disjoint, read_list
 from cmpl_zoo.datasets.training_steps import TrainingSteps
-from cmpl_zoo.datasets.typical import Length, far_apart, lengths, typical
+from cmpl_zoo.datasets.typical import Length, lengths, typical
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models.labels import check_label_names
 from cmpl_zoo.records import TypicalVideo
+from cmpl_zoo.video.sampling import far_apart
 from cmpl_zoo.video.video import VideoError, probe
 from cmpl_zoo_cli.train_config import Config
 

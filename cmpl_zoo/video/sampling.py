@@ -18,6 +18,7 @@ import torch
 # Two timestamps may be this much nearer or farther than their frames, in seconds: some containers count in milliseconds
 # (MKV, FLV) or in 1/600 s (QuickTime).
 ROUNDING = 0.002
+FAR = 1.5  # two frame rates are far apart from this ratio on: 25 and 30 are near, 15 and 30 are far; our choice
 
 
 def random_clips(times: int | Sequence[float], frames: int, strides: Sequence[float]) -> list[list[int]]:
@@ -97,6 +98,11 @@ def uniform_spread(num_frames: int, frames: int, clips: int) -> list[list[int]]:
     return [
         [(2 * clips * part + place) * num_frames // (2 * clips * frames) for part in range(frames)] for place in places
     ]
+
+
+def far_apart(one: float, other: float) -> bool:
+    """Whether two frame rates differ so much that a network which counts frames sees another motion."""
+    return max(one, other) >= FAR * min(one, other)
 
 
 def _clip(times: Sequence[float], start: float, frames: int, stride: float) -> list[int]:
