@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import video
 from torchvision.models.video.mvit import MSBlockConfig, MViT
+from torchvision.models.video.swin_transformer import SwinTransformer3d
 from training import CLASSES, command, run
 
 import cmpl_zoo
 from cmpl_zoo.datasets.classes import class_ids, class_names
 from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.models.labels import label_names
-from cmpl_zoo.models.torchvision_video import ENTRIES, VideoMViT, checkpoint_filter_fn
+from cmpl_zoo.models.torchvision_video import ENTRIES, VideoMViT, VideoSwin, checkpoint_filter_fn
 from cmpl_zoo.training import Config
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.networks import build_networks
@@ -71,11 +72,16 @@ def small_mvit(v2: bool) -> nn.Module:
     return MViT((64, 64), 4, blocks, v2, False, v2, v2)
 
 
+def small_swin() -> nn.Module:
+    """torchvision's Swin with few channels and with windows that are smaller than the feature maps."""
+    return SwinTransformer3d([2, 4, 4], 24, [2, 1, 2, 1], [1, 2, 4, 8], [2, 3, 3])
+
+
 # One network of each family, small enough to be run often, with clips for it.
 FAMILIES: dict[str, tuple[Callable[..., nn.Module], tuple[int, int, int]]] = {
     "resnet": (partial(cmpl_zoo.create_model, "tv_mc3_18"), (4, 32, 32)),
     "s3d": (partial(cmpl_zoo.create_model, "tv_s3d", global_pool="max"), (14, 32, 32)),
-    "swin": (partial(cmpl_zoo.create_model, "tv_swin3d_t"), (4, 32, 32)),
+    "swin": (partial(VideoSwin, small_swin), (4, 32, 32)),
     "mvit": (partial(VideoMViT, partial(small_mvit, False)), (4, 64, 64)),
     "mvit2": (partial(VideoMViT, partial(small_mvit, True)), (4, 64, 64)),
 }
