@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,14 @@ from huggingface_hub import ModelCard
 
 import cmpl_zoo
 from cmpl_zoo.models.factory import hubconf_names, list_tags
+from cmpl_zoo.models.torchvision_video import ENTRIES
 from cmpl_zoo.prediction import predict
 
 REPO = Path(__file__).resolve().parents[1]
 RECIPES = REPO / "cmpl_zoo" / "training" / "recipes"
 CMPL_TAGS = ["cmpl_k400_1pct", "cmpl_k400_10pct", "cmpl_ucf101_1pct", "cmpl_ucf101_10pct", "cmpl_ucf101_k400"]
 TAGS = {f"{name}.{tag}" for name in ("r3d50", "r3d50_quarter") for tag in CMPL_TAGS}
-PUBLISHED = {"r3d50.in1k", "r3d50.slow_k400", "r3d50_eighth.cmpl_demo"}
+PUBLISHED = {"r3d50.in1k", "r3d50.slow_k400", "r3d50_eighth.cmpl_demo", *ENTRIES}
 TAGS |= PUBLISHED
 
 
@@ -38,7 +40,7 @@ def test_cards_and_registry_hold_the_same_names() -> None:
 
 
 def test_what_can_be_had_is_listed() -> None:
-    assert cmpl_zoo.list_models(pretrained=True) == sorted(PUBLISHED)
+    assert set(cmpl_zoo.list_models(pretrained=True)) == PUBLISHED
 
 
 @pytest.mark.parametrize("name", sorted(TAGS))
@@ -79,6 +81,16 @@ def test_clip_settings_are_the_recipes(name: str) -> None:
     }
     assert model.pretrained_cfg["input_size"][1:] == (recipe["size"],) * 2
     assert model.pretrained_cfg["crop_pct"] == recipe["crop_pct"]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_cards_of_torchvisions_networks_are_what_their_script_writes(name: str) -> None:
+    script = runpy.run_path(str(REPO / "model_cards" / "torchvision_cards.py"))
+    assert script["card"](name) == card(name), "run model_cards/torchvision_cards.py"
+    weights, _ = ENTRIES[name]
+    accuracies = weights.meta["_metrics"]["Kinetics-400"]
+    assert f"| {accuracies['acc@1']:.2f} | {accuracies['acc@5']:.2f} |" in card(name)
+    assert weights.url in card(name) and "never seen here" in " ".join(card(name).split())
 
 
 def test_the_network_beside_the_cards_loads_and_its_card_is_valid() -> None:

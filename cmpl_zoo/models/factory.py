@@ -71,8 +71,9 @@ def create_model(
     """Make a model, as `timm.create_model` does.
 
     An untrained network has 400 classes and is made for clips of 8 frames, stride 8, of 224 x 224 pixels, tested on
-    10 x 3 views, whatever weights its name has. With weights these settings are those of the weights; a name with a tag
-    gives the settings of that tag without its weights, too.
+    10 x 3 views, whatever weights its name has; one of torchvision's (`tv_*`) for the clips of torchvision's weights.
+    With weights these settings are those of the weights; a name with a tag gives the settings of that tag without its
+    weights, too.
 
     Args:
         model_name: a name of `list_models()`, with a tag of its weights or without, also with an underscore before
