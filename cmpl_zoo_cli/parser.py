@@ -2,7 +2,7 @@
 
 import argparse
 
-from cmpl_zoo_cli import check, convert, demo, evaluate, importing, predict, prepare, push, shard, split
+from cmpl_zoo_cli import catalogue, check, convert, demo, evaluate, importing, predict, prepare, push, shard, split
 from cmpl_zoo_cli.version import __version__
 
 
@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs.add_parser("train", help="train networks that label unlabeled videos for each other", add_help=False)
     evaluate.add_parser(verbs)
     predict.add_parser(verbs)
+    catalogue.add_parsers(verbs)
     push.add_parser(verbs)
     convert.add_parser(verbs)
     demo.add_parser(verbs)

@@ -1,0 +1,58 @@
+"""`cmpl-zoo list` and `cmpl-zoo info`: what the zoo has."""
+
+import argparse
+
+
+def add_parsers(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "list", help="the networks and weights that there are", description="The networks and weights that there are."
+    )
+    verb.set_defaults(run=list_all)
+    verb.add_argument(
+        "pattern", nargs="?", default="*", metavar="PATTERN", help="part of a name, or a pattern such as 'tv_*'"
+    )
+    verb = verbs.add_parser(
+        "info",
+        help="what there is to know of a network",
+        description="Parameters, cost, input, classes, source and accuracy of a network; nothing is downloaded.",
+    )
+    verb.set_defaults(run=tell)
+    verb.add_argument("name", metavar="NAME", help="a name that `cmpl-zoo list` shows")
+
+
+def list_all(args: argparse.Namespace) -> int:
+    from fnmatch import fnmatch
+
+    from cmpl_zoo.models.facts import catalogue, facts
+
+    pattern = args.pattern if "*" in args.pattern else f"*{args.pattern}*"
+    if not (names := [name for name in catalogue() if fnmatch(name, pattern)]):
+        raise ValueError(f"no network is called like {args.pattern}; `cmpl-zoo list` shows all")
+    width = max(map(len, names))
+    for name in names:
+        known = facts(name)
+        told = known.accuracy or ("no accuracy stated" if known.source else "no weights")
+        print(f"{name.ljust(width)}  {known.parameters / 1e6:5.1f} M  {known.classes:4} classes  {told}")
+    return 0
+
+
+def tell(args: argparse.Namespace) -> int:
+    from cmpl_zoo.models.facts import facts, gmac
+
+    known = facts(args.name)
+    height, width = known.size
+    lines = {
+        "parameters": f"{known.parameters:,}",
+        "cost": f"{gmac(args.name):.2f} GMAC a clip",
+        "clip": f"{known.clip}, {height} x {width} pixels",
+        "test views": f"{known.views} (clips x crops)",
+        "classes": str(known.classes),
+        "weights": known.source or "none; they are random without training",
+        "download": f"about {known.megabytes} MB" if known.megabytes and known.source != "in the package" else "none",
+        "licence": known.licence or ("none stated" if known.source else "none"),
+        "top-1": known.accuracy or "not stated",
+    }
+    print(known.name)
+    for what, value in lines.items():
+        print(f"  {what:<10}  {value}")
+    return 0

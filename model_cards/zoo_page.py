@@ -1,0 +1,66 @@
+"""Write docs/zoo.md from the registry: `python model_cards/zoo_page.py`."""
+
+from pathlib import Path
+
+from cmpl_zoo.models.facts import catalogue, facts, gmac
+from cmpl_zoo.models.pretrained import UNPUBLISHED
+
+REPO = Path(__file__).resolve().parents[1]
+PAGE = REPO / "docs" / "zoo.md"
+
+
+def page() -> str:
+    """The page."""
+    weights, networks = [], []
+    for name in catalogue():
+        known = facts(name)
+        if not known.source:
+            continue
+        height, width = known.size
+        size = "in the package" if known.source == "in the package" else f"{known.megabytes} MB"
+        weights.append(
+            f"| [`{name}`](../model_cards/{name}.md) | {known.classes:,} | {known.clip}, {height} x {width} | "
+            f"{known.accuracy or 'not stated'} | {known.licence or 'none stated'} | {size} |"
+        )
+    for name in sorted({name.partition(".")[0] for name in catalogue()}):
+        known = facts(name)
+        height, width = known.size
+        networks.append(
+            f"| `{name}` | {known.parameters / 1e6:.1f} M | {gmac(name):.1f} | {known.frames} x {height} x {width} |"
+        )
+    unpublished = ", ".join(f"`{tag}`" for tag in UNPUBLISHED)
+    return f"""# The zoo
+
+Written from the registry by `python model_cards/zoo_page.py`; `cmpl-zoo list` and `cmpl-zoo info NAME` tell the same.
+
+## Weights
+
+Accuracies are top-1 with the test views (clips x crops) and who states them. Those of PyTorchVideo and torchvision are
+their own: their files cannot be reached from where this was written and were never seen here. Downloads go into torch's
+hub cache, those of the Hugging Face Hub into its own; `CMPL_ZOO_WEIGHTS=DIR` takes a file from a folder, and
+`CMPL_ZOO_MIRROR=https://HOST` from a mirror.
+
+| name | classes | clips | top-1 | licence | download |
+|---|---|---|---|---|---|
+{chr(10).join(weights)}
+
+Beside them [`r3d50_quarter.cmpl_mocap13`](../model_cards/r3d50_quarter.cmpl_mocap13) comes with this repository, as a
+folder to load by its path: 37.9 % of 1,003 held-out videos of 13 motions, 1 x 1 view, measured here; CC BY-NC 4.0.
+
+What the paper trains has names already, of `r3d50` and of `r3d50_quarter`, and no weights, since nobody has trained
+them: {unpublished}.
+Loading one says how to train it.
+
+## Networks
+
+`create_model(NAME)` without weights makes any of these. Parameters are with 400 classes, GMAC (billions of
+multiply-adds, counted by torch) of one clip of the size beside it.
+
+| network | parameters | GMAC | frames x height x width |
+|---|---|---|---|
+{chr(10).join(networks)}
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
