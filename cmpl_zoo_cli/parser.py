@@ -2,7 +2,20 @@
 
 import argparse
 
-from cmpl_zoo_cli import check, convert, demo, evaluate, importing, predict, prepare, push, shard, split
+from cmpl_zoo_cli import (
+    check,
+    convert,
+    demo,
+    evaluate,
+    features,
+    importing,
+    predict,
+    prepare,
+    probe,
+    push,
+    shard,
+    split,
+)
 from cmpl_zoo_cli.version import __version__
 
 
@@ -24,6 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     verbs.add_parser("train", help="train networks that label unlabeled videos for each other", add_help=False)
     evaluate.add_parser(verbs)
     predict.add_parser(verbs)
+    features.add_parser(verbs)
+    probe.add_parser(verbs)
     push.add_parser(verbs)
     convert.add_parser(verbs)
     demo.add_parser(verbs)
