@@ -8,6 +8,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -118,6 +119,7 @@ def extract_features(
     if file.exists():
         found = read_features(file)
         _check_same(file, found.source, source)
+        _unfinished_file(file).unlink(missing_ok=True)  # where a kill left both
         return found
     unfinished = _Unfinished(file, source)
     try:
@@ -230,38 +232,52 @@ def _compute(
     config = resolve_clip_config(model)
     rest = Videos(video_list.paths[start:], np.arange(start, len(video_list)))  # the id of a video is its index
     batches = EvaluationBatches(rest, [view_config(config)], batch=batch_size)
+    told: set[str] = set()
+    with _in_evaluation_mode(model):
+        for views, ids, failed, warned in iterate(batches, device, workers):
+            for warning in warned:
+                if warning not in told:
+                    tqdm.write(f"warning: {warning}", file=sys.stderr)
+                    told.add(warning)
+            for _, message in failed:
+                tqdm.write(f"left out: {message}", file=sys.stderr)
+            computed: dict[int, np.ndarray] = {}
+            if len(ids):
+                clips = views[0].flatten(0, 1).split(batch_size)
+                with autocast(device, precision):
+                    pooled = [_pooled(model, normalize(some, config["mean"], config["std"])) for some in clips]
+                per_video = torch.cat(pooled).unflatten(0, views[0].shape[:2]).mean(dim=1)
+                computed = dict(zip(ids.tolist(), per_video.cpu().numpy(), strict=True))
+            end = start + len(ids) + len(failed)
+            for index in range(start, end):
+                if index in computed and not np.isfinite(computed[index]).all():
+                    raise ValueError(
+                        f"{video_list.paths[index]}: its features are not finite; give --precision float32 or other "
+                        "weights"
+                    )
+                yield computed.get(index)
+            start = end
+
+
+@contextmanager
+def _in_evaluation_mode(model: R3D) -> Iterator[None]:
+    """Each layer of the model in evaluation mode, and afterwards in the mode it was in."""
     training = {module: module.training for module in model.modules()}
     model.eval()
-    told: set[str] = set()
-    for views, ids, failed, warned in iterate(batches, device, workers):
-        for warning in warned:
-            if warning not in told:
-                tqdm.write(f"warning: {warning}", file=sys.stderr)
-                told.add(warning)
-        for _, message in failed:
-            tqdm.write(f"left out: {message}", file=sys.stderr)
-        computed: dict[int, np.ndarray] = {}
-        if len(ids):
-            clips = views[0].flatten(0, 1).split(batch_size)
-            with autocast(device, precision):
-                pooled = [_pooled(model, normalize(some, config["mean"], config["std"])) for some in clips]
-            per_video = torch.cat(pooled).unflatten(0, views[0].shape[:2]).mean(dim=1)
-            computed = dict(zip(ids.tolist(), per_video.cpu().numpy(), strict=True))
-        end = start + len(ids) + len(failed)
-        for index in range(start, end):
-            if index in computed and not np.isfinite(computed[index]).all():
-                raise ValueError(
-                    f"{video_list.paths[index]}: its features are not finite; give --precision float32 or other weights"
-                )
-            yield computed.get(index)
-        start = end
-    for module, mode in training.items():
-        module.training = mode
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
 
 
 def _pooled(model: R3D, clips: Tensor) -> Tensor:
     """(clips, channels) float32 of normalized clips (clips, 3, frames, height, width)."""
     return model.forward_head(model.forward_features(clips), pre_logits=True).float()
+
+
+def _unfinished_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.unfinished.jsonl")
 
 
 class _Unfinished:
@@ -281,7 +297,7 @@ class _Unfinished:
     """
 
     def __init__(self, file: Path, source: Source) -> None:
-        self.file = file.with_name(f"{file.name}.unfinished.jsonl")
+        self.file = _unfinished_file(file)
         self.rows: list[np.ndarray | None] = []
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self._handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)

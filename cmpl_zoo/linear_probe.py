@@ -86,7 +86,7 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
         )
     # Without a column, each video is a group of its own.
     groups = np.array([features.columns[group][index] for index in labeled]) if group else np.arange(len(labeled))
-    for number, count in _groups_per_class(ids, groups).items():
+    for number, count in sorted(_groups_per_class(ids, groups).items()):
         if count < 2:
             name = str(classes[number])
             in_one = f"all videos of class {name!r} have the same {group}" if group else f"class {name!r} has one video"
@@ -209,9 +209,11 @@ def _folds(ids: np.ndarray, groups: np.ndarray) -> list[tuple[np.ndarray, np.nda
     count = min(_MOST_FOLDS, *_groups_per_class(ids, groups).values())
     if count < 2:
         return []
-    alone = len(set(groups.tolist())) == len(groups)  # then the simpler splitter is faster
-    splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(count, shuffle=True, random_state=0)
-    return [(fitted, held_out) for fitted, held_out in splitter.split(ids, ids, groups) if len(held_out)]
+    if len(set(groups.tolist())) == len(groups):
+        folds = StratifiedKFold(count, shuffle=True, random_state=0).split(ids, ids)
+    else:
+        folds = StratifiedGroupKFold(count, shuffle=True, random_state=0).split(ids, ids, groups)
+    return [(fitted, held_out) for fitted, held_out in folds if len(held_out)]
 
 
 def _choose_strength(x: np.ndarray, ids: np.ndarray, groups: np.ndarray, classes: int) -> float:
