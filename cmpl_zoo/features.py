@@ -179,8 +179,8 @@ def read_features(file: str | os.PathLike[str]) -> Features:
 def weights_digest(model: R3D) -> str:
     """SHA-256 of what a model's features depend on: its architecture and its weights but for the classifier."""
     classifier = model.get_classifier(name_only=True)
-    told = [model.pretrained_cfg["architecture"], getattr(model, "subtract_mean_frame", False)]
-    digest = hashlib.sha256(json.dumps(told).encode())
+    settings = [model.pretrained_cfg["architecture"], model.subtract_mean_frame, model.global_pool.pool_type]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for key, weight in sorted(model.state_dict().items()):
         if not key.startswith(f"{classifier}."):
             digest.update(f"{key} {weight.dtype} {list(weight.shape)}".encode())

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import sklearn
@@ -173,13 +173,10 @@ def save_probe(probe: LinearProbe, features: Features, directory: str | os.PathL
     if weights_digest(model) != features.source["weights"]:
         raise ValueError(f"{name}: has other weights now than when {features.file} was made; make the features again")
     model.reset_classifier(len(probe.classes))
-    classifier: Any = model.get_classifier()
-    linear = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
-    if len(linear) != 1 or linear[0].weight.shape != probe.weight.shape:
-        raise ValueError(f"{name}: its classifier is not one linear layer on the features; probe another network")
+    classifier = cast(nn.Linear, model.get_classifier())
     with torch.no_grad():
-        linear[0].weight.copy_(torch.from_numpy(probe.weight))
-        linear[0].bias.copy_(torch.from_numpy(probe.bias))
+        classifier.weight.copy_(torch.from_numpy(probe.weight))
+        classifier.bias.copy_(torch.from_numpy(probe.bias))
     start = Path(name).name if os.path.isabs(name) else name  # the folders are nobody's business
     origin = (
         f"A linear probe: scikit-learn {sklearn.__version__}'s logistic regression (C = {probe.strength:g}, chosen by "

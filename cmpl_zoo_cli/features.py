@@ -1,6 +1,7 @@
 """`cmpl-zoo features`."""
 
 import argparse
+from typing import cast
 
 from cmpl_zoo_cli.arguments import add_computing, add_list, add_output
 
@@ -42,8 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.models import R3D, create_model
 
     video_list = read_list(args.list, args.root, labeled=False)
-    model = create_model(args.model, pretrained=True).to(pick_device(args.device))
-    assert isinstance(model, R3D)
+    model = cast(R3D, create_model(args.model, pretrained=True)).to(pick_device(args.device))
     try:
         features = extract_features(
             model,

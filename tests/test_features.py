@@ -74,9 +74,9 @@ def test_ctrl_c_and_a_kill_lose_nothing(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = read_rows(videos / "videos.csv")
-    for copy in range(3):  # the first as they are
+    for copy in range(2):
         (tmp_path / str(copy)).symlink_to(videos)
-    many = [row | {"path": f"{copy}/{row['path']}"} for copy in range(3) for row in rows]
+    many = [row | {"path": f"{copy}/{row['path']}"} for copy in range(2) for row in rows]
     write_rows(tmp_path / "many.csv", many)
     file, unfinished = tmp_path / "f.npz", tmp_path / "f.npz.unfinished.jsonl"
     line = features(MODEL, tmp_path / "many.csv", tmp_path, file, "--batch-size", "2")
@@ -88,20 +88,28 @@ def test_ctrl_c_and_a_kill_lose_nothing(
     _, error = process.communicate(timeout=60)
     done = unfinished.read_bytes().count(b"\n") - 1
     assert process.returncode == 130 and not file.exists() and 4 <= done < len(many)
-    assert re.fullmatch(rf"cmpl-zoo: stopped after {done} of 108 videos; the same command continues.*\n", error)
+    assert re.fullmatch(rf"cmpl-zoo: stopped after {done} of 72 videos; the same command continues.*\n", error)
 
     with unfinished.open("ab") as text:
         text.write(b'"AAAA')  # as a kill in the middle of a line leaves it
     read: list[str] = []
-    monkeypatch.setattr(
-        evaluation_batches, "load_views", lambda path, **views: read.append(path) or load_views(path, **views)
-    )
+
+    def load(path: str, **views: object) -> torch.Tensor:
+        read.append(path)
+        if len(read) == 5:
+            raise KeyboardInterrupt
+        return load_views(path, **views)
+
+    monkeypatch.setattr(evaluation_batches, "load_views", load)
+    assert main(line) == 130
+    assert f"stopped after {done + 4} of 72 videos" in capsys.readouterr().err
+    assert len([json.loads(row) for row in unfinished.read_text().splitlines()]) == 1 + done + 4
     assert main(line) == 0
-    assert len(read) == len(many) - done
+    assert len(read) == len(many) - done + 1  # the one that was interrupted, twice
     assert not unfinished.exists()
     found = read_features(file)
     assert found.paths == [row["path"] for row in many]
-    assert np.allclose(found.features, np.tile(found.features[: len(rows)], (3, 1)), atol=1e-5)
+    assert np.allclose(found.features, np.tile(found.features[: len(rows)], (2, 1)), atol=1e-5)
     assert np.unique(found.features[: len(rows)].round(4), axis=0).shape[0] == len(rows)  # videos differ
 
 
@@ -130,6 +138,9 @@ def test_a_full_disk_loses_nothing(
     assert [path.name for path in tmp_path.iterdir()] == [unfinished.name]
     assert main(line) == 1
     assert [path.name for path in tmp_path.iterdir()] == [file.name] and len(read_features(file)) == 8
+    unfinished.write_text("{}")  # as a kill at the very end leaves it
+    assert main(line) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
 def test_another_model_list_or_way_of_computing_is_refused(
