@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,12 +20,10 @@ from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
+from cmpl_zoo.precision import Precision, autocast
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
 from cmpl_zoo.video.video import VideoError
-
-Precision = Literal["float32", "bf16", "fp16"]
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def evaluate(
@@ -110,7 +108,6 @@ def evaluate_ensembles(
     distinct = [per_model for number, per_model in enumerate(settings) if per_model not in settings[:number]]
     slots = [distinct.index(per_model) for per_model in settings]  # views that models have in common are read once
     accuracies = [Accuracy(models[0].num_classes) for _ in ensembles]
-    autocast = torch.autocast(device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST)
 
     training = {module: module.training for model in models for module in model.modules()}  # some may be frozen
     for model in models:
@@ -134,7 +131,7 @@ def evaluate_ensembles(
             unreadable.append(message)
         if not len(ids):
             continue
-        with autocast:
+        with autocast(device, precision):
             per_model = {
                 model: probabilities(model, views[slot], *color, batch_size)
                 for model, slot, color in zip(models, slots, colors, strict=True)

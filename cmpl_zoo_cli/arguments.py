@@ -26,6 +26,32 @@ def add_workers(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def add_computing(verb: argparse.ArgumentParser) -> None:
+    """Where and how a model computes on the views of videos."""
+    verb.add_argument(
+        "--device",
+        default="auto",
+        choices=["auto", "cpu", "cuda", "mps"],
+        help="where to compute; auto takes cuda if there is one, else cpu (default: auto)",
+    )
+    verb.add_argument(
+        "--workers", type=whole(0), default=2, metavar="N", help="processes that read videos (default: 2)"
+    )
+    verb.add_argument(
+        "--batch-size",
+        type=whole(1),
+        default=32,
+        metavar="N",
+        help="views that go through a model at a time (default: 32)",
+    )
+    verb.add_argument(
+        "--precision",
+        default="float32",
+        choices=["float32", "bf16", "fp16"],
+        help="number format of the computation (default: float32)",
+    )
+
+
 def whole(least: int, greatest: int | None = None) -> Callable[[str], int]:
     """The type of an option that is a whole number in a range."""
 

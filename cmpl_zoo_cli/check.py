@@ -45,9 +45,14 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--min-frames", type=whole(1), default=8, metavar="N", help="videos with fewer are too short (default: 8)"
     )
     verb.add_argument(
-        "--frames", type=whole(1), metavar="N", help="count the videos that are shorter than a clip of N frames"
+        "--frames",
+        type=whole(1),
+        metavar="N",
+        help="count the videos that are shorter than a clip of N frames (default: not counted)",
     )
-    verb.add_argument("--stride", type=whole(1), metavar="N", help="distance between two frames of this clip")
+    verb.add_argument(
+        "--stride", type=whole(1), metavar="N", help="distance between two frames of this clip (default: not counted)"
+    )
     verb.add_argument(
         "--fps", type=positive, metavar="X", help="the stride is in 1/X seconds (default: in frames of the video)"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cmpl_zoo_cli.arguments import add_root, whole
+from cmpl_zoo_cli.arguments import add_computing, add_root, whole
 
 if TYPE_CHECKING:
     from cmpl_zoo.records import Scores
@@ -34,28 +34,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--test-crops", type=int, choices=[1, 3], help="crops of a clip (default: as many as the model asks for)"
     )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        choices=["auto", "cpu", "cuda", "mps"],
-        help="where to compute; auto takes cuda if there is one, else cpu (default: auto)",
-    )
-    parser.add_argument(
-        "--workers", type=whole(0), default=2, metavar="N", help="processes that read videos (default: 2)"
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=whole(1),
-        default=32,
-        metavar="N",
-        help="views that go through a model at a time (default: 32)",
-    )
-    parser.add_argument(
-        "--precision",
-        default="float32",
-        choices=["float32", "bf16", "fp16"],
-        help="number format of the computation (default: float32)",
-    )
+    add_computing(parser)
     parser.add_argument(
         "--strict",
         action="store_true",

@@ -11,7 +11,7 @@ from cmpl_zoo_cli import spelling, train
 from cmpl_zoo_cli.parser import build_parser
 
 # Packages that an extra of this one brings.
-EXTRAS = dict.fromkeys(("jsonargparse", "torchmetrics", "tensorboard", "yaml"), "train")
+EXTRAS = dict.fromkeys(("jsonargparse", "torchmetrics", "tensorboard", "yaml"), "train") | {"sklearn": "probe"}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,7 +2,21 @@
 
 import argparse
 
-from cmpl_zoo_cli import catalogue, check, convert, demo, evaluate, importing, predict, prepare, push, shard, split
+from cmpl_zoo_cli import (
+    catalogue,
+    check,
+    convert,
+    demo,
+    evaluate,
+    features,
+    importing,
+    predict,
+    prepare,
+    probe,
+    push,
+    shard,
+    split,
+)
 from cmpl_zoo_cli.version import __version__
 
 
@@ -25,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_parser(verbs)
     predict.add_parser(verbs)
     catalogue.add_parsers(verbs)
+    features.add_parser(verbs)
+    probe.add_parser(verbs)
     push.add_parser(verbs)
     convert.add_parser(verbs)
     demo.add_parser(verbs)

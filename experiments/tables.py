@@ -175,6 +175,9 @@ def named_table(name: str) -> str | None:
     experiment, *where = name.rsplit("-", 2)
     if len(where) == 2 and where[0] in ("cpu", "gpu") and where[1] in ("validation", "test"):
         return labels_table(*where) if experiment == "labels" else compared(experiment, *where)
+    if name == "probe":
+        probes = json.loads((RESULTS / "probe.json").read_text())
+        return f"{probes['caption']}\n\n{markdown(probes['columns'], probes['rows'])}"
     results = read_results(RESULTS / f"{name}.jsonl")
     return table_of_test_runs(results) if results else None
 

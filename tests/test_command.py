@@ -82,6 +82,9 @@ def test_help_answers_without_torch_and_states_every_default(words: tuple[str, .
         ("split l -o d --labels-per-class all --val-share 20", r"--val-share: must be a share .* below 1, not 20"),
         ("shard l -o d --shard-size nan", r"--shard-size: must be a number of MB above 0, not nan"),
         ("shard l", r"required: -o/--output"),
+        ("features m", r"required: LIST, -o/--output"),
+        ("features m l -o f --workers -1", r"--workers: must be at least 0, not -1"),
+        ("probe f -o d --groups g", r"unrecognized arguments: --groups|--group"),
         ("demo --videos-per-class 0 -o d", r"--videos-per-class: must be at least 1, not 0"),
         ("train", r"--labeled, --output must be given"),
         ("train --lamda_u 2", r"unrecognized arguments: --lamda-u 2; did you mean --lambda-u\?"),
@@ -285,15 +288,16 @@ def test_a_saved_config_repeats_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "line"),
+    ("package", "extra", "line"),
     [
-        ("jsonargparse", "train --help"),
-        ("yaml", "train --config demo"),
-        ("torchmetrics", "evaluate r3d50_eighth --data l.csv"),
-        ("tensorboard", "train --labeled a.csv --output o --scheme none --steps 1"),
+        ("jsonargparse", "train", "train --help"),
+        ("yaml", "train", "train --config demo"),
+        ("torchmetrics", "train", "evaluate r3d50_eighth --data l.csv"),
+        ("tensorboard", "train", "train --labeled a.csv --output o --scheme none --steps 1"),
+        ("sklearn", "probe", "probe f.npz -o o"),
     ],
 )
-def test_a_missing_extra_is_named(package: str, line: str) -> None:
+def test_a_missing_extra_is_named(package: str, extra: str, line: str) -> None:
     code = f"""
 import sys
 sys.modules[{package!r}] = None  # as if it were not installed
@@ -302,7 +306,7 @@ sys.exit(main({line.split()!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO)
     assert done.returncode == 2
-    expected = f"cmpl-zoo: the package {package} is not installed; pip install 'cmpl_zoo[train]' installs it\n"
+    expected = f"cmpl-zoo: the package {package} is not installed; pip install 'cmpl_zoo[{extra}]' installs it\n"
     assert done.stderr == expected
 
 

@@ -10,12 +10,12 @@ import cmpl_zoo
 # From the bottom up. Rooms of one line do not know each other. Of the command, the library knows the options alone.
 FLOORS = [
     {"cmpl_zoo_cli.version", "cmpl_zoo_cli.train_config"},
-    {"_files", "semi", "models", "records"},
+    {"_files", "semi", "models", "records", "precision"},
     {"storage", "distributed"},
     {"video", "demo"},
     {"datasets", "prediction"},
-    {"hub", "evaluation", "tools"},
-    {"training"},
+    {"hub", "evaluation", "tools", "features"},
+    {"training", "linear_probe"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGE = Path(cmpl_zoo.__file__).parent

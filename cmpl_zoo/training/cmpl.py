@@ -20,9 +20,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks, pick_device
-from cmpl_zoo.evaluation import AUTOCAST
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.freezing import freeze_batch_norm
+from cmpl_zoo.precision import autocast
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
 from cmpl_zoo.training.lists import count_steps, load_lists, training_steps
 from cmpl_zoo.training.networks import build_networks, distribute
@@ -186,7 +186,6 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
     warmup = min(config.warmup_steps, len(steps))
     schedule = CosineLRScheduler(optimizer, len(steps), warmup_t=warmup, t_in_epochs=False)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-    autocast = torch.autocast(device.type, AUTOCAST.get(config.precision), enabled=config.precision in AUTOCAST)
     ema = ModelEmaV3(cmpl, decay=config.ema, use_warmup=True) if config.ema else None
     state = {"networks": cmpl, "optimizer": optimizer, "scaler": scaler} | ({"ema": ema.module} if ema else {})
     run = Run(config, ranks, lists, steps, device, networks=(ema.module if ema else cmpl).networks, state=state)
@@ -201,7 +200,7 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
                 # Ranks add up their gradients once a step.
                 model.require_backward_grad_sync = number == config.accumulation  # type: ignore[assignment]
                 former_buffers = [buffer.clone() for buffer in cmpl.buffers()] if config.skip_nonfinite else []
-                with autocast:
+                with autocast(device, config.precision):
                     loss: CMPLLoss = model(part, lambda_u)
                 with running_statistics_kept(cmpl):  # activations that are recomputed do not count twice
                     scaler.scale(loss.total / config.accumulation).backward()

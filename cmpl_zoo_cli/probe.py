@@ -1,0 +1,59 @@
+"""`cmpl-zoo probe`."""
+
+import argparse
+from pathlib import Path
+
+from cmpl_zoo_cli.arguments import add_output
+
+PROBE = """\
+Fit scikit-learn's logistic regression to features of labeled videos, measure
+it by cross-validation, and write the network with that classifier to DIR: a
+model directory, which predicts, is evaluated and published, and starts
+training (cmpl-zoo train --init DIR) like any other.
+
+Features are standardized; the regularization is chosen by cross-validation
+within the videos that a fold fits to, so accuracy is of videos that played no
+part in it. Videos without a label are ignored."""
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "probe",
+        help="fit a classifier to features in seconds, as a model directory",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=PROBE,
+    )
+    verb.set_defaults(run=run)
+    verb.add_argument("features", metavar="FILE", help="features of labeled videos, from cmpl-zoo features")
+    add_output(verb, "folder for the model, new or empty")
+    verb.add_argument(
+        "--group",
+        metavar="COLUMN",
+        help="column of the list, such as a scene or a day; videos with the same value in it are never fitted to and "
+        "tested on in one fold (default: none)",
+    )
+    verb.add_argument(
+        "--test", metavar="FILE", help="also measure on these features of other labeled videos (default: none)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from cmpl_zoo.features import read_features
+    from cmpl_zoo.linear_probe import check_empty, check_held_out, fit_probe, probe_accuracy, save_probe
+
+    check_empty(args.output)
+    features = read_features(args.features)
+    test = read_features(args.test) if args.test else None
+    if test:
+        check_held_out(features, test)
+    probe = fit_probe(features, args.group)
+    tested = ""
+    if test:
+        accuracy, largest_class = probe_accuracy(probe, test)
+        tested = f"top-1 {accuracy:.1f} %; always the largest class {largest_class:.1f} %"
+    save_probe(probe, features, args.output, tested and f"On {Path(args.test).name}: {tested}.")
+    print(f"{args.features}  {probe}")
+    if tested:
+        print(f"{args.test}  {tested}")
+    print(args.output)
+    return 0
