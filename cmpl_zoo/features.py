@@ -188,7 +188,9 @@ def weights_digest(model: VideoModel) -> str:
     return digest.hexdigest()
 
 
-def _source(model: VideoModel, name: str, video_list: VideoList, root: str | os.PathLike[str], precision: Precision) -> Source:
+def _source(
+    model: VideoModel, name: str, video_list: VideoList, root: str | os.PathLike[str], precision: Precision
+) -> Source:
     views: dict[str, Any] = dict(resolve_clip_config(model))
     root = os.fspath(root)
     return {
