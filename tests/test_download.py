@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import WeakFileLock
 from range_server import RangeServer, serving
 
 import cmpl_zoo
@@ -161,12 +163,14 @@ def test_a_place_that_cannot_be_written(server: RangeServer, tmp_path: Path) -> 
         download(f"{server.url}/models/{HASHED}", cache_dir=tmp_path / "file")
 
 
-def test_processes_that_ask_at_once_download_once(server: RangeServer, tmp_path: Path) -> None:
-    code = "import sys; from cmpl_zoo.models.download import download; print(download(sys.argv[1], None, sys.argv[2]))"
-    args = [sys.executable, "-c", code, f"{server.url}/models/{HASHED}", str(tmp_path / "shared")]
-    started = [subprocess.Popen(args, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0].strip() for process in started] == [str(tmp_path / "shared" / HASHED)] * 2
-    assert len(server.requests) == 1
+def test_who_asks_while_another_process_downloads_waits_for_its_file(server: RangeServer, cache: Path) -> None:
+    cache.mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        with WeakFileLock(cache / f"{HASHED}.lock"):
+            asked = pool.submit(download, f"{server.url}/models/{HASHED}")
+            assert not wait([asked], timeout=0.5).done
+            (cache / HASHED).write_bytes(CONTENT)
+        assert asked.result() == cache / HASHED and server.requests == []
 
 
 # The weights of a name
