@@ -31,12 +31,12 @@ RANGES: list[tuple[str, float, float, str]] = [
     ("max_unreadable", 0, 1, "is a share from 0 to 1, not"),
     ("lr", ABOVE_0, ENDLESS, "must be above 0, and is"),
     ("timeout_minutes", ABOVE_0, ENDLESS, "must be above 0, and is"),
-    ("size", 32, ENDLESS, "must be at least 32 pixels, and is"),
+    *((option, 32, ENDLESS, "must be at least 32 pixels, and is") for option in ("size", "auxiliary_size")),
     *(
         (option, 1, ENDLESS, "must be at least 1, and is")
         for option in (
-            "labeled_batch", "frames", "primary_stride", "auxiliary_stride", "test_clips", "log_every",
-            "save_every_steps", "keep_states", "accumulation",
+            "labeled_batch", "frames", "auxiliary_frames", "primary_stride", "auxiliary_stride", "test_clips",
+            "log_every", "save_every_steps", "keep_states", "accumulation",
         )
     ),
     *(
@@ -96,6 +96,8 @@ class Config:
 
     frames: int = 8
     """Frames in a clip."""
+    auxiliary_frames: int | None = None
+    """The same for A; by default as many as for F."""
     fps: float | None = None
     """Frame rate that strides count by, whatever that of a video is; by default frames of the video are counted."""
     spread: bool = False
@@ -103,10 +105,12 @@ class Config:
     unequal length, such as words, signs and gestures."""
     size: int = 224
     """Height and width of a clip, in pixels."""
+    auxiliary_size: int | None = None
+    """The same for A, whose clips show the same part of the frame; by default that of F."""
     short_side: tuple[int, int] = (256, 320)
-    """Range of the short side, in pixels, that training frames are resized to before the crop."""
+    """Range of the short side, in pixels, that training frames are resized to before the crop to --size."""
     crop_pct: float = 0.875
-    """Size divided by the short side that test frames are resized to."""
+    """Size divided by the short side that test frames are resized to, for both networks."""
     strong: Literal["randaugment", "autoaugment"] = "randaugment"
     """Augmentation of the strong view."""
     cutout: bool = True
@@ -190,13 +194,6 @@ class Config:
     overwrite: bool = False
     """Delete an earlier run in the output folder first."""
 
-    @property
-    def strides(self) -> list[int]:
-        """The strides that clips are read with: one where both networks share it, and 0 where there is none."""
-        if self.spread:
-            return [0]
-        return sorted({self.primary_stride, self.auxiliary_stride if self.auxiliary else self.primary_stride})
-
     def __post_init__(self) -> None:
         def need(condition: bool, message: str) -> None:
             if not condition:
@@ -206,8 +203,8 @@ class Config:
         need((self.steps or self.epochs or 0) > 0, "--steps or --epochs must be above 0")
         for option, least, greatest, demand in RANGES:
             value = getattr(self, option)
-            need(least <= value <= greatest, f"{flag(option)} {demand} {value}")
-        views = self.frames * self.test_clips * self.test_crops
+            need(value is None or least <= value <= greatest, f"{flag(option)} {demand} {value}")
+        views = max(self.frames, self.auxiliary_frames or 0) * self.test_clips * self.test_crops
         need(
             views <= MOST_FRAMES,
             f"--frames x --test-clips x --test-crops are {views:,} frames of a video; {MOST_FRAMES:,} are the most",

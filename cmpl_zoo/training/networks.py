@@ -7,10 +7,27 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from cmpl_zoo.datasets.training_steps import TrainingClip
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel, create_model
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo_cli.train_config import Config, flag
+
+
+def training_clips(config: Config) -> tuple[list[TrainingClip], list[TrainingClip]]:
+    """The clips that F and, if there is one, A take, and which are taken of a sample: one where both take the same."""
+    own = [TrainingClip(config.frames, config.primary_stride, config.size)]
+    if config.auxiliary is not None:
+        own.append(
+            TrainingClip(
+                config.auxiliary_frames or config.frames,
+                config.auxiliary_stride,
+                config.auxiliary_size or config.size,
+            )
+        )
+    if config.spread:
+        own = [clip._replace(stride=0) for clip in own]
+    return own, list(dict.fromkeys(own))
 
 
 def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
@@ -19,11 +36,12 @@ def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
     Raises:
         RunError: a model is unknown, or weights to start from do not fit it.
     """
-    wanted = [(config.primary, config.primary_stride, config.init)]
+    wanted = [(config.primary, config.init)]
     if config.auxiliary is not None:
-        wanted.append((config.auxiliary, config.auxiliary_stride, config.auxiliary_init))
+        wanted.append((config.auxiliary, config.auxiliary_init))
+    own, _ = training_clips(config)
     try:
-        networks = [build_network(config, *one, classes) for one in wanted]
+        networks = [build_network(config, *one, clip, classes) for one, clip in zip(wanted, own, strict=True)]
     except (ValueError, RuntimeError, OSError) as error:
         raise RunError(str(error)) from error
     for network in networks:
@@ -37,13 +55,16 @@ def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
     return networks
 
 
-def build_network(config: Config, name: str, stride: int, init: str | None, classes: list[str]) -> VideoModel:
-    """A network with the run's clip settings, from random weights or those of `init`.
+def build_network(
+    config: Config, name: str, init: str | None, training_clip: TrainingClip, classes: list[str]
+) -> VideoModel:
+    """A network that is tested on clips as it is trained on, from random weights or those of `init`.
 
     Raises:
-        ValueError: `init` is another architecture, or the network cannot take clips of the run's frames and size.
+        ValueError: `init` is another architecture, or the network cannot take such clips.
     """
-    clip: dict[str, Any] = {"frames": config.frames, "clips": config.test_clips, "crops": config.test_crops}
+    frames, stride, size = training_clip
+    clip: dict[str, Any] = {"frames": frames, "clips": config.test_clips, "crops": config.test_crops}
     clip |= {"spread": True} if config.spread else {"stride": stride, "fps": config.fps}
     network = create_model(
         name,
@@ -52,13 +73,13 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
         subtract_mean_frame=config.subtract_mean_frame,
         clip=clip,
         pretrained_cfg_overlay={
-            "input_size": (3, config.size, config.size),
+            "input_size": (3, size, size),
             "crop_pct": config.crop_pct,
             "label_names": classes,
         },
     )
     assert isinstance(network, VideoModel)
-    network.check_input(config.frames, (config.size, config.size))
+    network.check_input(frames, (size, size))
     if init is not None:
         start = create_model(init, pretrained=True)
         assert isinstance(start, VideoModel)
