@@ -30,6 +30,7 @@ RANGES: list[tuple[str, float, float, str]] = [
     ("crop_pct", ABOVE_0, 1, "is a share above 0, up to 1, not"),
     ("max_unreadable", 0, 1, "is a share from 0 to 1, not"),
     ("lr", ABOVE_0, ENDLESS, "must be above 0, and is"),
+    ("layer_decay", ABOVE_0, 1, "is a factor above 0, up to 1, not"),
     ("timeout_minutes", ABOVE_0, ENDLESS, "must be above 0, and is"),
     *((option, 32, ENDLESS, "must be at least 32 pixels, and is") for option in ("size", "auxiliary_size")),
     *(
@@ -89,6 +90,9 @@ class Config:
     """Model or model directory whose weights F starts from; random by default."""
     auxiliary_init: str | None = None
     """The same for A, if there is A; random by default."""
+    freeze: str | None = None
+    """Keep a stage and all before it as they are, in each network with weights to start from: stem, 1, 2, 3, 4, or all,
+    which trains the classifier alone; by default everything learns."""
     drop_rate: float = 0.5
     """Dropout rate before the classifiers."""
     subtract_mean_frame: bool = False
@@ -145,7 +149,11 @@ class Config:
     unlabeled_batch: int = 32
     """Unlabeled clips per step, over all processes."""
     lr: float = 0.02
-    """Peak learning rate, for the batch over all processes; SGD with Nesterov momentum 0.9, cosine decay to 0."""
+    """Peak learning rate, for the batch over all processes; cosine decay to 0."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum 0.9, or AdamW, which needs a lower --lr."""
+    layer_decay: float = 1.0
+    """Factor to the learning rate from each block of a network to the one before it; 1: the same rate for all."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from 0."""
     weight_decay: float = 1e-4
@@ -210,6 +218,10 @@ class Config:
             f"--frames x --test-clips x --test-crops are {views:,} frames of a video; {MOST_FRAMES:,} are the most",
         )
         need(not (self.resume and self.overwrite), "--resume continues a run and --overwrite deletes it; give one")
+        need(
+            self.freeze is None or self.init is not None or (self.auxiliary and self.auxiliary_init) is not None,
+            f"--freeze {self.freeze} keeps what a network starts from; give it weights with --init or --auxiliary-init",
+        )
         need(self.fps is None or self.fps > 0, f"--fps must be above 0, and is {self.fps}")
         need(
             not (self.spread and self.fps),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks, pick_device
 from cmpl_zoo.evaluation import AUTOCAST
 from cmpl_zoo.models import VideoModel
-from cmpl_zoo.models.freezing import freeze_batch_norm
+from cmpl_zoo.models.freezing import freeze_batch_norm, is_frozen
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
 from cmpl_zoo.training.lists import count_steps, load_lists, training_steps
 from cmpl_zoo.training.networks import build_networks, distribute, training_clips
@@ -157,7 +157,8 @@ def running_statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    return [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
+    """Those that learn statistics."""
+    return [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and not is_frozen(norm)]
 
 
 def train(config: Config, ranks: Ranks | None = None) -> Path:
@@ -185,7 +186,9 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
     device = pick_device(config.device, ranks.local)
     cmpl = CMPL(build_networks(config, lists.classes), config).to(device).to(memory_format=torch.channels_last_3d)
     model = distribute(cmpl, config, ranks, device)
-    optimizer = create_optimizer_v2(cmpl, "sgd", lr=config.lr, weight_decay=config.weight_decay, momentum=0.9)
+    optimizer = create_optimizer_v2(
+        learned_weights(cmpl, config), config.optimizer, lr=config.lr, weight_decay=config.weight_decay, momentum=0.9
+    )
     steps = training_steps(config, lists, ranks)
     warmup = min(config.warmup_steps, len(steps))
     schedule = CosineLRScheduler(optimizer, len(steps), warmup_t=warmup, t_in_epochs=False)
@@ -219,10 +222,21 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
             optimizer.zero_grad()
             if ema:
                 ema.update(cmpl, run.step + 1)
-            run.end_step(gradient_norm, lr=optimizer.param_groups[0]["lr"], lambda_u=lambda_u)
+            run.end_step(gradient_norm, lr=max(group["lr"] for group in optimizer.param_groups), lambda_u=lambda_u)
 
         # Finish
         return run.finish()
+
+
+def learned_weights(cmpl: CMPL, config: Config) -> nn.Module | list[dict[str, Any]]:
+    """What the optimizer takes: the module, or with `layer_decay` the weights of each network by their depth in it."""
+    if config.layer_decay == 1:
+        return cmpl
+    return [
+        group
+        for network in cmpl.networks.values()
+        for group in param_groups_layer_decay(network, config.weight_decay, layer_decay=config.layer_decay)
+    ]
 
 
 def parts(batch: ClipBatch, count: int) -> Iterator[ClipBatch]:

@@ -1,6 +1,7 @@
 """The networks of a run: built from its options, and shared out to its processes."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cmpl_zoo.datasets.training_steps import TrainingClip
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel, create_model
+from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo_cli.train_config import Config, flag
 
@@ -61,7 +63,7 @@ def build_network(
     """A network that is tested on clips as it is trained on, from random weights or those of `init`.
 
     Raises:
-        ValueError: `init` is another architecture, or the network cannot take such clips.
+        ValueError: `init` is another architecture, the network cannot take such clips, or has no such stage to freeze.
     """
     frames, stride, size = training_clip
     clip: dict[str, Any] = {"frames": frames, "clips": config.test_clips, "crops": config.test_crops}
@@ -81,7 +83,12 @@ def build_network(
     assert isinstance(network, VideoModel)
     network.check_input(frames, (size, size))
     if init is not None:
-        start = create_model(init, pretrained=True)
+        try:
+            start = create_model(init, pretrained=True)
+        except RuntimeError as error:
+            if Path(init).exists():
+                raise
+            raise RuntimeError(f"{error}; --config own_videos needs no download") from error
         assert isinstance(start, VideoModel)
         if start.pretrained_cfg.get("label_names") != classes:  # its classifier knows other classes
             start.reset_classifier(len(classes))
@@ -93,6 +100,8 @@ def build_network(
                 f"{str(start.subtract_mean_frame).lower()}"
             )
         network.load_state_dict(start.state_dict())
+        if config.freeze is not None:
+            freeze_stages(network, config.freeze)
         network.pretrained_cfg |= {key: start.pretrained_cfg[key] for key in ("mean", "std")}
     return network
 
@@ -118,7 +127,7 @@ def distribute(cmpl: nn.Module, config: Config, ranks: Ranks, device: torch.devi
     if ranks.size == 1:
         return cmpl
     if config.batch_norm == "sync":
-        cmpl = nn.SyncBatchNorm.convert_sync_batchnorm(cmpl)
+        cmpl = convert_sync_batchnorm(cmpl)
     # The gradient of a 1x1x1 kernel has other strides than the kernel, for the same memory.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     with ranks.together():  # they compare their weights here
