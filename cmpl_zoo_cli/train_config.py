@@ -9,6 +9,7 @@ from typing import Literal
 FREE_ON_RESUME = {
     "val", "root", "unlabeled_root", "val_root", "resume", "overwrite", "dataset", "license", "workers", "log_every",
     "val_every", "save_every_steps", "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
+    "patience",
 }  # fmt: skip
 # Options of former versions and their defaults: measured, none helped (docs/results.md). The last commit with them is
 # 9f7f944.
@@ -44,7 +45,7 @@ RANGES: list[tuple[str, float, float, str]] = [
         (option, 0, ENDLESS, "must not be negative, and is")
         for option in (
             "lambda_u", "unlabeled_warmup", "warmup_steps", "workers", "val_every", "weight_decay", "clip_grad",
-            "save_every_minutes",
+            "save_every_minutes", "patience",
         )
     ),
 ]  # fmt: skip
@@ -144,6 +145,8 @@ class Config:
     """Training steps; give these or --epochs."""
     epochs: float | None = None
     """Instead of --steps: passes over the unlabeled list, or over the labeled one with --scheme none."""
+    balance: bool = False
+    """Draw labeled clips equally over the classes, however many videos each has."""
     labeled_batch: int = 8
     """Labeled clips per step, over all processes."""
     unlabeled_batch: int = 32
@@ -187,6 +190,8 @@ class Config:
     """Steps between lines of metrics.jsonl."""
     val_every: int = 0
     """Steps between validations; 0: only after the last step."""
+    patience: int = 0
+    """Stop once this many validations in a row have not improved on the primary's best one; 0: never."""
     save_every_steps: int = 500
     """Steps between saved states."""
     save_every_minutes: float = 0.0
@@ -221,6 +226,10 @@ class Config:
         need(
             self.freeze is None or self.init is not None or (self.auxiliary and self.auxiliary_init) is not None,
             f"--freeze {self.freeze} keeps what a network starts from; give it weights with --init or --auxiliary-init",
+        )
+        need(
+            not self.patience or (self.val is not None and self.val_every > 0),
+            f"--patience {self.patience} counts validations; give --val LIST and --val-every STEPS",
         )
         need(self.fps is None or self.fps > 0, f"--fps must be above 0, and is {self.fps}")
         need(

@@ -1,15 +1,22 @@
-"""What is trained of a network that starts from weights, and how: frozen stages, learning rates by depth, AdamW."""
+"""Fine-tuning: frozen stages, learning rates by depth, AdamW, balanced batches, and an end by validation."""
 
+import json
 import re
 import shutil
+import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from training import CLASSES, assert_same_weights, command, metrics, run, start_from, weights
+from training import CLASSES, assert_same_weights, command, metrics, options, read_rows, run, start_from, weights
 
 import cmpl_zoo
+from cmpl_zoo.datasets.lists import Videos
+from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training import CMPL, Config
+from cmpl_zoo.training.lists import TrainingLists, training_steps
 from cmpl_zoo.training.networks import build_networks
 
 EIGHTH = ["--primary", "r3d50_eighth", "--drop-rate", "0", "--threshold", "0", "--test-clips", "1"]
@@ -118,6 +125,7 @@ def test_every_network_has_the_same_stages(name):
     [
         (["--freeze", "layer7", "--init", "r3d50_eighth.cmpl_demo"], r"layer7.*stem, 1, 2, 3, 4, or all"),
         (["--freeze", "2"], r"--freeze 2.*--init"),
+        (["--patience", "2"], r"--patience 2.*--val.*--val-every"),
         (["--layer-decay", "1.5"], r"--layer-decay.*1\.5"),
     ],
 )
@@ -154,10 +162,53 @@ def test_the_first_step_of_adamw_is_as_long_as_the_learning_rate(videos, lists, 
 @pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bits(videos, lists, start, tmp_path):
     args = [*EIGHTH, "--auxiliary", "r3d50_eighth", "--freeze", "1", "--optimizer", "adamw", "--layer-decay", "0.8",
-            "--lr", "0.001", "--ema", "0.9", "--steps", "4", "--save-every-steps", "2",
+            "--lr", "0.001", "--ema", "0.9", "--balance", "--steps", "4", "--save-every-steps", "2",
             "--init", str(start)]  # fmt: skip
     run(command(lists, videos, tmp_path / "run", *args))
     shutil.copytree(tmp_path / "run", tmp_path / "whole")
     (tmp_path / "run" / "states" / "step-000000004.pt").unlink()
     run(command(lists, videos, tmp_path / "run", *args, "--resume"))
     assert_same_weights(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_balanced_batches_have_as_many_clips_of_a_rare_class(videos, balance):
+    """One video of a class and eleven of another, in batches of four."""
+    rows = read_rows(videos / "videos.csv")
+    ids = np.array([CLASSES.index(row["label"]) for row in rows])
+    kept = [int(np.flatnonzero(ids == 2)[0]), *np.flatnonzero(ids == 0)[:11].tolist()]
+    labeled = Videos([str(videos / rows[index]["path"]) for index in kept], ids[kept])
+    config = Config(**SETTINGS, scheme="none", balance=balance, labeled_batch=4, frames=2, primary_stride=1)
+    steps = training_steps(replace(config, steps=6), TrainingLists(CLASSES, labeled, None, None), Ranks())
+    counts = [(batch["labels"] == 2).sum().item() for batch in (steps[step] for step in range(6))]
+    assert (counts == [2] * 6) == balance
+
+
+STOPS = [*EIGHTH, "--scheme", "none", "--auxiliary", "null", "--lr", "1e-9", "--batch-norm", "frozen", "--steps", "9",
+         "--val-every", "1"]  # fmt: skip  # it learns nothing, so that the first validation is the best
+
+
+def test_a_run_ends_when_validations_no_longer_improve(videos, lists, tmp_path):
+    args = command(lists, videos, tmp_path / "run", *STOPS, "--patience", "2")
+    done = run(args)
+    assert re.search(r"step 3: the last 2 validations .*--patience 2.*best/", done.stderr)
+    validated = [line["step"] for line in metrics(tmp_path / "run") if "primary/val_top1" in line]
+    assert validated == [1, 2, 3]
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["step"] == 3
+    assert "step 1" in (tmp_path / "run" / "best" / "primary" / "README.md").read_text()
+    ended = weights(tmp_path / "run")
+    # It has ended: another start makes no step; with more patience it continues, from the count that there was.
+    run([*args, "--resume"])
+    assert all(torch.equal(value, ended[key]) for key, value in weights(tmp_path / "run").items())
+    run([*args, "--resume", "--patience", "4"])
+    assert [line["step"] for line in metrics(tmp_path / "run") if "primary/val_top1" in line] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_processes_stop_together_and_share_frozen_networks(videos, lists, start, tmp_path):
+    args = options(lists, videos, tmp_path / "run", *STOPS, "--patience", "1", "--freeze", "3", "--init", str(start))
+    args += ["--labeled-batch", "4", "--balance", "--batch-norm", "local"]
+    run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *args])
+    assert [line["step"] for line in metrics(tmp_path / "run") if "primary/val_top1" in line] == [1, 2]
+    before = cmpl_zoo.create_model(start, pretrained=True).state_dict()
+    assert torch.equal(weights(tmp_path / "run")["layer3.5.bn3.running_var"], before["layer3.5.bn3.running_var"])

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as tv
 
 from cmpl_zoo.datasets.lists import Videos
-from cmpl_zoo.datasets.order import SampleOrder, derived_seed, positions
+from cmpl_zoo.datasets.order import BalancedOrder, SampleOrder, derived_seed, positions
 from cmpl_zoo.datasets.views import StrongView, WeakView
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
@@ -94,6 +94,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         short_side: range of the short side before the crop to the largest size; see `WeakView`.
         strong: kind of strong view; see `StrongView`.
         cutout: see `StrongView`.
+        balance: labeled samples are drawn equally over classes; see `BalancedOrder`.
         seed: seed of order and augmentation.
         rank: number of the rank, from 0; each reads its share of every batch.
         world_size: number of ranks that share a batch.
@@ -116,6 +117,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         short_side: Sequence[int],
         strong: str = "randaugment",
         cutout: bool = True,
+        balance: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -131,7 +133,9 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         size = max(clip.size for clip in clips)
         self.weak = WeakView(size, short_side)
         self.strong = StrongView(size, short_side, strong, cutout)
-        self._labeled_order = SampleOrder(len(labeled), seed, "labeled")
+        self._labeled_order = (
+            BalancedOrder(labeled.ids, seed, "labeled") if balance else SampleOrder(len(labeled), seed, "labeled")
+        )
         self._unlabeled_order = SampleOrder(len(unlabeled), seed, "unlabeled") if unlabeled else None
 
     def __len__(self) -> int:
@@ -164,7 +168,12 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         ]
 
     def _samples(
-        self, kind: str, videos: Videos, order: SampleOrder, step: int, unreadable: list[UnreadableVideo]
+        self,
+        kind: str,
+        videos: Videos,
+        order: SampleOrder | BalancedOrder,
+        step: int,
+        unreadable: list[UnreadableVideo],
     ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Weak views, strong views and class ids of this rank in a step; adds what it cannot read to `unreadable`."""
         size = self.labeled_batch if kind == "labeled" else self.unlabeled_batch
@@ -177,7 +186,12 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         return *views, torch.tensor(ids)  # type: ignore[return-value]
 
     def _readable(
-        self, kind: str, videos: Videos, order: SampleOrder, candidates: range, unreadable: list[UnreadableVideo]
+        self,
+        kind: str,
+        videos: Videos,
+        order: SampleOrder | BalancedOrder,
+        candidates: range,
+        unreadable: list[UnreadableVideo],
     ) -> tuple[list[Tensor], list[Tensor], int]:
         """Weak view, strong view and class id of the first readable video at these positions."""
         for position in candidates:

@@ -207,6 +207,7 @@ def training_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Traini
         short_side=[round(scale * side) for side in config.short_side],
         strong=config.strong,
         cutout=config.cutout,
+        balance=config.balance,
         seed=config.seed,
         rank=ranks.rank,
         world_size=ranks.size,
