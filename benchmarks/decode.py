@@ -33,7 +33,7 @@ from torch import Tensor
 from cmpl_zoo._files import atomic_write
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.datasets.loader import iterate
-from cmpl_zoo.datasets.training_steps import TrainingSteps
+from cmpl_zoo.datasets.training_steps import TrainingClip, TrainingSteps
 from cmpl_zoo.datasets.views import STRONG_VIEWS, StrongView, WeakView
 from cmpl_zoo.demo.render import ACTIONS, Actor, Shot, render_frames
 from cmpl_zoo.video.sampling import random_clips, uniform_clips
@@ -227,7 +227,10 @@ def measure_loader(paths: Sequence[Path], repetitions: int, workers: int = 2, st
     for the loader.
     """
     videos = Videos([str(path) for path in paths], [0] * len(paths))
-    settings: dict[str, Any] = {"frames": CLIP, "strides": STRIDES, "size": 112, "short_side": (128, 160)}
+    settings: dict[str, Any] = {
+        "clips": [TrainingClip(CLIP, stride, 112) for stride in STRIDES],
+        "short_side": (128, 160),
+    }
     data = TrainingSteps(videos, videos, labeled_batch=2, unlabeled_batch=2, steps=steps, **settings)
     samples = 4 * steps
     fork = multiprocessing.get_context("fork")

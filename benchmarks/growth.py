@@ -118,7 +118,7 @@ def plot(rows: list[tuple[int, int, dict[str, float]]]) -> None:
 
 def measure_videos(mocap13: Path, steps: int = 24, rounds: int = 5) -> dict[str, Any]:
     from cmpl_zoo.datasets.lists import Videos
-    from cmpl_zoo.datasets.training_steps import TrainingSteps
+    from cmpl_zoo.datasets.training_steps import TrainingClip, TrainingSteps
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
@@ -128,8 +128,8 @@ def measure_videos(mocap13: Path, steps: int = 24, rounds: int = 5) -> dict[str,
         for count in VIDEOS:
             videos = Videos(paths[:count], [0] * count)
             data[count] = TrainingSteps(
-                videos, videos, labeled_batch=2, unlabeled_batch=2, steps=steps * rounds, frames=8, strides=(4,),
-                size=56, short_side=(60, 68),
+                videos, videos, labeled_batch=2, unlabeled_batch=2, steps=steps * rounds,
+                clips=[TrainingClip(frames=8, stride=4, size=56)], short_side=(60, 68),
             )  # fmt: skip
         times: dict[int, list[float]] = {count: [] for count in VIDEOS}
         for number in range(rounds):

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
 from cmpl_zoo.training import CMPL, Config
-from cmpl_zoo.training.networks import build_networks
+from cmpl_zoo.training.networks import build_networks, training_clips
 
 CLASSES = [str(number) for number in range(400)]
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -32,10 +32,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def random_batch(config: Config, device: torch.device) -> dict[str, Tensor]:
-    def clips(count: int) -> Tensor:
-        shape = (count, len(config.strides), 3, config.frames, config.size, config.size)
-        return torch.randint(256, shape, dtype=torch.uint8, device=device)
+def random_batch(config: Config, device: torch.device) -> dict[str, Any]:
+    def clips(count: int) -> list[Tensor]:
+        shapes = [(count, 3, clip.frames, clip.size, clip.size) for clip in training_clips(config)[1]]
+        return [torch.randint(256, shape, dtype=torch.uint8, device=device) for shape in shapes]
 
     unlabeled = config.unlabeled_batch
     return {

@@ -9,6 +9,7 @@ from typing import Literal
 FREE_ON_RESUME = {
     "val", "root", "unlabeled_root", "val_root", "resume", "overwrite", "dataset", "license", "workers", "log_every",
     "val_every", "save_every_steps", "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
+    "patience",
 }  # fmt: skip
 # Options of former versions and their defaults: measured, none helped (docs/results.md). The last commit with them is
 # 9f7f944.
@@ -30,20 +31,21 @@ RANGES: list[tuple[str, float, float, str]] = [
     ("crop_pct", ABOVE_0, 1, "is a share above 0, up to 1, not"),
     ("max_unreadable", 0, 1, "is a share from 0 to 1, not"),
     ("lr", ABOVE_0, ENDLESS, "must be above 0, and is"),
+    ("layer_decay", ABOVE_0, 1, "is a factor above 0, up to 1, not"),
     ("timeout_minutes", ABOVE_0, ENDLESS, "must be above 0, and is"),
-    ("size", 32, ENDLESS, "must be at least 32 pixels, and is"),
+    *((option, 32, ENDLESS, "must be at least 32 pixels, and is") for option in ("size", "auxiliary_size")),
     *(
         (option, 1, ENDLESS, "must be at least 1, and is")
         for option in (
-            "labeled_batch", "frames", "primary_stride", "auxiliary_stride", "test_clips", "log_every",
-            "save_every_steps", "keep_states", "accumulation",
+            "labeled_batch", "frames", "auxiliary_frames", "primary_stride", "auxiliary_stride", "test_clips",
+            "log_every", "save_every_steps", "keep_states", "accumulation",
         )
     ),
     *(
         (option, 0, ENDLESS, "must not be negative, and is")
         for option in (
             "lambda_u", "unlabeled_warmup", "warmup_steps", "workers", "val_every", "weight_decay", "clip_grad",
-            "save_every_minutes",
+            "save_every_minutes", "patience",
         )
     ),
 ]  # fmt: skip
@@ -89,6 +91,9 @@ class Config:
     """Model or model directory whose weights F starts from; random by default."""
     auxiliary_init: str | None = None
     """The same for A, if there is A; random by default."""
+    freeze: str | None = None
+    """Keep a stage and all before it as they are, in each network with weights to start from: stem, 1, 2, 3, 4, or all,
+    which trains the classifier alone; by default everything learns."""
     drop_rate: float = 0.5
     """Dropout rate before the classifiers."""
     subtract_mean_frame: bool = False
@@ -96,6 +101,8 @@ class Config:
 
     frames: int = 8
     """Frames in a clip."""
+    auxiliary_frames: int | None = None
+    """The same for A; by default as many as for F."""
     fps: float | None = None
     """Frame rate that strides count by, whatever that of a video is; by default frames of the video are counted."""
     spread: bool = False
@@ -103,10 +110,12 @@ class Config:
     unequal length, such as words, signs and gestures."""
     size: int = 224
     """Height and width of a clip, in pixels."""
+    auxiliary_size: int | None = None
+    """The same for A, whose clips show the same part of the frame; by default that of F."""
     short_side: tuple[int, int] = (256, 320)
-    """Range of the short side, in pixels, that training frames are resized to before the crop."""
+    """Range of the short side, in pixels, that training frames are resized to before the crop to --size."""
     crop_pct: float = 0.875
-    """Size divided by the short side that test frames are resized to."""
+    """Size divided by the short side that test frames are resized to, for both networks."""
     strong: Literal["randaugment", "autoaugment"] = "randaugment"
     """Augmentation of the strong view."""
     cutout: bool = True
@@ -136,12 +145,18 @@ class Config:
     """Training steps; give these or --epochs."""
     epochs: float | None = None
     """Instead of --steps: passes over the unlabeled list, or over the labeled one with --scheme none."""
+    balance: bool = False
+    """Draw labeled clips equally over the classes, however many videos each has."""
     labeled_batch: int = 8
     """Labeled clips per step, over all processes."""
     unlabeled_batch: int = 32
     """Unlabeled clips per step, over all processes."""
     lr: float = 0.02
-    """Peak learning rate, for the batch over all processes; SGD with Nesterov momentum 0.9, cosine decay to 0."""
+    """Peak learning rate, for the batch over all processes; cosine decay to 0."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum 0.9, or AdamW, which needs a lower --lr."""
+    layer_decay: float = 1.0
+    """Factor to the learning rate from each block of a network to the one before it; 1: the same rate for all."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from 0."""
     weight_decay: float = 1e-4
@@ -175,6 +190,8 @@ class Config:
     """Steps between lines of metrics.jsonl."""
     val_every: int = 0
     """Steps between validations; 0: only after the last step."""
+    patience: int = 0
+    """Stop once this many validations in a row have not improved on the primary's best one; 0: never."""
     save_every_steps: int = 500
     """Steps between saved states."""
     save_every_minutes: float = 0.0
@@ -190,13 +207,6 @@ class Config:
     overwrite: bool = False
     """Delete an earlier run in the output folder first."""
 
-    @property
-    def strides(self) -> list[int]:
-        """The strides that clips are read with: one where both networks share it, and 0 where there is none."""
-        if self.spread:
-            return [0]
-        return sorted({self.primary_stride, self.auxiliary_stride if self.auxiliary else self.primary_stride})
-
     def __post_init__(self) -> None:
         def need(condition: bool, message: str) -> None:
             if not condition:
@@ -206,13 +216,21 @@ class Config:
         need((self.steps or self.epochs or 0) > 0, "--steps or --epochs must be above 0")
         for option, least, greatest, demand in RANGES:
             value = getattr(self, option)
-            need(least <= value <= greatest, f"{flag(option)} {demand} {value}")
-        views = self.frames * self.test_clips * self.test_crops
+            need(value is None or least <= value <= greatest, f"{flag(option)} {demand} {value}")
+        views = max(self.frames, self.auxiliary_frames or 0) * self.test_clips * self.test_crops
         need(
             views <= MOST_FRAMES,
             f"--frames x --test-clips x --test-crops are {views:,} frames of a video; {MOST_FRAMES:,} are the most",
         )
         need(not (self.resume and self.overwrite), "--resume continues a run and --overwrite deletes it; give one")
+        need(
+            self.freeze is None or self.init is not None or (self.auxiliary and self.auxiliary_init) is not None,
+            f"--freeze {self.freeze} keeps what a network starts from; give it weights with --init or --auxiliary-init",
+        )
+        need(
+            not self.patience or (self.val is not None and self.val_every > 0),
+            f"--patience {self.patience} counts validations; give --val LIST and --val-every STEPS",
+        )
         need(self.fps is None or self.fps > 0, f"--fps must be above 0, and is {self.fps}")
         need(
             not (self.spread and self.fps),

@@ -17,7 +17,7 @@ from cmpl_zoo_cli.train_config import REMOVED, Config, flag
 VALUES = dict.fromkeys(("labeled", "unlabeled", "val"), "LIST")
 VALUES |= dict.fromkeys(("output", "root", "unlabeled_root", "val_root"), "DIR")
 VALUES |= dict.fromkeys(("primary", "auxiliary", "init", "auxiliary_init"), "MODEL")
-VALUES |= {"classes": "NAMES", "dataset": "NAME", "license": "NAME", "short_side": "LEAST,MOST"}
+VALUES |= {"classes": "NAMES", "dataset": "NAME", "license": "NAME", "short_side": "LEAST,MOST", "freeze": "STAGE"}
 # The parts of the help, each with its first option.
 PARTS = {
     "labeled": "videos and output",

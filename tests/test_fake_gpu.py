@@ -22,7 +22,7 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.evaluation import AUTOCAST
 from cmpl_zoo.training.cmpl import CMPL, ClipInput
 from cmpl_zoo.training.meters import Meters
-from cmpl_zoo.training.networks import build_networks
+from cmpl_zoo.training.networks import build_networks, training_clips
 from cmpl_zoo.training.run import Run
 from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.train_parser import parse_config
@@ -40,9 +40,9 @@ def build(config: Config) -> CMPL:
 
 
 def batch_of(config: Config, device: torch.device) -> dict[str, torch.Tensor]:
-    def clips(count: int) -> torch.Tensor:
-        shape = (count, len(config.strides), 3, config.frames, config.size, config.size)
-        return torch.empty(shape, dtype=torch.uint8, device=device)
+    def clips(count: int) -> list[torch.Tensor]:
+        shapes = [(count, 3, clip.frames, clip.size, clip.size) for clip in training_clips(config)[1]]
+        return [torch.empty(shape, dtype=torch.uint8, device=device) for shape in shapes]
 
     labels = {
         name: torch.empty(count, dtype=torch.int64, device=device)
@@ -126,8 +126,8 @@ def test_backward_reaches_every_weight_in_its_shape(recipe):
 def mean_on_the_cpu(patch: pytest.MonkeyPatch) -> None:
     original = ClipInput.__init__
 
-    def init(self, network, strides):
-        original(self, network, strides)
+    def init(self, network, place):
+        original(self, network, place)
         mean = self.mean
         del self.mean
         self.mean = mean  # no buffer, so that it does not move with the module

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmpl_zoo.datasets.order import SampleOrder, positions
+from cmpl_zoo.datasets.order import BalancedOrder, SampleOrder, positions
 
 
 def seen(size: int, batch: int, world_size: int, steps: range, seed: int) -> list[list[tuple[int, int]]]:
@@ -57,3 +57,25 @@ def test_passes_and_seeds_have_orders_of_their_own():
 def test_a_batch_that_ranks_cannot_share_is_refused():
     with pytest.raises(ValueError, match="a batch of 10 cannot be shared by 4 ranks"):
         positions(0, 10, 1, 4)
+
+
+@given(sizes=st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any), seed=st.integers(0, 99))
+def test_balanced_rounds_have_a_video_of_each_class_and_passes_over_a_class_all_of_its_videos(sizes, seed):
+    ids = [label for label, size in enumerate(sizes) for _ in range(size)][::-1]
+    classes = sorted(set(ids))
+    order = BalancedOrder(ids, seed)
+    drawn = [order[position] for position in range(2 * max(sizes) * len(classes))]
+    for start in range(0, len(drawn), len(classes)):
+        assert sorted(ids[video] for _, video in drawn[start : start + len(classes)]) == classes
+    for label in classes:
+        of_class = [(within, video) for within, video in drawn if ids[video] == label]
+        videos = [video for video, other in enumerate(ids) if other == label]
+        for number in range(2):
+            part = of_class[number * len(videos) : (number + 1) * len(videos)]
+            assert sorted(part) == [(number, video) for video in videos]
+    assert [BalancedOrder(ids, seed)[position] for position in (7, 3, 5)] == [order[position] for position in (7, 3, 5)]
+
+
+def test_balanced_rounds_have_orders_of_their_own():
+    order = BalancedOrder(range(9), 0)
+    assert len({tuple(order[9 * number + place][1] for place in range(9)) for number in range(20)}) == 20

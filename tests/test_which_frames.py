@@ -18,7 +18,7 @@ from training import CLASSES, command, run
 
 import cmpl_zoo
 from cmpl_zoo import hub
-from cmpl_zoo.datasets import TrainingSteps, Videos
+from cmpl_zoo.datasets import TrainingClip, TrainingSteps, Videos
 from cmpl_zoo.datasets.typical import Length, lengths, typical
 from cmpl_zoo.prediction import predict
 from cmpl_zoo.video import Video, load_clip, read_frames
@@ -144,16 +144,18 @@ def test_training_draws_one_frame_of_each_part_or_by_time(tmp_path):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
         container.mux(stream.encode())
     one = Videos([str(tmp_path / "v.mp4")], np.array([0]))
-    shared = {"labeled_batch": 1, "unlabeled_batch": 0, "steps": 40, "frames": 4, "size": 32, "short_side": (32, 32)}
+    shared = {"labeled_batch": 1, "unlabeled_batch": 0, "steps": 40, "short_side": (32, 32)}
 
-    def drawn(**how) -> list[list[int]]:
-        clips = [TrainingSteps(one, None, **shared, **how)[step]["labeled"][0, 0] for step in range(40)]
+    def drawn(stride: int = 1, **how) -> list[list[int]]:
+        clips = [TrainingClip(frames=4, stride=stride, size=32)]
+        steps = TrainingSteps(one, None, clips=clips, **shared, **how)
+        clips = [steps[step]["labeled"][0][0] for step in range(40)]
         return [(clip.float().mean((0, 2, 3)) / 4).round().long().tolist() for clip in clips]
 
     spread = drawn(spread=True)
     assert all(15 * part <= index < 15 * (part + 1) for indices in spread for part, index in enumerate(indices))
     assert len({indices[0] for indices in spread}) > 8, "any frame of a part"
-    for indices in drawn(strides=[2], fps=16):
+    for indices in drawn(stride=2, fps=16):
         assert {b - a for a, b in itertools.pairwise(indices)} <= {3, 4}, "2/16 s are 3.75 frames"
 
 

@@ -5,7 +5,7 @@ from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
 from cmpl_zoo.datasets.lists import ListError, VideoList, Videos, check_disjoint, read_list
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.splits import split_list, write_split
-from cmpl_zoo.datasets.training_steps import TrainingSteps
+from cmpl_zoo.datasets.training_steps import TrainingClip, TrainingSteps
 from cmpl_zoo.datasets.views import StrongView, WeakView
 from cmpl_zoo.datasets.watchdog import WorkerError
 
@@ -13,6 +13,7 @@ __all__ = [
     "EvaluationBatches",
     "ListError",
     "StrongView",
+    "TrainingClip",
     "TrainingSteps",
     "VideoList",
     "Videos",

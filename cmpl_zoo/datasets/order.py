@@ -6,7 +6,9 @@ samples that it would have seen without a break; nothing is saved or replayed fo
 """
 
 import random
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 
@@ -41,8 +43,33 @@ class SampleOrder:
         return number, int(self._permutation[within_pass])
 
 
+class BalancedOrder:
+    """An endless random order of videos, of each class equally often: round after round, a video of each class.
+
+    Each class has its own `SampleOrder`, so that all its videos occur equally often too; classes without a video are
+    passed over.
+
+    Args:
+        ids: the class ids of the videos, at least one.
+        *seed: the values that, with the number of the round, determine the order of the classes in it.
+    """
+
+    def __init__(self, ids: np.ndarray | Sequence[int], *seed: object) -> None:
+        ids = np.asarray(ids)
+        starts = np.unique(np.sort(ids), return_index=True)[1][1:]
+        self.videos = np.split(np.argsort(ids, kind="stable"), starts)  # of each class
+        self._classes = SampleOrder(len(self.videos), *seed, "classes")
+        self._within = [SampleOrder(len(of), *seed, "class", number) for number, of in enumerate(self.videos)]
+
+    def __getitem__(self, position: int) -> tuple[int, int]:
+        """(number of the pass over the class, index of the video) at a position, all from 0."""
+        number, of = self._classes[position]
+        within, place = self._within[of][number]
+        return within, int(self.videos[of][place])
+
+
 def positions(step: int, batch: int, rank: int = 0, world_size: int = 1) -> range:
-    """The positions in a `SampleOrder` that a rank reads in a step; all ranks together read the next `batch` ones.
+    """The positions in an order that a rank reads in a step; all ranks together read the next `batch` ones.
 
     Args:
         step: number of the step, from 0.

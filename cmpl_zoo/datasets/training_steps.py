@@ -10,9 +10,10 @@ from typing import NamedTuple, NotRequired, TypedDict
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.transforms.v2 import functional as tv
 
 from cmpl_zoo.datasets.lists import Videos
-from cmpl_zoo.datasets.order import SampleOrder, derived_seed, positions
+from cmpl_zoo.datasets.order import BalancedOrder, SampleOrder, derived_seed, positions
 from cmpl_zoo.datasets.views import StrongView, WeakView
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
@@ -30,8 +31,25 @@ class UnreadableVideo(NamedTuple):
     message: str
 
 
+class TrainingClip(NamedTuple):
+    """A clip that is taken of every sample.
+
+    Attributes:
+        frames: their number.
+        stride: distance between two of them, in frames of the video, or with `fps` in 1/fps seconds; without a meaning
+            for clips that are spread over the video.
+        size: height and width, in pixels.
+    """
+
+    frames: int
+    stride: int
+    size: int
+
+
 class ClipBatch(TypedDict):
-    """The clips of a training step, uint8 (samples, strides, 3, frames, size, size); of one rank its share.
+    """The clips of a training step: uint8 (samples, 3, frames, size, size), one tensor per `TrainingClip`.
+
+    Of one rank its share.
 
     Attributes:
         labeled: weak views of labeled videos.
@@ -41,10 +59,10 @@ class ClipBatch(TypedDict):
         hidden_labels: their class ids, int64 (samples,), -1 if unknown; only for meters.
     """
 
-    labeled: Tensor
+    labeled: list[Tensor]
     labels: Tensor
-    weak: NotRequired[Tensor]
-    strong: NotRequired[Tensor]
+    weak: NotRequired[list[Tensor]]
+    strong: NotRequired[list[Tensor]]
     hidden_labels: NotRequired[Tensor]
 
 
@@ -55,10 +73,10 @@ class Batch(ClipBatch):
 
 
 class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
-    """Step number -> batch of labeled and unlabeled clips, one clip per stride and sample.
+    """Step number -> batch of labeled and unlabeled clips.
 
-    A video is decoded once for its weak and strong view. All clips of a view of a sample have the same random crop,
-    flip and strong augmentation.
+    A video is decoded once for its weak and strong view and all clips of them. The clips of a view of a sample have the
+    same random crop, flip and strong augmentation: they are made at the largest of their sizes, and then resized.
 
     An unreadable video is replaced by the one at the same position of the next step. If ten in turn are unreadable,
     the item is a `VideoError`, and if shards cannot be read, a `StorageError`. It is returned, not raised, as a worker
@@ -70,16 +88,13 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         labeled_batch: labeled samples per step, over all ranks; the list repeats as often as needed.
         unlabeled_batch: unlabeled samples per step, over all ranks.
         steps: number of steps.
-        frames: frames of a clip.
-        strides: distances between two frames of a clip, in frames of the video, or with `fps` in 1/fps seconds; one
-            clip per stride.
+        clips: to take of every sample, at least one.
         fps: read by time; see `load_clip`.
-        spread: frames of a clip are spread over the video, and there is one clip, whatever `strides`; see
-            `random_spread`.
-        size: height and width of a clip, in pixels.
-        short_side: range of the short side before the crop; see `WeakView`.
+        spread: frames of a clip are spread over the video, whatever its stride; see `random_spread`.
+        short_side: range of the short side before the crop to the largest size; see `WeakView`.
         strong: kind of strong view; see `StrongView`.
         cutout: see `StrongView`.
+        balance: labeled samples are drawn equally over classes; see `BalancedOrder`.
         seed: seed of order and augmentation.
         rank: number of the rank, from 0; each reads its share of every batch.
         world_size: number of ranks that share a batch.
@@ -96,14 +111,13 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         labeled_batch: int,
         unlabeled_batch: int,
         steps: int,
-        frames: int,
-        strides: Sequence[int] = (1,),
+        clips: Sequence[TrainingClip],
         fps: float | None = None,
         spread: bool = False,
-        size: int,
         short_side: Sequence[int],
         strong: str = "randaugment",
         cutout: bool = True,
+        balance: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -114,11 +128,14 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         for batch in (labeled_batch, unlabeled_batch) if unlabeled else (labeled_batch,):
             positions(0, batch, rank, world_size)  # checks the batch
         self.steps = steps
-        self.frames, self.strides, self.fps, self.spread = frames, tuple(strides), fps, spread
+        self.clips, self.fps, self.spread = clips, fps, spread
         self.seed = seed
+        size = max(clip.size for clip in clips)
         self.weak = WeakView(size, short_side)
         self.strong = StrongView(size, short_side, strong, cutout)
-        self._labeled_order = SampleOrder(len(labeled), seed, "labeled")
+        self._labeled_order = (
+            BalancedOrder(labeled.ids, seed, "labeled") if balance else SampleOrder(len(labeled), seed, "labeled")
+        )
         self._unlabeled_order = SampleOrder(len(unlabeled), seed, "unlabeled") if unlabeled else None
 
     def __len__(self) -> int:
@@ -151,8 +168,13 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         ]
 
     def _samples(
-        self, kind: str, videos: Videos, order: SampleOrder, step: int, unreadable: list[UnreadableVideo]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self,
+        kind: str,
+        videos: Videos,
+        order: SampleOrder | BalancedOrder,
+        step: int,
+        unreadable: list[UnreadableVideo],
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Weak views, strong views and class ids of this rank in a step; adds what it cannot read to `unreadable`."""
         size = self.labeled_batch if kind == "labeled" else self.unlabeled_batch
         samples = [
@@ -160,11 +182,17 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             for position in positions(step, size, self.rank, self.world_size)
         ]
         weak, strong, ids = zip(*samples, strict=True)
-        return torch.stack(weak), torch.stack(strong), torch.tensor(ids)
+        views = ([torch.stack(clips) for clips in zip(*view, strict=True)] for view in (weak, strong))
+        return *views, torch.tensor(ids)  # type: ignore[return-value]
 
     def _readable(
-        self, kind: str, videos: Videos, order: SampleOrder, candidates: range, unreadable: list[UnreadableVideo]
-    ) -> tuple[Tensor, Tensor, int]:
+        self,
+        kind: str,
+        videos: Videos,
+        order: SampleOrder | BalancedOrder,
+        candidates: range,
+        unreadable: list[UnreadableVideo],
+    ) -> tuple[list[Tensor], list[Tensor], int]:
         """Weak view, strong view and class id of the first readable video at these positions."""
         for position in candidates:
             pass_number, index = order[position]
@@ -179,8 +207,8 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             "cannot be read either; check --root, and the list with `cmpl-zoo check`"
         )
 
-    def _sample(self, kind: str, path: str, pass_number: int, index: int) -> tuple[Tensor, Tensor]:
-        """The weak and the strong view of one video in one pass: uint8 (strides, 3, frames, size, size) each.
+    def _sample(self, kind: str, path: str, pass_number: int, index: int) -> tuple[list[Tensor], list[Tensor]]:
+        """The weak and the strong view of one video in one pass: of each the clips, uint8 (3, frames, size, size).
 
         A labeled video needs no strong view; its weak view is returned twice.
         """
@@ -188,20 +216,24 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             # Only the generator of the CPU: torch.manual_seed would also seed those of GPUs, which dropout uses.
             torch.default_generator.manual_seed(derived_seed(self.seed, kind, pass_number, index))
             with Video(path) as video:
-                clips = self._clips(video)
-                frames = video.read([i for clip in clips for i in clip]).permute(0, 3, 1, 2)
+                indices = [i for clip in self._indices(video) for i in clip]
+                frames = video.read(indices).permute(0, 3, 1, 2)
             weak = self._per_clip(self.weak(frames))
             if kind == "labeled":
                 return weak, weak
             return weak, self._per_clip(self.strong(frames))
 
-    def _clips(self, video: Video) -> list[list[int]]:
+    def _indices(self, video: Video) -> list[list[int]]:
         """The indices of the frames of each clip."""
         if self.spread:
-            return [random_spread(video.num_frames, self.frames)]
+            return [random_spread(video.num_frames, clip.frames) for clip in self.clips]
         times, unit = frame_times(video, self.fps)
-        return random_clips(times, self.frames, [stride * unit for stride in self.strides])
+        return random_clips(times, [clip.frames for clip in self.clips], [clip.stride * unit for clip in self.clips])
 
-    def _per_clip(self, frames: Tensor) -> Tensor:
-        """(clips * T, 3, H, W) -> (clips, 3, T, H, W)."""
-        return frames.unflatten(0, (-1, self.frames)).transpose(1, 2)
+    def _per_clip(self, view: Tensor) -> list[Tensor]:
+        """The frames of all clips (frames, 3, H, W) -> each clip (3, T, size, size)."""
+        parts = view.split([clip.frames for clip in self.clips])
+        return [
+            tv.resize(frames, [clip.size, clip.size], antialias=True).transpose(0, 1)
+            for frames, clip in zip(parts, self.clips, strict=True)
+        ]

@@ -2,9 +2,13 @@
 
 from typing import Self
 
+from timm.models import group_parameters
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["freeze", "freeze_batch_norm", "unfreeze"]
+from cmpl_zoo.models.video_model import VideoModel
+
+__all__ = ["freeze", "freeze_batch_norm", "freeze_stages", "unfreeze"]
 
 
 def freeze(module: nn.Module) -> None:
@@ -14,6 +18,45 @@ def freeze(module: nn.Module) -> None:
     """
     module.requires_grad_(False)
     freeze_batch_norm(module)
+
+
+def freeze_stages(model: VideoModel, last: str) -> None:
+    """Freeze a stage of a network and all before it, as `freeze` does, in place.
+
+    No backward pass goes through them, and no activation of theirs is kept.
+
+    Args:
+        model: any network of this zoo.
+        last: `stem`, or the number of a stage, also as `layer2`; or `all`, which leaves the classifier alone.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    stage_of = group_parameters(model, model.group_matcher(coarse=True), reverse=True)  # the classifier's is the last
+    stages = ["stem", *(str(number) for number in range(1, max(stage_of.values())))]
+    stage = stages[-1] if last == "all" else last.removeprefix("layer")
+    if stage not in stages:
+        raise ValueError(f"there is no stage {last!r}; give one of {', '.join(stages)}, or all")
+    for name, weight in model.named_parameters():
+        if stage_of[name] <= stages.index(stage):
+            weight.requires_grad = False
+    for norm in model.modules():
+        if isinstance(norm, _BatchNorm) and not norm.weight.requires_grad:
+            freeze_batch_norm(norm)
+
+
+def is_frozen(norm: nn.Module) -> bool:
+    """Whether `freeze_batch_norm` keeps it as it is."""
+    return isinstance(norm, _Frozen)
+
+
+def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
+    """As `nn.SyncBatchNorm.convert_sync_batchnorm`, which would unfreeze batch norm."""
+    frozen = [name for name, norm in module.named_modules() if is_frozen(norm)]
+    module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    for name in frozen:
+        freeze_batch_norm(module.get_submodule(name))
+    return module
 
 
 def freeze_batch_norm(module: nn.Module) -> None:

@@ -201,7 +201,7 @@ class R3D(VideoModel):
             elif isinstance(module, BasicBlock):
                 nn.init.zeros_(module.bn2.weight)
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Patterns that group parameters from the stem to res5, by stage (coarse) or by block."""
         return {"stem": r"^(?:conv1|bn1)", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
 

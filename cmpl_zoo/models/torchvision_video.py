@@ -309,7 +309,8 @@ def _refuse(network: str, what: str, frames: int, size: tuple[int, int]) -> None
     height, width = size
     raise ValueError(
         f"{network} takes clips of {what}, and these have {frames} frames of {height} x {width}; set frames and size "
-        "to that (in training --frames and --size), or take another network"
+        "to that (in training --frames and --size, or for the auxiliary network --auxiliary-frames and "
+        "--auxiliary-size), or take another network"
     )
 
 

@@ -88,6 +88,10 @@ class VideoModel(nn.Module):
             size: height and width, in pixels.
         """
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Patterns that group parameters from the stem to the last block, by stage (coarse) or by block."""
+        raise NotImplementedError
+
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute blocks in the backward pass to save memory; as in timm, BN sees such a batch twice."""
         self.grad_checkpointing = enable

@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
@@ -21,11 +21,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks, pick_device
 from cmpl_zoo.models import VideoModel
-from cmpl_zoo.models.freezing import freeze_batch_norm
+from cmpl_zoo.models.freezing import freeze_batch_norm, is_frozen
 from cmpl_zoo.precision import autocast
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
 from cmpl_zoo.training.lists import count_steps, load_lists, training_steps
-from cmpl_zoo.training.networks import build_networks, distribute
+from cmpl_zoo.training.networks import build_networks, distribute, training_clips
 from cmpl_zoo.training.run import Run
 from cmpl_zoo.training.run_folder import open_run
 from cmpl_zoo_cli.train_config import Config
@@ -48,7 +48,10 @@ class CMPL(nn.Module):
         super().__init__()
         self.config = config
         self.primary, self.auxiliary = networks[0], networks[1] if len(networks) > 1 else None
-        self.inputs = nn.ModuleList(ClipInput(network, config.strides) for network in networks)
+        own, of_sample = training_clips(config)
+        self.inputs = nn.ModuleList(
+            ClipInput(network, of_sample.index(clip)) for network, clip in zip(networks, own, strict=True)
+        )
         if config.batch_norm == "frozen":
             freeze_batch_norm(self)
 
@@ -61,8 +64,9 @@ class CMPL(nn.Module):
         """The loss of one step.
 
         Args:
-            batch: as `cmpl_zoo.datasets.TrainingSteps` makes it, uint8 clips (batch, strides, 3, T, H, W): `labeled`
-                w(v) with their `labels` y and, unless the scheme is `none`, `weak` w(u) and `strong` s(u).
+            batch: as `cmpl_zoo.datasets.TrainingSteps` makes it, uint8 clips (batch, 3, T, H, W), a list of
+                tensors per view: `labeled` w(v) with their `labels` y and, unless the scheme is `none`, `weak` w(u) and
+                `strong` s(u).
             lambda_u: lambda in this step.
         """
         config, v, y = self.config, batch["labeled"], batch["labels"]
@@ -96,26 +100,26 @@ class CMPL(nn.Module):
 
 
 class ClipInput(nn.Module):
-    """A network's own clips of a batch: those of its stride, normalized by its mean and std, channels last.
+    """A network's own clips of a batch, normalized by its mean and std, channels last.
 
     Args:
-        network: its `clip["stride"]`, and `mean` and `std` of `pretrained_cfg`, for values in 0..1.
-        strides: of the clips of a sample.
+        network: `mean` and `std` of its `pretrained_cfg`, for values in 0..1.
+        place: of its clips among those of a sample.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: VideoModel, strides: list[int]) -> None:
+    def __init__(self, network: VideoModel, place: int) -> None:
         super().__init__()
-        self.place = strides.index(network.clip["stride"]) if len(strides) > 1 else 0
+        self.place = place
         for name in ("mean", "std"):
             value = 255 * torch.tensor(network.pretrained_cfg[name])[None, :, None, None, None]
             self.register_buffer(name, value, persistent=False)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """uint8 (batch, strides, 3, T, H, W) to float32 (batch, 3, T, H, W)."""
-        own = clips[:, self.place].contiguous(memory_format=torch.channels_last_3d)
+    def forward(self, clips: list[Tensor]) -> Tensor:
+        """uint8 clips of a view, (batch, 3, T, H, W) each, to one of them in float32."""
+        own = clips[self.place].contiguous(memory_format=torch.channels_last_3d)
         return (own - self.mean) / self.std
 
 
@@ -153,7 +157,8 @@ def running_statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    return [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
+    """Those that learn statistics."""
+    return [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and not is_frozen(norm)]
 
 
 def train(config: Config, ranks: Ranks | None = None) -> Path:
@@ -181,7 +186,9 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
     device = pick_device(config.device, ranks.local)
     cmpl = CMPL(build_networks(config, lists.classes), config).to(device).to(memory_format=torch.channels_last_3d)
     model = distribute(cmpl, config, ranks, device)
-    optimizer = create_optimizer_v2(cmpl, "sgd", lr=config.lr, weight_decay=config.weight_decay, momentum=0.9)
+    optimizer = create_optimizer_v2(
+        learned_weights(cmpl, config), config.optimizer, lr=config.lr, weight_decay=config.weight_decay, momentum=0.9
+    )
     steps = training_steps(config, lists, ranks)
     warmup = min(config.warmup_steps, len(steps))
     schedule = CosineLRScheduler(optimizer, len(steps), warmup_t=warmup, t_in_epochs=False)
@@ -214,14 +221,28 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
             optimizer.zero_grad()
             if ema:
                 ema.update(cmpl, run.step + 1)
-            run.end_step(gradient_norm, lr=optimizer.param_groups[0]["lr"], lambda_u=lambda_u)
+            run.end_step(gradient_norm, lr=max(group["lr"] for group in optimizer.param_groups), lambda_u=lambda_u)
 
         # Finish
         return run.finish()
 
 
+def learned_weights(cmpl: CMPL, config: Config) -> nn.Module | list[dict[str, Any]]:
+    """What the optimizer takes: the module, or with `layer_decay` the weights of each network by their depth in it."""
+    if config.layer_decay == 1:
+        return cmpl
+    return [
+        group
+        for network in cmpl.networks.values()
+        for group in param_groups_layer_decay(network, config.weight_decay, layer_decay=config.layer_decay)
+    ]
+
+
 def parts(batch: ClipBatch, count: int) -> Iterator[ClipBatch]:
     """The clips of a step in equal parts."""
-    chunks = {key: value.chunk(count) for key, value in cast(dict[str, Tensor], batch).items()}
+
+    def part(value: Any, number: int) -> Any:
+        return [part(one, number) for one in value] if isinstance(value, list) else value.chunk(count)[number]
+
     for number in range(count):
-        yield cast(ClipBatch, {key: chunk[number] for key, chunk in chunks.items()})
+        yield cast(ClipBatch, {key: part(value, number) for key, value in batch.items()})

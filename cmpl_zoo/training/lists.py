@@ -15,6 +15,7 @@ from cmpl_zoo.datasets.typical import Length, lengths, typical
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models.labels import check_label_names
 from cmpl_zoo.records import TypicalVideo
+from cmpl_zoo.training.networks import training_clips
 from cmpl_zoo.video.sampling import far_apart
 from cmpl_zoo.video.video import VideoError, probe
 from cmpl_zoo_cli.train_config import Config
@@ -141,15 +142,16 @@ def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterato
         config: of the run.
         looked_at: some videos of each list, by its option.
     """
+    clips, _ = training_clips(config)
+    frames, stride, _ = max(clips, key=lambda clip: clip.frames if config.spread else (clip.frames - 1) * clip.stride)
     for option, videos in looked_at.items():
         some = f"{getattr(config, option)}: of {len(videos)} videos looked at,"
         if config.spread:
-            short = sum(video.frames < config.frames for video in videos)
-            what, advice = f"have fewer than {config.frames} frames, and some repeat", "lower --frames"
+            short = sum(video.frames < frames for video in videos)
+            what, advice = f"have fewer than {frames} frames, and some repeat", "lower --frames"
         else:
-            stride = max(config.strides)
-            short = sum(not video.spans(config.frames, stride, config.fps) for video in videos)
-            what = f"are shorter than a clip of {config.frames} frames at stride {stride}, and it loops"
+            short = sum(not video.spans(frames, stride, config.fps) for video in videos)
+            what = f"are shorter than a clip of {frames} frames at stride {stride}, and it loops"
             advice = "lower --primary-stride and --auxiliary-stride, or give --spread"
         if short:
             yield f"{some} {short} {what}; {advice}"
@@ -192,20 +194,21 @@ def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
 def training_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> TrainingSteps:
     """The batches of a rank, by the number of the step."""
     assert config.steps is not None
+    _, clips = training_clips(config)
+    scale = max(clip.size for clip in clips) / config.size
     return TrainingSteps(
         lists.labeled,
         lists.unlabeled,
         labeled_batch=config.labeled_batch,
         unlabeled_batch=config.unlabeled_batch,
         steps=config.steps,
-        frames=config.frames,
-        strides=config.strides,
+        clips=clips,
         fps=config.fps,
         spread=config.spread,
-        size=config.size,
-        short_side=config.short_side,
+        short_side=[round(scale * side) for side in config.short_side],
         strong=config.strong,
         cutout=config.cutout,
+        balance=config.balance,
         seed=config.seed,
         rank=ranks.rank,
         world_size=ranks.size,

@@ -68,7 +68,7 @@ class Meters:
                 how right the pseudo-labels are.
             share: of this rank's clips of the step.
         """
-        self.clips += len(clips["labels"]) + len(clips.get("weak", ()))
+        self.clips += len(clips["labels"]) + len(clips.get("hidden_labels", ()))
         hidden_labels = clips.get("hidden_labels")
         share /= self.ranks.size
         self._add("loss", share * loss.total)

@@ -1,16 +1,35 @@
 """The networks of a run: built from its options, and shared out to its processes."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from cmpl_zoo.datasets.training_steps import TrainingClip
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel, create_model
+from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo_cli.train_config import Config, flag
+
+
+def training_clips(config: Config) -> tuple[list[TrainingClip], list[TrainingClip]]:
+    """The clips that F and, if there is one, A take, and which are taken of a sample: one where both take the same."""
+    own = [TrainingClip(config.frames, config.primary_stride, config.size)]
+    if config.auxiliary is not None:
+        own.append(
+            TrainingClip(
+                config.auxiliary_frames or config.frames,
+                config.auxiliary_stride,
+                config.auxiliary_size or config.size,
+            )
+        )
+    if config.spread:
+        own = [clip._replace(stride=0) for clip in own]
+    return own, list(dict.fromkeys(own))
 
 
 def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
@@ -19,11 +38,12 @@ def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
     Raises:
         RunError: a model is unknown, or weights to start from do not fit it.
     """
-    wanted = [(config.primary, config.primary_stride, config.init)]
+    wanted = [(config.primary, config.init)]
     if config.auxiliary is not None:
-        wanted.append((config.auxiliary, config.auxiliary_stride, config.auxiliary_init))
+        wanted.append((config.auxiliary, config.auxiliary_init))
+    own, _ = training_clips(config)
     try:
-        networks = [build_network(config, *one, classes) for one in wanted]
+        networks = [build_network(config, *one, clip, classes) for one, clip in zip(wanted, own, strict=True)]
     except (ValueError, RuntimeError, OSError) as error:
         raise RunError(str(error)) from error
     for network in networks:
@@ -37,13 +57,16 @@ def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
     return networks
 
 
-def build_network(config: Config, name: str, stride: int, init: str | None, classes: list[str]) -> VideoModel:
-    """A network with the run's clip settings, from random weights or those of `init`.
+def build_network(
+    config: Config, name: str, init: str | None, training_clip: TrainingClip, classes: list[str]
+) -> VideoModel:
+    """A network that is tested on clips as it is trained on, from random weights or those of `init`.
 
     Raises:
-        ValueError: `init` is another architecture, or the network cannot take clips of the run's frames and size.
+        ValueError: `init` is another architecture, the network cannot take such clips, or has no such stage to freeze.
     """
-    clip: dict[str, Any] = {"frames": config.frames, "clips": config.test_clips, "crops": config.test_crops}
+    frames, stride, size = training_clip
+    clip: dict[str, Any] = {"frames": frames, "clips": config.test_clips, "crops": config.test_crops}
     clip |= {"spread": True} if config.spread else {"stride": stride, "fps": config.fps}
     network = create_model(
         name,
@@ -52,15 +75,20 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
         subtract_mean_frame=config.subtract_mean_frame,
         clip=clip,
         pretrained_cfg_overlay={
-            "input_size": (3, config.size, config.size),
+            "input_size": (3, size, size),
             "crop_pct": config.crop_pct,
             "label_names": classes,
         },
     )
     assert isinstance(network, VideoModel)
-    network.check_input(config.frames, (config.size, config.size))
+    network.check_input(frames, (size, size))
     if init is not None:
-        start = create_model(init, pretrained=True)
+        try:
+            start = create_model(init, pretrained=True)
+        except RuntimeError as error:
+            if Path(init).exists():
+                raise
+            raise RuntimeError(f"{error}; --config own_videos needs no download") from error
         assert isinstance(start, VideoModel)
         if start.pretrained_cfg.get("label_names") != classes:  # its classifier knows other classes
             start.reset_classifier(len(classes))
@@ -72,6 +100,8 @@ def build_network(config: Config, name: str, stride: int, init: str | None, clas
                 f"{str(start.subtract_mean_frame).lower()}"
             )
         network.load_state_dict(start.state_dict())
+        if config.freeze is not None:
+            freeze_stages(network, config.freeze)
         network.pretrained_cfg |= {key: start.pretrained_cfg[key] for key in ("mean", "std")}
     return network
 
@@ -97,7 +127,7 @@ def distribute(cmpl: nn.Module, config: Config, ranks: Ranks, device: torch.devi
     if ranks.size == 1:
         return cmpl
     if config.batch_norm == "sync":
-        cmpl = nn.SyncBatchNorm.convert_sync_batchnorm(cmpl)
+        cmpl = convert_sync_batchnorm(cmpl)
     # The gradient of a 1x1x1 kernel has other strides than the kernel, for the same memory.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     with ranks.together():  # they compare their weights here

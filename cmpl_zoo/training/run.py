@@ -104,7 +104,7 @@ class Run:
         self.meters = Meters(list(networks), len(lists.classes), device, ranks, **metered)
         self.log = Log(self.folder, self.step) if ranks.first else None
         validated = ranks.gather(self.log.validated() if self.log else {})[0]
-        self.best = max(validated.values(), default=-1.0)  # highest accuracy of F, in percent, by the log
+        self.accuracies = list(validated.values())  # of F, in percent, of every validation by the log
         self.validated_at_start = self.step in validated
         self.scores: dict[str, Scores] = {}
         assert config.steps is not None
@@ -137,7 +137,8 @@ class Run:
             disable=not self.ranks.first,
         )  # fmt: skip
         asked = time.perf_counter()
-        for batch in iterate(self.steps, self.device, config.workers, range(self.step, len(self.steps))):
+        remaining = range(self.step, self.step if self._patience_spent() else len(self.steps))
+        for batch in iterate(self.steps, self.device, config.workers, remaining):
             self.meters.waited += time.perf_counter() - asked
             late = 0 < config.save_every_minutes * 60 < time.perf_counter() - self.saved_at
             wishes = self.ranks.agree(self.step + 1, self.ranks.first and late, bool(self.interrupt.asked))
@@ -146,8 +147,16 @@ class Run:
             # Dropout, and whatever else draws: not as the ranks before this one, nor as the steps before.
             torch.manual_seed(derived_seed(config.seed, "step", self.step, self.ranks.rank))
             yield batch
+            if self._patience_spent():
+                break
             asked = time.perf_counter()
         self.progress.close()
+        if self.ranks.first and self._patience_spent():
+            print(
+                f"step {self.step}: the last {self._stale()} validations have not improved on "
+                f"{max(self.accuracies):.1f} % (--patience {config.patience}); best/ holds the networks of that one",
+                file=sys.stderr,
+            )
 
     def measure(self, loss: CMPLLoss, part: ClipBatch) -> None:
         """Meter a part of the step."""
@@ -212,6 +221,14 @@ class Run:
         due = self.step == self.config.steps or (every > 0 and self.step % every == 0)
         return self.lists.val is not None and self.step > 0 and due
 
+    def _stale(self) -> int:
+        """How many validations in a row have not improved on the best one."""
+        return len(self.accuracies) - 1 - self.accuracies.index(max(self.accuracies)) if self.accuracies else 0
+
+    def _patience_spent(self) -> bool:
+        """Whether the run ends before its last step; every rank knows all accuracies."""
+        return 0 < self.config.patience <= self._stale()
+
     def _write_log(self, more: dict[str, Any]) -> None:
         clips = self.meters.steps * self.config.unlabeled_batch
         line = self.meters.read() | more
@@ -241,9 +258,9 @@ class Run:
         """
         self._evaluate()
         accuracy = self.scores["primary"]["video_top1"]
-        if self.ranks.first and accuracy > self.best:
+        if self.ranks.first and accuracy > max(self.accuracies, default=-1.0):
             save_models(self.networks, self.folder / "best", self.lists.classes, self._summary())
-        self.best = max(self.best, accuracy)
+        self.accuracies.append(accuracy)
         if self.log:
             self.log.write(
                 self.step, {f"{name}/val_top1": scores["video_top1"] for name, scores in self.scores.items()}

@@ -21,7 +21,9 @@ ROUNDING = 0.002
 FAR = 1.5  # two frame rates are far apart from this ratio on: 25 and 30 are near, 15 and 30 are far; our choice
 
 
-def random_clips(times: int | Sequence[float], frames: int, strides: Sequence[float]) -> list[list[int]]:
+def random_clips(
+    times: int | Sequence[float], frames: int | Sequence[int], strides: Sequence[float]
+) -> list[list[int]]:
     """One random clip per stride for training, all with the same centre in time.
 
     The start of the longest clip is uniform over all frames at which it fits. Random numbers come from torch's global
@@ -30,20 +32,21 @@ def random_clips(times: int | Sequence[float], frames: int, strides: Sequence[fl
     Args:
         times: when each frame of the video is shown, in seconds, rising from 0; or their number, at least 1, to count
             frames instead.
-        frames: frames of a clip.
+        frames: frames of every clip, or of each.
         strides: from one frame of a clip to the next, in seconds, or where `times` is a number in frames; one clip per
             stride.
 
     Returns:
-        Per stride a list of `frames` indices of frames.
+        Per stride a list of the indices of its frames.
     """
     times = range(times) if isinstance(times, int) else times
-    spans = [min((frames - 1) * stride, times[-1]) for stride in strides]
+    lengths = [frames] * len(strides) if isinstance(frames, int) else frames
+    spans = [min((length - 1) * stride, times[-1]) for length, stride in zip(lengths, strides, strict=True)]
     starts = bisect_right(times, times[-1] - max(spans) + ROUNDING)
     start = times[int(torch.randint(starts, ()))]
     return [
-        _clip(times, start + (max(spans) - span) / 2, frames, stride)
-        for span, stride in zip(spans, strides, strict=True)
+        _clip(times, start + (max(spans) - span) / 2, length, stride)
+        for span, length, stride in zip(spans, lengths, strides, strict=True)
     ]
 
 
