@@ -234,7 +234,10 @@ def test_processes_stop_together_and_share_frozen_networks(videos, lists, start,
     assert torch.equal(weights(tmp_path / "run")["layer3.5.bn3.running_var"], before["layer3.5.bn3.running_var"])
 
 
-@pytest.mark.parametrize("network", [{"HF_HUB_OFFLINE": "1"}, {"CMPL_ZOO_MIRROR": "http://127.0.0.1:9"}])
+@pytest.mark.parametrize(
+    "network",
+    [{"CMPL_ZOO_MIRROR": "http://127.0.0.1:9"}, pytest.param({"HF_HUB_OFFLINE": "1"}, marks=pytest.mark.slow)],
+)
 def test_without_a_network_the_recipe_names_the_other_one(videos, lists, tmp_path, network):
     """It does not begin from other weights."""
     args = [sys.executable, str(REPO / "train" / "cmpl.py"), "--config", "finetune", "--labeled",
