@@ -112,9 +112,12 @@ def test_a_step_of_a_full_size_recipe_stays_on_the_gpu(recipe):
     step_on_fake_gpu(config_of(recipe, *MORE))
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_backward_reaches_every_weight_in_its_shape(recipe):
-    config = config_of(recipe)
+UNTRAINED = ["--init", "null", "--auxiliary-init", "null", "--freeze", "null"]
+
+
+@pytest.mark.parametrize(("recipe", "more"), [*((recipe, []) for recipe in RECIPES), ("finetune", UNTRAINED)])
+def test_backward_reaches_every_weight_in_its_shape(recipe, more):
+    config = config_of(recipe, *more)
     with META:
         cmpl, batch = build(config), batch_of(config, META)
         loss = cmpl(batch, 1.0)

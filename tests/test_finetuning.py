@@ -9,7 +9,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training import CLASSES, assert_same_weights, command, metrics, options, read_rows, run, start_from, weights
+from training import (
+    CLASSES,
+    REPO,
+    Script,
+    assert_same_weights,
+    command,
+    metrics,
+    options,
+    read_rows,
+    run,
+    start_from,
+    weights,
+)
 
 import cmpl_zoo
 from cmpl_zoo.datasets.lists import Videos
@@ -18,6 +30,7 @@ from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training import CMPL, Config
 from cmpl_zoo.training.lists import TrainingLists, training_steps
 from cmpl_zoo.training.networks import build_networks
+from cmpl_zoo.training.run import since_best
 
 EIGHTH = ["--primary", "r3d50_eighth", "--drop-rate", "0", "--threshold", "0", "--test-clips", "1"]
 ALONE = [*EIGHTH, "--scheme", "none", "--auxiliary", "null", "--val", "null"]
@@ -184,6 +197,13 @@ def test_balanced_batches_have_as_many_clips_of_a_rare_class(videos, balance):
     assert (counts == [2] * 6) == balance
 
 
+@pytest.mark.parametrize(
+    "accuracies, count", [([], 0), ([50.0], 0), ([50.0, 60.0], 0), ([60.0, 50.0, 60.0], 2), ([50.0, 70.0, 60.0], 1)]
+)
+def test_validations_since_the_best(accuracies, count):
+    assert since_best(accuracies) == count
+
+
 STOPS = [*EIGHTH, "--scheme", "none", "--auxiliary", "null", "--lr", "1e-9", "--batch-norm", "frozen", "--steps", "9",
          "--val-every", "1"]  # fmt: skip  # it learns nothing, so that the first validation is the best
 
@@ -212,3 +232,20 @@ def test_processes_stop_together_and_share_frozen_networks(videos, lists, start,
     assert [line["step"] for line in metrics(tmp_path / "run") if "primary/val_top1" in line] == [1, 2]
     before = cmpl_zoo.create_model(start, pretrained=True).state_dict()
     assert torch.equal(weights(tmp_path / "run")["layer3.5.bn3.running_var"], before["layer3.5.bn3.running_var"])
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"CMPL_ZOO_MIRROR": "http://127.0.0.1:9"}, pytest.param({"HF_HUB_OFFLINE": "1"}, marks=pytest.mark.slow)],
+)
+def test_without_a_network_the_recipe_names_the_other_one(videos, lists, tmp_path, network):
+    """It does not begin from other weights."""
+    args = [sys.executable, str(REPO / "train" / "cmpl.py"), "--config", "finetune", "--labeled",
+            str(lists / "labeled.csv"), "--unlabeled", str(lists / "unlabeled.csv"), "--root", str(videos), "--output",
+            str(tmp_path / "run"), "--device", "cpu"]  # fmt: skip
+    script = Script(args, environment={"TORCH_HOME": str(tmp_path / "torch"), **network})
+    _, error = script.communicate()
+    assert script.poll() == 2
+    line = error.splitlines()[-1]
+    assert re.search(r"SLOW_8x8_R50\.pyth.*--config own_videos needs no download", line)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

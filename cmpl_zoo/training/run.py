@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ class Run:
         self.progress.close()
         if self.ranks.first and self._patience_spent():
             print(
-                f"step {self.step}: the last {self._stale()} validations have not improved on "
+                f"step {self.step}: the last {since_best(self.accuracies)} validations have not improved on "
                 f"{max(self.accuracies):.1f} % (--patience {config.patience}); best/ holds the networks of that one",
                 file=sys.stderr,
             )
@@ -221,13 +221,9 @@ class Run:
         due = self.step == self.config.steps or (every > 0 and self.step % every == 0)
         return self.lists.val is not None and self.step > 0 and due
 
-    def _stale(self) -> int:
-        """How many validations in a row have not improved on the best one."""
-        return len(self.accuracies) - 1 - self.accuracies.index(max(self.accuracies)) if self.accuracies else 0
-
     def _patience_spent(self) -> bool:
         """Whether the run ends before its last step; every rank knows all accuracies."""
-        return 0 < self.config.patience <= self._stale()
+        return 0 < self.config.patience <= since_best(self.accuracies)
 
     def _write_log(self, more: dict[str, Any]) -> None:
         clips = self.meters.steps * self.config.unlabeled_batch
@@ -304,6 +300,11 @@ class Run:
         except RunError as error:
             fault = error
         self.ranks.fail(fault)
+
+
+def since_best(accuracies: Sequence[float]) -> int:
+    """How many validations there were after the first of the best ones."""
+    return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
 
 
 def postfix(line: dict[str, Any], networks: list[str]) -> dict[str, str]:
