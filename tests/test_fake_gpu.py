@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import cmpl_zoo.training.cmpl as training
 from cmpl_zoo.datasets.classes import class_names
 from cmpl_zoo.distributed import Ranks
-from cmpl_zoo.evaluation import AUTOCAST
+from cmpl_zoo.precision import autocast
 from cmpl_zoo.training.cmpl import CMPL, ClipInput
 from cmpl_zoo.training.meters import Meters
 from cmpl_zoo.training.networks import build_networks, training_clips
@@ -71,8 +71,8 @@ def bf16_on_fake_gpu(config: Config):
     with pytest.MonkeyPatch.context() as patch:  # what it asks the GPU for as it is made
         patch.setattr(torch.cuda, "is_available", lambda: True)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-        autocast = torch.autocast("cuda", AUTOCAST[config.precision])
-    with autocast:
+        bf16 = autocast(GPU, config.precision)
+    with bf16:
         yield
 
 

@@ -301,7 +301,9 @@ def test_default_cfg(tagged: str) -> None:
     assert (tuple(cfg["input_size"]), cfg["crop_pct"]) == (
         ((3, 48, 48), 0.9) if cfg["tag"] == "cmpl_demo" else ((3, 224, 224), 0.875)
     )
-    assert (tuple(cfg["mean"]), tuple(cfg["std"])) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    colors = ((0.45,) * 3, (0.225,) * 3) if cfg["tag"] == "slow_k400" else imagenet
+    assert (tuple(cfg["mean"]), tuple(cfg["std"])) == colors
     assert cfg["classifier"] == model.get_classifier(name_only=True)
     assert isinstance(model.get_submodule(cfg["classifier"]), nn.Linear)
     assert cfg["first_conv"] is None  # the stem is checkpoint_filter_fn's
@@ -406,6 +408,8 @@ def test_default_clip(tagged: str) -> None:
         model = make(tagged)
     if tagged == "r3d50_eighth.cmpl_demo":
         assert model.clip == {"frames": 8, "stride": 2, "fps": 16, "clips": 2, "crops": 1}  # of the recipe demo.yaml
+    elif tagged == "r3d50.slow_k400":
+        assert model.clip == {"frames": 8, "stride": 9, "fps": 30, "clips": 10, "crops": 3}  # PyTorchVideo's
     else:
         stride = 4 if tagged.startswith("r3d50_quarter") else 8  # the strides of the recipes
         assert model.clip == {"frames": 8, "stride": stride, "clips": 10, "crops": 3}

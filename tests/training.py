@@ -73,9 +73,17 @@ class Script:
     def __init__(self, args: list[str], environment: dict[str, str] | None = None, file_size: int = 0) -> None:
         self.args = args
         self.returncode: int | None = None
-        self._files = [tempfile.NamedTemporaryFile("r") for _ in range(2)]  # noqa: SIM115 (closed once it has ended)
+        self._folder = tempfile.TemporaryDirectory()
+        paths = [Path(self._folder.name, name) for name in ("stdout", "stderr")]
+        if file_size:  # pipes, which have no such limit; they hold 64 KiB
+            for path in paths:
+                os.mkfifo(path)
+        else:
+            for path in paths:
+                path.touch()
+        self._outputs = [os.open(path, os.O_RDONLY | os.O_NONBLOCK) for path in paths]
         call = {"words": args[1:], "environment": os.environ | (environment or {}), "file_size": file_size}
-        call |= dict(zip(("stdout", "stderr"), (file.name for file in self._files), strict=True))
+        call |= {path.name: str(path) for path in paths}
         starter().stdin.write(json.dumps(call).encode() + b"\n")
         self.pid = int(starter().stdout.readline())
 
@@ -97,9 +105,11 @@ class Script:
             self.send_signal(signal.SIGKILL)
             self.poll(10)
             raise
-        texts = [file.read() for file in self._files]
-        for file in self._files:
-            file.close()
+        texts = []
+        for output in self._outputs:
+            with os.fdopen(output) as file:
+                texts.append(file.read())
+        self._folder.cleanup()
         return texts[0], texts[1]
 
 

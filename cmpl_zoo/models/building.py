@@ -164,7 +164,8 @@ def fit_checkpoint(state_dict: dict[str, Tensor], model: VideoModel) -> dict[str
     found = [f"{len(keys)} {what} ({', '.join(keys[:3])})" for what, keys in problems.items() if keys]
     if found:
         cfg = model.pretrained_cfg
-        advice = "delete it and download it again" if cfg.get("url") else "create the model that they were saved from"
+        downloaded = cfg.get("url") and cfg.get("file")
+        advice = "delete it and download it again" if downloaded else "create the model that they were saved from"
         raise RuntimeError(
             f"{cfg.get('file') or cfg.get('hf_hub_id') or 'checkpoint'}: the weights do not fit {cfg['architecture']}, "
             f"keys: {'; '.join(found)}; {advice}"
