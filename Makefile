@@ -14,8 +14,8 @@ test: lint
 # PyTorchVideo and mmaction2, to compare with: without what they ask for, which clashes with today's torch.
 test-slow: $(READY)
 	$(BIN)/pip install --quiet --no-deps pytorchvideo==0.1.5 fvcore iopath yacs tabulate termcolor portalocker \
-		mmaction2==1.2.0 mmengine mmcv-lite addict yapf rich markdown-it-py mdurl opencv-python-headless
-	$(BIN)/pytest -m slow
+		mmaction2==1.2.0 mmengine mmcv-lite addict yapf platformdirs rich markdown-it-py mdurl opencv-python-headless
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .
