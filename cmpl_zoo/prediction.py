@@ -39,7 +39,7 @@ def predict(
 
     Raises:
         VideoError: nothing of the file can be decoded.
-        RuntimeError: a model is in training mode.
+        RuntimeError: a model is in training mode, or its output is not finite.
         ValueError: a model has no classifier or one that is not of its `num_classes`, none of the settings that
             `resolve_clip_config` looks for, or other classes than the first; or there is no model.
     """
@@ -66,6 +66,11 @@ def predict(
         check_logits(voter, logits.shape[1])
         votes.append(logits.float().softmax(dim=1).mean(dim=0).cpu())
     probabilities = torch.stack(votes).mean(dim=0)
+    if not probabilities.isfinite().all():
+        raise RuntimeError(
+            f"{path}: the probabilities are not finite; the weights are damaged or overflow in this number format: "
+            "train or download them again, or take float32"
+        )
     names = label_names(models[0])
     best = probabilities.topk(min(topk, len(names)))
     return [(names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]

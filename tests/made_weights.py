@@ -1,5 +1,7 @@
 """Checkpoints of the form that other projects publish."""
 
+import math
+
 import torch
 
 
@@ -13,7 +15,7 @@ def published(project: str, classes: int = 400) -> dict[str, torch.Tensor]:
     weights: dict[str, torch.Tensor] = {}
 
     def convolution(conv: str, norm: str, outputs: int, inputs: int, *kernel: int) -> None:
-        weights[f"{conv}.weight"] = torch.randn(outputs, inputs, *kernel)
+        weights[f"{conv}.weight"] = torch.randn(outputs, inputs, *kernel) / (inputs * math.prod(kernel)) ** 0.5
         for statistic in ("weight", "bias", "running_mean", "running_var"):
             weights[f"{norm}.{statistic}"] = torch.rand(outputs)
         weights[f"{norm}.num_batches_tracked"] = torch.tensor(7)

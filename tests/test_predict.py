@@ -211,6 +211,14 @@ def test_another_number_of_classes_keeps_all_but_the_classifier(saved):
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in body.items())
 
 
+def test_probabilities_that_are_no_numbers_are_refused(saved, video):
+    model = cmpl_zoo.create_model(saved).eval()
+    with torch.no_grad():
+        model.fc.weight[0, 0] = torch.nan
+    with pytest.raises(RuntimeError, match=r"v\.avi: the probabilities are not finite"):
+        predict(model, video)
+
+
 def test_clip_settings_not_given_stay_as_saved(saved):
     assert cmpl_zoo.create_model(saved, clip={"clips": 1}).clip == {"frames": 4, "stride": 3, "clips": 1, "crops": 3}
 
