@@ -206,6 +206,24 @@ def device_failure(error: RuntimeError) -> str:
     return line if type(error) is RuntimeError and theirs else ""
 
 
+@contextmanager
+def device_errors_explained() -> Iterator[None]:
+    """Around a computation without training: a device that fails, or its memory, in one sentence.
+
+    Raises:
+        RuntimeError: the sentence.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        cause = str(error).partition(". ")[0]
+        raise RuntimeError(f"{cause}; a lower --batch-size or --precision bf16 needs less memory") from error
+    except RuntimeError as error:
+        if not (failure := device_failure(error)):
+            raise
+        raise RuntimeError(f"the GPU failed: {failure}; see whether nvidia-smi reports faults") from error
+
+
 def pick_device(name: str, number: int = 0) -> torch.device:
     """The device of a process.
 

@@ -14,12 +14,12 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from tqdm import tqdm
 
 from cmpl_zoo.datasets.classes import class_ids
-from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
+from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches, iterate_views
 from cmpl_zoo.datasets.lists import Videos, read_list
-from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
+from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
@@ -109,37 +109,27 @@ def evaluate_ensembles(
     slots = [distinct.index(per_model) for per_model in settings]  # views that models have in common are read once
     accuracies = [Accuracy(models[0].num_classes) for _ in ensembles]
 
-    training = {module: module.training for model in models for module in model.modules()}  # some may be frozen
-    for model in models:
-        model.eval()
     share = Videos(videos.paths[ranks.rank :: ranks.size], videos.ids[ranks.rank :: ranks.size])
     batches = EvaluationBatches(share, distinct, batch=batch_size)
-    loaded = iterate(batches, device, workers)
+    loaded = iterate_views(batches, device, workers)
     unreadable: list[str] = []
-    told: set[str] = set()
-    for views, ids, failed, warned in tqdm(
-        loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False
-    ):
-        for warning in warned:
-            if warning not in told:
-                tqdm.write(f"warning: {warning}", file=sys.stderr)
-                told.add(warning)
-        if strict and failed:
-            raise VideoError(failed[0][1])
-        for _, message in failed:
-            tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
-            unreadable.append(message)
-        if not len(ids):
-            continue
-        with autocast(device, precision):
-            per_model = {
-                model: probabilities(model, views[slot], *color, batch_size)
-                for model, slot, color in zip(models, slots, colors, strict=True)
-            }
-        for ensemble, accuracy in zip(ensembles, accuracies, strict=True):
-            accuracy.update(torch.stack([per_model[model] for model in ensemble]).mean(dim=0).cpu(), ids.cpu())
-    for module, mode in training.items():
-        module.training = mode
+    progress = tqdm(loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False)
+    with evaluation_mode(*models):
+        for views, ids, failed, _ in progress:
+            if strict and failed:
+                raise VideoError(failed[0][1])
+            for _, message in failed:
+                tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
+                unreadable.append(message)
+            if not len(ids):
+                continue
+            with autocast(device, precision):
+                per_model = {
+                    model: probabilities(model, views[slot], *color, batch_size)
+                    for model, slot, color in zip(models, slots, colors, strict=True)
+                }
+            for ensemble, accuracy in zip(ensembles, accuracies, strict=True):
+                accuracy.update(torch.stack([per_model[model] for model in ensemble]).mean(dim=0).cpu(), ids.cpu())
 
     unreadable = [message for per_rank in ranks.gather(unreadable) for message in per_rank]
     if len(unreadable) == len(videos):

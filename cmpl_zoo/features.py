@@ -1,14 +1,12 @@
 """The features of the videos of a list: what a network computes of each before its classifier, kept in a file."""
 
 import base64
-import fcntl
 import hashlib
 import json
 import os
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -18,11 +16,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from cmpl_zoo._appended_lines import AppendedLines
 from cmpl_zoo._files import atomic_write
-from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
+from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches, iterate_views
 from cmpl_zoo.datasets.lists import VideoList, Videos
-from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.models import VideoModel
+from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
 from cmpl_zoo.video.video import VideoError
@@ -234,13 +233,8 @@ def _compute(
     config = resolve_clip_config(model)
     rest = Videos(video_list.paths[start:], np.arange(start, len(video_list)))  # the id of a video is its index
     batches = EvaluationBatches(rest, [view_config(config)], batch=batch_size)
-    told: set[str] = set()
-    with _in_evaluation_mode(model):
-        for views, ids, failed, warned in iterate(batches, device, workers):
-            for warning in warned:
-                if warning not in told:
-                    tqdm.write(f"warning: {warning}", file=sys.stderr)
-                    told.add(warning)
+    with evaluation_mode(model):
+        for views, ids, failed, _ in iterate_views(batches, device, workers):
             for _, message in failed:
                 tqdm.write(f"left out: {message}", file=sys.stderr)
             computed: dict[int, np.ndarray] = {}
@@ -259,18 +253,6 @@ def _compute(
                     )
                 yield computed.get(index)
             start = end
-
-
-@contextmanager
-def _in_evaluation_mode(model: VideoModel) -> Iterator[None]:
-    """Each layer of the model in evaluation mode, and afterwards in the mode it was in."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
 
 
 def _pooled(model: VideoModel, clips: Tensor) -> Tensor:
@@ -302,41 +284,28 @@ class _Unfinished:
         self.file = _unfinished_file(file)
         self.rows: list[np.ndarray | None] = []
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        self._lines = AppendedLines(self.file)
         try:
-            self._lock()
             self._read(source)
-        except BaseException:
+        except (ValueError, OSError):
             self.close()
             raise
 
     def close(self) -> None:
-        os.close(self._handle)
+        self._lines.close()
 
     def append(self, features: np.ndarray | None) -> None:
         """Write the line of the next video."""
         self._write(None if features is None else base64.b64encode(features.astype("<f4").tobytes()).decode())
         self.rows.append(features)
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(
-                f"{self.file}: another process is writing it; wait for its end, or give another file"
-            ) from error
-        except OSError:
-            pass  # a file system without locks
-
     def _read(self, source: Source) -> None:
         """The lines of an earlier process; a last one that it did not finish is deleted."""
-        lines = self.file.read_bytes().split(b"\n")
-        os.truncate(self._handle, sum(len(line) + 1 for line in lines[:-1]))
-        if not lines[:-1]:
+        if not (lines := self._lines.read().splitlines()):
             self._write(source)
             return
         try:
-            former, *rows = (json.loads(line) for line in lines[:-1])
+            former, *rows = (json.loads(line) for line in lines)
             found = _as_source(former)
             self.rows = [None if row is None else np.frombuffer(base64.b64decode(row), "<f4") for row in rows]
         except (ValueError, TypeError) as error:
@@ -344,14 +313,7 @@ class _Unfinished:
         _check_same(self.file, found, source)
 
     def _write(self, value: object) -> None:
-        rest = json.dumps(value).encode() + b"\n"
-        try:
-            while rest:
-                rest = rest[os.write(self._handle, rest) :]
-        except OSError as error:
-            raise OSError(
-                f"{self.file}: cannot be written: {error.strerror}; correct that, and the same command continues"
-            ) from error
+        self._lines.append(json.dumps(value) + "\n")
 
 
 def _features(file: Path, video_list: VideoList, rows: Sequence[np.ndarray | None], source: Source) -> Features:

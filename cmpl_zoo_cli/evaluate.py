@@ -58,40 +58,32 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         check_target(args.json)
 
-    import torch
-
     from cmpl_zoo._files import replace_text
     from cmpl_zoo.datasets import Videos, class_ids, read_list
-    from cmpl_zoo.distributed import device_failure, pick_device
+    from cmpl_zoo.distributed import device_errors_explained, pick_device
     from cmpl_zoo.evaluation import check_alike, evaluate
     from cmpl_zoo.hub.cards import add_scores
     from cmpl_zoo.models import VideoModel, create_model
     from cmpl_zoo.models.labels import label_names
 
     try:
-        device = pick_device(args.device)
-        models = [cast(VideoModel, create_model(name, pretrained=True)).to(device) for name in args.models]
-        for model in models:
-            model.clip["clips"] = args.test_clips or model.clip["clips"]
-            model.clip["crops"] = args.test_crops or model.clip["crops"]
-        check_alike(args.models, models)
-        video_list = read_list(args.data, args.root)
-        videos = Videos(video_list.paths, class_ids(video_list, label_names(models[0])))
-        scores = evaluate(
-            models,
-            videos,
-            workers=args.workers,
-            batch_size=args.batch_size,
-            precision=args.precision,
-            strict=args.strict,
-        )
-    except torch.OutOfMemoryError as error:
-        cause = str(error).partition(". ")[0]
-        raise RuntimeError(f"{cause}; a lower --batch-size or --precision bf16 needs less memory") from error
-    except RuntimeError as error:
-        if not (failure := device_failure(error)):
-            raise
-        raise RuntimeError(f"the GPU failed: {failure}; see whether nvidia-smi reports faults") from error
+        with device_errors_explained():
+            device = pick_device(args.device)
+            models = [cast(VideoModel, create_model(name, pretrained=True)).to(device) for name in args.models]
+            for model in models:
+                model.clip["clips"] = args.test_clips or model.clip["clips"]
+                model.clip["crops"] = args.test_crops or model.clip["crops"]
+            check_alike(args.models, models)
+            video_list = read_list(args.data, args.root)
+            videos = Videos(video_list.paths, class_ids(video_list, label_names(models[0])))
+            scores = evaluate(
+                models,
+                videos,
+                workers=args.workers,
+                batch_size=args.batch_size,
+                precision=args.precision,
+                strict=args.strict,
+            )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing is written") from None
     print(as_table(scores))

@@ -35,16 +35,14 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
-
     from cmpl_zoo.datasets import read_list
-    from cmpl_zoo.distributed import pick_device
+    from cmpl_zoo.distributed import device_errors_explained, pick_device
     from cmpl_zoo.features import extract_features
     from cmpl_zoo.models import VideoModel, create_model
 
     video_list = read_list(args.list, args.root, labeled=False)
     model = cast(VideoModel, create_model(args.model, pretrained=True)).to(pick_device(args.device))
-    try:
+    with device_errors_explained():
         features = extract_features(
             model,
             args.model,
@@ -55,9 +53,6 @@ def run(args: argparse.Namespace) -> int:
             batch_size=args.batch_size,
             precision=args.precision,
         )
-    except torch.OutOfMemoryError as error:
-        cause = str(error).partition(". ")[0]
-        raise RuntimeError(f"{cause}; a lower --batch-size or --precision bf16 needs less memory") from error
     left_out = f", {len(features.unreadable)} unreadable ones left out" if features.unreadable else ""
     print(f"{args.output}  {len(features)} videos, {features.features.shape[1]} channels{left_out}")
     return 1 if features.unreadable else 0

@@ -10,7 +10,7 @@ import cmpl_zoo
 # From the bottom up. Rooms of one line do not know each other. Of the command, the library knows the options alone.
 FLOORS = [
     {"cmpl_zoo_cli.version", "cmpl_zoo_cli.train_config"},
-    {"_files", "semi", "models", "records", "precision"},
+    {"_appended_lines", "_files", "semi", "models", "records", "precision"},
     {"storage", "distributed"},
     {"video", "demo"},
     {"datasets", "prediction"},

@@ -1,15 +1,18 @@
 """The test views of the videos of a list, in batches of a few videos."""
 
 import math
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from cmpl_zoo.datasets.lists import Videos
+from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.training_steps import UnreadableVideo
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
@@ -77,3 +80,18 @@ class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
                 ids.append(int(self.videos.ids[i]))
         views = [torch.stack(per_settings) for per_settings in zip(*per_video, strict=True)]
         return EvaluationBatch(views, torch.tensor(ids, dtype=torch.int64), unreadable, [])
+
+
+def iterate_views(batches: EvaluationBatches, device: torch.device, workers: int) -> Iterator[EvaluationBatch]:
+    """The batches, as `iterate` gives them; each of their warnings is printed once.
+
+    Raises:
+        StorageError, WorkerError: as `iterate`.
+    """
+    told: set[str] = set()
+    for batch in iterate(batches, device, workers):
+        for warning in batch.warnings:
+            if warning not in told:
+                tqdm.write(f"warning: {warning}", file=sys.stderr)
+                told.add(warning)
+        yield batch

@@ -78,8 +78,8 @@ def build(
     else:  # class names are of the weights; whoever trains others may pass names of their own
         cfg = replace(cfg, label_names=(pretrained_cfg_overlay or {}).get("label_names"))
     name = f"{variant}.{cfg.tag}" if cfg.tag else variant
-    clip_of_weights = (pretrained_model_args or {}).get("clip") or clips.get(name, {})
-    kwargs["clip"] = clip_settings(kwargs.get("clip"), clip_of_weights)
+    weights_clip = (pretrained_model_args or {}).get("clip") or clips.get(name, {})
+    kwargs["clip"] = clip_settings(kwargs.get("clip"), weights_clip)
     with explained(cfg.hf_hub_id or cfg.file or variant, advice):
         model = build_model_with_cfg(
             model_cls,

@@ -118,7 +118,7 @@ _PUBLISHED = "SLOW_8x8_R50.pyth of PyTorchVideo, SlowOnly R50 of mmaction2, or S
 
 
 def read_slow_only(file: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Project]:
-    """The weights of a published checkpoint by the names of an `r3d50`, and whose it is.
+    """The weights of a published checkpoint by the names of an `r3d50`, and the project that published it.
 
     Nothing but tensors and plain values is read of the file, so that none of its code is run.
 

@@ -1,6 +1,7 @@
 """What every network of the zoo is to its users: timm's contract for clips, with a classifier that is called `fc`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -149,6 +150,19 @@ class VideoModel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) to (N, num_classes) logits; raises as `forward_features` does."""
         return self.forward_head(self.forward_features(x))
+
+
+@contextmanager
+def evaluation_mode(*models: nn.Module) -> Iterator[None]:
+    """Every layer in evaluation mode, and afterwards in the mode it was in: some may be frozen."""
+    training = {module: module.training for model in models for module in model.modules()}
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
 
 
 # What a config.json may hand to a network; its blocks and widths belong to its name.

@@ -1,7 +1,6 @@
 """The report of a long run over a list of videos, and the journal from which a killed run continues."""
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -13,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from cmpl_zoo._appended_lines import AppendedLines
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets.lists import VideoList
 from cmpl_zoo.tools.worker_pool import LostTask, every_video
@@ -70,18 +70,18 @@ class Journal:
         except OSError as error:
             raise OSError(f"{directory}: cannot be created ({error.strerror}); give another folder") from error
         self._check_options(Path(directory, f"{verb}.json"), {"root": os.path.abspath(root), **options})
-        self._handle = self._open()
+        self._lines = AppendedLines(self.file)
         try:
             self.verdicts = self._read()
         except ValueError:
-            os.close(self._handle)
+            self._lines.close()
             raise
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._handle)
+        self._lines.close()
 
     def _check_options(self, file: Path, options: dict[str, Any]) -> None:
         if not file.exists():
@@ -105,25 +105,9 @@ class Journal:
                     "give the same option, or another folder"
                 )
 
-    def _open(self) -> int:
-        handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(handle)
-            raise OSError(
-                f"{self.file}: another run is writing it; wait for its end, or give another folder"
-            ) from error
-        except OSError:
-            pass  # a file system without locks
-        return handle
-
     def _read(self) -> list[str]:
         """The verdicts in the report; a last row that a killed run did not finish is deleted."""
-        data = self.file.read_bytes()
-        complete = data.rfind(b"\n") + 1
-        os.truncate(self._handle, complete)
-        rows = list(csv.reader(io.StringIO(data[:complete].decode(errors="replace"), newline="")))
+        rows = list(csv.reader(io.StringIO(self._lines.read().decode(errors="replace"), newline="")))
         if not rows:
             self._write(self.columns)
             return []
@@ -139,14 +123,7 @@ class Journal:
     def _write(self, values: Sequence[Any]) -> None:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(values)
-        rest = line.getvalue().encode()
-        try:
-            while rest:
-                rest = rest[os.write(self._handle, rest) :]
-        except OSError as error:
-            raise OSError(
-                f"{self.file}: cannot be written: {error.strerror}; correct that, and the same command continues"
-            ) from error
+        self._lines.append(line.getvalue())
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write the row of the next video; `path` is added, and a missing column stays empty."""

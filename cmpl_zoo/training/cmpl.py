@@ -22,6 +22,7 @@ from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks, pick_device
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.freezing import freeze_batch_norm, is_frozen
+from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import autocast
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
 from cmpl_zoo.training.lists import count_steps, load_lists, training_steps
@@ -48,9 +49,9 @@ class CMPL(nn.Module):
         super().__init__()
         self.config = config
         self.primary, self.auxiliary = networks[0], networks[1] if len(networks) > 1 else None
-        own, of_sample = training_clips(config)
+        own, distinct = training_clips(config)
         self.inputs = nn.ModuleList(
-            ClipInput(network, of_sample.index(clip)) for network, clip in zip(networks, own, strict=True)
+            ClipInput(network, distinct.index(clip)) for network, clip in zip(networks, own, strict=True)
         )
         if config.batch_norm == "frozen":
             freeze_batch_norm(self)
@@ -126,18 +127,15 @@ class ClipInput(nn.Module):
 @contextmanager
 def evaluating(network: nn.Module, batch_statistics: bool) -> Iterator[None]:
     """Evaluation mode, with batch norm by the statistics of its batch where asked for; the running ones stay."""
-    training = {module: module.training for module in network.modules()}
-    network.eval()
     norms = batch_norms(network) if batch_statistics else []
-    for norm in norms:
-        norm.training, norm.track_running_stats = True, False
-    try:
-        yield
-    finally:
+    with evaluation_mode(network):
         for norm in norms:
-            norm.track_running_stats = True
-        for module, mode in training.items():
-            module.training = mode
+            norm.training, norm.track_running_stats = True, False
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.track_running_stats = True
 
 
 @contextmanager

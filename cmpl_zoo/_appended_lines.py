@@ -1,0 +1,58 @@
+"""A file that one process appends lines to, and continues after a kill."""
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class AppendedLines:
+    """An open file of lines, made where there is none, and locked against other processes.
+
+    Args:
+        file: its path; its folder exists.
+
+    Attributes:
+        file: as given.
+
+    Raises:
+        OSError: it cannot be opened, or another process has it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise OSError(
+                f"{file}: another process of another run is writing it; wait for its end, or give another name"
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+
+    def close(self) -> None:
+        """Give it free."""
+        os.close(self._handle)
+
+    def read(self) -> bytes:
+        """The whole lines; a last one that an earlier process did not finish is deleted."""
+        data = self.file.read_bytes()
+        complete = data.rfind(b"\n") + 1
+        os.truncate(self._handle, complete)
+        return data[:complete]
+
+    def append(self, line: str) -> None:
+        """Write a line, given with its end.
+
+        Raises:
+            OSError: it cannot be written, as on a full disk.
+        """
+        rest = line.encode()
+        try:
+            while rest:
+                rest = rest[os.write(self._handle, rest) :]
+        except OSError as error:
+            raise OSError(
+                f"{self.file}: cannot be written: {error.strerror}; correct that, and the same command continues"
+            ) from error
