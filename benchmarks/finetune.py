@@ -6,12 +6,11 @@ A step of labels alone with every other stage frozen (`--freeze all`), and for c
 pass of the same clips without gradients; interleaved rounds. Reading clips is not part of it.
 """
 
-import statistics
 import time
 from collections.abc import Callable
 
 import torch
-from harness import device_and_rounds, kind, save, where
+from harness import device_and_rounds, kind, rows_over, save, where
 from timm.optim import create_optimizer_v2
 
 from cmpl_zoo.models.freezing import freeze_stages
@@ -72,14 +71,7 @@ def main() -> None:
                 torch.cuda.synchronize()
             if number > 1:
                 times[what].append(time.perf_counter() - began)
-    rows = [
-        [
-            what,
-            f"{1e3 * statistics.median(seconds):.1f}",
-            f"{statistics.median(a / b for a, b in zip(seconds, times['forward passes alone'], strict=True)):.2f}",
-        ]
-        for what, seconds in times.items()
-    ]
+    rows = rows_over(times, "forward passes alone")
     result = {
         "experiment": f"finetune-{kind(device)}",
         "caption": f"A step of {name} on {clips} labeled clips of {config.frames}x{size}^2, float32; {where(device)}; "

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import platform
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,23 @@ def has_amx() -> bool:
 def kind(device: torch.device) -> str:
     """Ends the name of a result, so that those of different kinds of machines stand side by side."""
     return f"{device.type}-amx" if device.type == "cpu" and has_amx() else device.type
+
+
+def rows_over(times: dict[str, list[float]], base: str) -> list[list[str]]:
+    """A row for each action: its median in ms, and the median of its ratio to another one, round by round.
+
+    Args:
+        times: seconds of every round, by action.
+        base: the action that all are set against.
+    """
+    return [
+        [
+            name,
+            f"{1e3 * statistics.median(seconds):.1f}",
+            f"{statistics.median(a / b for a, b in zip(seconds, times[base], strict=True)):.2f}",
+        ]
+        for name, seconds in times.items()
+    ]
 
 
 def save(result: dict[str, Any]) -> Path:

@@ -9,14 +9,13 @@ with gradients. All take turns in every round; clips are there already, as noise
 of the ratios within a round.
 """
 
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from harness import device_and_rounds, kind, save, where
+from harness import device_and_rounds, kind, rows_over, save, where
 from timm.optim import create_optimizer_v2
 from torch import Tensor
 from torch.nn import functional as F
@@ -124,15 +123,8 @@ def main() -> None:
                 times[name].append(time.perf_counter() - began)
     parts = [name for name in found if name not in ("step", "obvious")]
     times["sum of the parts"] = [sum(times[name][i] for name in parts) for i in range(rounds)]
-    rows = [
-        [
-            name,
-            f"{1e3 * statistics.median(times[name]):.1f}",
-            f"{statistics.median(a / b for a, b in zip(times[name], times['sum of the parts'], strict=True)):.2f}",
-        ]
-        for name in (*parts, "sum of the parts", "step", "obvious")
-        if name in times
-    ]
+    shown = [name for name in (*parts, "sum of the parts", "step", "obvious") if name in times]
+    rows = rows_over({name: times[name] for name in shown}, "sum of the parts")
     result = {
         "experiment": f"step-{kind(device)}",
         "caption": f"{config.primary} and {config.auxiliary}, {config.labeled_batch} labeled and "
