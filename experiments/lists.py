@@ -17,18 +17,20 @@ from cmpl_zoo.video.video import Video
 LABELS = 20  # a class, unless the name of the lists says otherwise
 
 
-def decode_once(file: Path, folder: Path, short_side: int, center: float = 1.0) -> Path:
+def decode_once(file: Path, folder: Path, short_side: int, center: float = 1.0, root: Path | None = None) -> Path:
     """The list of the same videos as `.npy` files of decoded frames, which are made where they are missing.
 
     Args:
-        file: list of videos, beside them.
+        file: list of videos.
         folder: where decoded frames and the list go.
         short_side: frames are made as small as this, in pixels, where they are larger.
         center: share of the short side that is kept, as a square in the middle; 1 keeps whole frames.
+        root: folder that the paths in the list start from; by default that of the list.
     """
-    rows = read_list(file).rows
+    root = file.parent if root is None else root
+    rows = read_list(file, root).rows
     targets = [(folder / row["path"]).with_suffix(".npy") for row in rows]
-    missing = [(file.parent / row["path"], target) for row, target in zip(rows, targets, strict=True)
+    missing = [(root / row["path"], target) for row, target in zip(rows, targets, strict=True)
                if not target.exists()]  # fmt: skip
     with ProcessPoolExecutor() as pool:
         made = pool.map(partial(decode, short_side=short_side, center=center), *zip(*missing, strict=True), chunksize=8)

@@ -1,5 +1,6 @@
 """Fine-tuning: frozen stages, learning rates by depth, AdamW, balanced batches, and an end by validation."""
 
+import copy
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from timm.models import group_parameters
 from training import (
     CLASSES,
     REPO,
@@ -117,6 +119,20 @@ def test_synchronized_batch_norm_stays_frozen():
     }
     assert len(training) == 53
     assert all(on == name.startswith(("layer3", "layer4")) for name, on in training.items())
+
+
+@pytest.mark.parametrize("name", ["tv_swin3d_t", "tv_mvit_v2_s"])
+def test_a_frozen_stage_drops_nothing_at_random(name):
+    """Both networks drop blocks in training, more of the later ones."""
+    network = cmpl_zoo.create_model(name, num_classes=3)
+    freeze_stages(network, "2")
+    training = copy.deepcopy(network).train()
+    drawing = {part for part, module in training.named_modules() if module.training and getattr(module, "p", 0)}
+    stage_of = group_parameters(network, network.group_matcher(coarse=True), reverse=True)
+    frozen = {weight.rpartition(".")[0] for weight, stage in stage_of.items() if stage <= 2}
+    blocks = {part.rpartition(".")[0] for part in drawing if part.endswith("stochastic_depth")}
+    assert blocks and not any(weight.startswith(f"{block}.") for weight in frozen for block in blocks)
+    assert len(blocks) < sum(part.endswith("stochastic_depth") for part, _ in network.named_modules())
 
 
 @pytest.mark.parametrize("name", cmpl_zoo.list_models())

@@ -1,6 +1,7 @@
 """The order of samples is arithmetic: equal for every way of spreading a run, and every video once a pass."""
 
 from collections import Counter
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -79,3 +80,15 @@ def test_balanced_rounds_have_a_video_of_each_class_and_passes_over_a_class_all_
 def test_balanced_rounds_have_orders_of_their_own():
     order = BalancedOrder(range(9), 0)
     assert len({tuple(order[9 * number + place][1] for place in range(9)) for number in range(20)}) == 20
+
+
+def test_what_replaces_a_video_is_of_its_class():
+    ids = [0, 1, 1, 2, 2, 2, 2]
+    order = BalancedOrder(ids, 5)
+    for position in range(9):
+        candidates = list(islice(order.candidates(position, batch=4), 8))
+        assert candidates[0] == order[position]
+        assert {ids[video] for _, video in candidates} == {ids[candidates[0][1]]}
+        assert len({video for _, video in candidates}) == ids.count(ids[candidates[0][1]])
+    order = SampleOrder(9, 5)
+    assert list(islice(order.candidates(7, batch=4), 3)) == [order[7], order[11], order[15]]

@@ -6,7 +6,8 @@ samples that it would have seen without a break; nothing is saved or replayed fo
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -42,6 +43,10 @@ class SampleOrder:
             self._pass = number
         return number, int(self._permutation[within_pass])
 
+    def candidates(self, position: int, batch: int) -> Iterator[tuple[int, int]]:
+        """What is at a position, and then what could replace it: the same place of the next batches."""
+        return (self[later] for later in count(position, batch))
+
 
 class BalancedOrder:
     """An endless random order of videos, of each class equally often: round after round, a video of each class.
@@ -63,9 +68,13 @@ class BalancedOrder:
 
     def __getitem__(self, position: int) -> tuple[int, int]:
         """(number of the pass over the class, index of the video) at a position, all from 0."""
+        return next(self.candidates(position))
+
+    def candidates(self, position: int, batch: int = 1) -> Iterator[tuple[int, int]]:
+        """What is at a position, and then what could replace it: the next videos of that class."""
         number, of = self._classes[position]
-        within, place = self._within[of][number]
-        return within, int(self.videos[of][place])
+        for within, place in (self._within[of][later] for later in count(number)):
+            yield within, int(self.videos[of][place])
 
 
 def positions(step: int, batch: int, rank: int = 0, world_size: int = 1) -> range:

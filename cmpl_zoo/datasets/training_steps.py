@@ -4,7 +4,8 @@ The order of samples is that of `order.py`. The random augmentation depends only
 or the worker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple, NotRequired, TypedDict
 
 import torch
@@ -78,7 +79,8 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
     A video is decoded once for its weak and strong view and all clips of them. The clips of a view of a sample have the
     same random crop, flip and strong augmentation: they are made at the largest of their sizes, and then resized.
 
-    An unreadable video is replaced by the one at the same position of the next step. If ten in turn are unreadable,
+    An unreadable video is replaced by the one at the same position of the next step, or with `balance` by the next one
+    of its class. If ten in turn are unreadable,
     the item is a `VideoError`, and if shards cannot be read, a `StorageError`. It is returned, not raised, as a worker
     would add its traceback to the message.
 
@@ -178,7 +180,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         """Weak views, strong views and class ids of this rank in a step; adds what it cannot read to `unreadable`."""
         size = self.labeled_batch if kind == "labeled" else self.unlabeled_batch
         samples = [
-            self._readable(kind, videos, order, range(position, position + MAX_TRIES * size, size), unreadable)
+            self._readable(kind, videos, islice(order.candidates(position, size), MAX_TRIES), unreadable)
             for position in positions(step, size, self.rank, self.world_size)
         ]
         weak, strong, ids = zip(*samples, strict=True)
@@ -189,13 +191,11 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         self,
         kind: str,
         videos: Videos,
-        order: SampleOrder | BalancedOrder,
-        candidates: range,
+        candidates: Iterable[tuple[int, int]],
         unreadable: list[UnreadableVideo],
     ) -> tuple[list[Tensor], list[Tensor], int]:
-        """Weak view, strong view and class id of the first readable video at these positions."""
-        for position in candidates:
-            pass_number, index = order[position]
+        """Weak view, strong view and class id of the first readable one of some (pass, video)."""
+        for pass_number, index in candidates:
             path = videos.paths[index]
             try:
                 with reading(path):
@@ -203,7 +203,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             except VideoError as error:
                 unreadable.append(UnreadableVideo(path, str(error)))
         raise VideoError(
-            f"{unreadable[-len(candidates)].message}; the {len(candidates) - 1} videos that could replace it "
+            f"{unreadable[-MAX_TRIES].message}; the {MAX_TRIES - 1} videos that could replace it "
             "cannot be read either; check --root, and the list with `cmpl-zoo check`"
         )
 

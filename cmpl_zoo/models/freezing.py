@@ -1,10 +1,10 @@
-"""Parts of a network that training leaves as they are, with their batch norm (`timm.utils.freeze` holds 2-D ones)."""
+"""Parts of a network that training leaves as they are; batch norm and drops then stay in evaluation mode."""
 
 from typing import Self
 
 from timm.models import group_parameters
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision.ops import StochasticDepth
 
 from cmpl_zoo.models.video_model import VideoModel
 
@@ -12,12 +12,13 @@ __all__ = ["freeze", "freeze_batch_norm", "freeze_stages", "unfreeze"]
 
 
 def freeze(module: nn.Module) -> None:
-    """Keep a network or a part of it, such as `model.layer1`, as it is: weights and batch norm, in place.
+    """Keep a network or a part of it, such as `model.layer1`, as it is, in place.
 
-    Its parameters get no gradient, and its batch norm stays in evaluation mode, also after `model.train()`.
+    Its parameters get no gradient, and its batch norm, dropout and stochastic depth stay in evaluation mode, also after
+    `model.train()`.
     """
     module.requires_grad_(False)
-    freeze_batch_norm(module)
+    _stay_in_evaluation_mode(module, _FROZEN)
 
 
 def freeze_stages(model: VideoModel, last: str) -> None:
@@ -40,9 +41,10 @@ def freeze_stages(model: VideoModel, last: str) -> None:
     for name, weight in model.named_parameters():
         if stage_of[name] <= stages.index(stage):
             weight.requires_grad = False
-    for norm in model.modules():
-        if isinstance(norm, _BatchNorm) and not norm.weight.requires_grad:
-            freeze_batch_norm(norm)
+    for module in model.modules():
+        weights = list(module.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            freeze(module)
 
 
 def is_frozen(norm: nn.Module) -> bool:
@@ -61,18 +63,22 @@ def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
 
 def freeze_batch_norm(module: nn.Module) -> None:
     """Normalize by the running statistics and keep those, also after `model.train()`; weights still learn. In place."""
-    for norm in module.modules():
-        if type(norm) in _FROZEN:
-            norm.__class__ = _FROZEN[type(norm)]
-            norm.eval()
+    _stay_in_evaluation_mode(module, _FROZEN_BATCH_NORM)
 
 
 def unfreeze(module: nn.Module) -> None:
     """Undo `freeze` and `freeze_batch_norm`; call `model.train()` afterwards."""
     module.requires_grad_(True)
-    for norm in module.modules():
-        if isinstance(norm, _Frozen):
-            norm.__class__ = type(norm).__bases__[1]
+    for part in module.modules():
+        if isinstance(part, _Frozen):
+            part.__class__ = type(part).__bases__[1]
+
+
+def _stay_in_evaluation_mode(module: nn.Module, frozen: "dict[type[nn.Module], type[_Frozen]]") -> None:
+    for part in module.modules():
+        if type(part) in frozen:
+            part.__class__ = frozen[type(part)]
+            part.eval()
 
 
 class _Frozen(nn.Module):
@@ -93,8 +99,17 @@ class FrozenSyncBatchNorm(_Frozen, nn.SyncBatchNorm):
     """Batch norm that is always in evaluation mode."""
 
 
-_FROZEN: dict[type[nn.Module], type[_Frozen]] = {
+class FrozenDropout(_Frozen, nn.Dropout):
+    """Dropout that is always in evaluation mode."""
+
+
+class FrozenStochasticDepth(_Frozen, StochasticDepth):
+    """Stochastic depth that is always in evaluation mode."""
+
+
+_FROZEN_BATCH_NORM: dict[type[nn.Module], type[_Frozen]] = {
     nn.BatchNorm1d: FrozenBatchNorm1d,
     nn.BatchNorm3d: FrozenBatchNorm3d,
     nn.SyncBatchNorm: FrozenSyncBatchNorm,
 }
+_FROZEN = _FROZEN_BATCH_NORM | {nn.Dropout: FrozenDropout, StochasticDepth: FrozenStochasticDepth}
