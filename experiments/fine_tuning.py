@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lists import decode_once
-from probe import MOCAP13, SEEDS, split
+from probe import SEEDS, split
 from results import RESULTS, Result, ResultsWriter, facts_of, read_results
 
 from cmpl_zoo._files import as_csv, replace_text
@@ -35,7 +35,8 @@ FRAMES = 64  # pixels of the short side that videos are decoded to, once
 COMMON: dict[str, Any] = {"primary": "r3d50_quarter", "auxiliary": "r3d50_quarter", "subtract_mean_frame": True,
                           "size": 32, "short_side": [36, 40]}  # fmt: skip
 FROM_RANDOM: dict[str, Any] = {"init": None, "auxiliary_init": None, "lr": 0.05}
-FROM_MOCAP13: dict[str, Any] = {"init": MOCAP13, "auxiliary_init": MOCAP13, "lr": 0.02}
+START = "model_cards/r3d50_quarter.cmpl_mocap13"  # of this repository, where runs are started
+FROM_MOCAP13: dict[str, Any] = {"init": START, "auxiliary_init": START, "lr": 0.02}
 ALONE: dict[str, Any] = {"scheme": "none", "auxiliary": None, "auxiliary_init": None}
 FIXMATCH: dict[str, Any] = {"scheme": "self", "auxiliary": None, "auxiliary_init": None}
 
@@ -88,7 +89,8 @@ def run(row: str, options: dict[str, Any], seed: int, lists: Path, frames: Path,
     for name, value in options.items():
         words += [flag(name), str(value) if isinstance(value, str | Path) else json.dumps(value)]
     with folder.with_suffix(".log").open("a") as log:
-        subprocess.run(words, stdout=log, stderr=log, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run(words, stdout=log, stderr=log, check=True, cwd=REPO, env=environment)
     summary = json.loads((folder / "summary.json").read_text())
     return {"setting": "cpu", "row": row, "seed": seed, "measured_on": "test",
             **facts_of(summary, summary["validation"]["primary"])}  # fmt: skip

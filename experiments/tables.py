@@ -39,7 +39,8 @@ PAPER = {
 # The row that the others are set against, seed by seed; one for each part where rows are called "part, row".
 BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, labels-alone", "auxiliary": "quarter",
         "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
-        "plus": "cross", "knobs": "as the recipe"}  # fmt: skip
+        "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
+        "fine-tuning-ut_interaction": "{part}, labels-alone"}  # fmt: skip
 
 RunsByRow = dict[str, dict[int, Result]]  # then by seed
 
