@@ -184,6 +184,7 @@ def many(tmp_path) -> tuple[Path, Path]:
     return link_many(encode(tmp_path / "v.mp4", 325, 320, 240), root, 60), root
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_where_it_stopped(many, tmp_path):
     file, root = many
     report = tmp_path / "out" / "report.csv"
@@ -228,6 +229,7 @@ def test_ctrl_c_ends_with_a_message_and_the_same_command_goes_on(many, tmp_path)
     assert len(rows_of(report)) == 60
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_one_video(many, tmp_path):
     file, root = many
     report = tmp_path / "out" / "report.csv"

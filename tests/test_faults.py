@@ -49,6 +49,7 @@ def wait_for(condition, process: Script) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_in_the_same_bits(unbroken, videos, lists, tmp_path):
     """KILLS=10 pytest tests/test_faults.py -k killed    # kills at that many random moments instead of three"""
     output = tmp_path / "run"
@@ -214,6 +215,7 @@ def test_a_log_line_that_was_cut_off_is_dropped(unbroken, videos, lists, tmp_pat
     assert re.search(r"config\.yaml cannot be read .*No such file", run(args, expect=2).stderr)
 
 
+@pytest.mark.slow
 def test_where_not_even_the_log_can_be_written_the_run_says_so(unbroken, videos, lists, tmp_path):
     output = tmp_path / "run"
     args = command(lists, videos, output, *STEPS, "--log-every", "1", "--val-every", "0")
@@ -263,6 +265,7 @@ def test_the_summary_holds_what_a_report_needs(unbroken):
     assert [100 * row[i] / sum(row) for i, row in enumerate(table)] == pytest.approx(list(scores["per_class"].values()))
 
 
+@pytest.mark.slow
 def test_memory_savers_change_no_result(videos, lists, tmp_path):
     """With batch norm frozen, parts of a step and recomputed activations give the losses of the whole."""
     told = ["--steps", "3", "--batch-norm", "frozen", "--drop-rate", "0", "--labeled-batch", "4"]

@@ -70,6 +70,7 @@ def test_a_file_holds_what_the_classifier_would_see(
     assert main(features(MODEL, some, videos, file)) == 1 and file.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_a_kill_lose_nothing(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

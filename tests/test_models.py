@@ -600,6 +600,7 @@ def test_an_onnx_export_keeps_the_batch_dynamic_where_the_example_is_one_clip(mo
 
 
 @pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.slow
 def test_an_onnx_file_takes_any_batch(dynamo: bool, tmp_path: Path) -> None:
     """By both exporters of torch, from an example of one clip."""
     runtime = pytest.importorskip("onnxruntime")

@@ -294,6 +294,7 @@ def test_a_run_that_was_killed_goes_on_and_leaves_no_half_file(many, tmp_path):
         assert len(frames_of(out / f"{i:03d}.mp4")) == 325
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_one_video_and_leaves_nothing_of_it(many, tmp_path):
     file, root = many
     out = tmp_path / "out"
@@ -308,6 +309,7 @@ def test_a_worker_that_is_killed_costs_one_video_and_leaves_nothing_of_it(many, 
     assert not list(out.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_no_half_file(many, tmp_path):
     """Files above a limit cannot be written, as on a full disk."""
     file, root = many

@@ -89,6 +89,7 @@ def test_sync_batch_norm_gives_the_losses_of_one_process(videos, lists, tmp_path
     assert losses(tmp_path / "all")[:8] == pytest.approx(losses(tmp_path / "one")[:8], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_killed_rank_is_started_again_and_the_run_goes_on(alone, videos, lists, tmp_path):
     output = tmp_path / "run"
     args = options(lists, videos, output, *FROZEN, "--save-every-steps", "1")
@@ -100,6 +101,7 @@ def test_a_killed_rank_is_started_again_and_the_run_goes_on(alone, videos, lists
     assert_same_run(output, alone)
 
 
+@pytest.mark.slow
 def test_stopped_by_sigterm_and_resumed_on_another_number_of_processes(alone, videos, lists, tmp_path):
     output = tmp_path / "run"
     args = options(lists, videos, output, *FROZEN, "--workers", "2")
@@ -113,6 +115,7 @@ def test_stopped_by_sigterm_and_resumed_on_another_number_of_processes(alone, vi
     assert re.fullmatch("2 x .*, then [^x]+", json.loads((output / "summary.json").read_text())["hardware"])
 
 
+@pytest.mark.slow
 def test_a_rank_that_stands_still_is_named(videos, lists, tmp_path):
     output = tmp_path / "run"
     args = options(lists, videos, output, *FROZEN, "--timeout-minutes", "0.1", "--steps", "500")
@@ -234,6 +237,7 @@ def test_a_sum_leaves_each_rank_its_own_and_ranks_that_drift_apart_are_found(tmp
     run(torchrun("--standalone", "--nproc_per_node", "2", str(script), str(REPO / "train")))
 
 
+@pytest.mark.slow
 def test_ranks_that_do_not_find_the_same_state_are_told(alone, videos, lists, tmp_path):
     """As on two machines whose output folder is not shared."""
     shutil.copytree(alone, tmp_path / "run0")

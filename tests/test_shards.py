@@ -87,6 +87,7 @@ def test_the_same_lists_serve_a_folder_and_its_shards(videos, packed, tmp_path):
         read_list(tmp_path / "other.csv", packed)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_in_the_same_bytes(videos, tmp_path):
     many = link_many(videos / "run" / "00.mp4", tmp_path / "videos", 1500)
     args = ["shard", str(many), "--root", str(tmp_path / "videos"), "--shard-size", "0.5"]

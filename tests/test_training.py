@@ -479,6 +479,7 @@ def test_recipes_are_valid():
                 assert re.search(r"# (paper|ours|seen)\b", line), f"{recipe.name}: whose value is this? {line}"
 
 
+@pytest.mark.slow
 def test_shards_and_a_failing_server_give_the_loss_curve_of_the_folder(trained, videos, lists, tmp_path):
     everything = [row for name in ("labeled", "unlabeled", "val") for row in read_rows(lists / f"{name}.csv")]
     write_rows(tmp_path / "all.csv", everything)
