@@ -1,9 +1,24 @@
 """Segments of videos: paths with a media fragment, lists with start and end, and every command that reads them."""
 
-import pytest
+import random
+from pathlib import Path
 
+import numpy as np
+import pytest
+import torch
+from made_videos import decode_everything, encode
+from PIL import Image
+
+from cmpl_zoo.video import load_clip, probe, timeline
 from cmpl_zoo.video.segments import Segment, recording_of, split_fragment, with_fragment
-from cmpl_zoo.video.video import VideoError
+from cmpl_zoo.video.video import Video, VideoError
+
+TIMED_CLIPS = (
+    "arm_wrestling.mp4", "asl_thanks.mkv", "av1.mkv", "flipping_a_pancake.mkv", "hevc.mp4", "nasa_two_audio.mp4",
+    "newtonscradle.gif", "no_duration.webm", "unordered.mov", "v_ApplyEyeMakeup_g01_c01.avi",
+    "v_BaseballPitch_g01_c01.avi",
+)  # fmt: skip
+UNEVEN = [0, 40, 80, 200, 240, 500, 533, 566, 600, 1000, 1040, 1080]  # milliseconds
 
 
 @pytest.mark.parametrize(
@@ -85,3 +100,119 @@ def test_overlapping_segments() -> None:
     assert Segment(3, 4).overlaps(Segment(0))
     assert not Segment(0, 10).overlaps(Segment(10, 20))
     assert not Segment(10, None).overlaps(Segment(0, 10))
+
+
+def check_segments(path: Path, times: list[float], segments: list[tuple[float, float]]) -> None:
+    """Segments have exactly the frames of the file that are shown in them, in every way of reading."""
+    everything = decode_everything(path)
+    with Video(path) as video:
+        stored = [frame.to_ndarray(format="gray") for frame in video.decode()]
+    for start, end in segments:
+        check_segment(path, start, end, times, everything, stored)
+
+
+def check_segment(
+    path: Path, start: float, end: float, times: list[float], everything: torch.Tensor, stored: list[np.ndarray]
+) -> None:
+    inside = [index for index, time in enumerate(times) if start - 1e-6 <= time < end - 1e-6]
+    with Video(f"{path}#t={start},{end}") as video:
+        assert (video.num_frames, video.info.frames) == (len(inside), len(inside))
+        assert video.timestamps == pytest.approx([times[index] - times[inside[0]] for index in inside])
+        frames, found = video.read_with_indices([len(inside) + 5, *range(len(inside))])
+        assert found == [len(inside) - 1, *range(len(inside))]
+        assert torch.equal(frames[1:], everything[inside])
+        assert torch.equal(frames[0], everything[inside[-1]])
+        assert torch.equal(video.read([0]), everything[inside[:1]])
+        decoded = [frame.to_ndarray(format="gray") for frame in video.decode()]
+    assert len(decoded) == len(inside)
+    assert all(np.array_equal(one, stored[index]) for one, index in zip(decoded, inside, strict=True))
+
+
+@pytest.mark.parametrize("name", TIMED_CLIPS)
+def test_a_segment_has_the_frames_that_are_shown_in_it(shared_data, name: str) -> None:
+    path = shared_data / "clips" / name
+    with Video(path) as video:
+        times = video.timestamps
+    assert times is not None
+    rng = random.Random(name)
+    pairs = [sorted(rng.sample(range(len(times)), 2)) for _ in range(2)]
+    segments = [(times[first], times[last]) for first, last in pairs]  # the start is in it, the end is not
+    check_segments(path, times, [*segments, (times[pairs[0][1]], times[-1] + 1)])
+
+
+@pytest.mark.parametrize("bframes", ["0", "3"])
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "avi"])
+def test_segments_of_made_files_with_open_and_closed_groups(tmp_path, container: str, bframes: str) -> None:
+    """Also AVI with B-frames, whose timestamps are those of decoding."""
+    options = {"bf": bframes, "b_strategy": "0", "g": "12", "sc_threshold": "0", "x264-params": "open-gop=1"}
+    path = encode(tmp_path / f"v.{container}", 100, **options)
+    times = [index / 25 for index in range(100)]
+    segments = [(0, 100), (11, 14), (12, 25), (59, 60), (73, 100), (99, 100)]
+    check_segments(path, times, [(first / 25, last / 25) for first, last in segments])
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_segments_of_a_variable_rate(tmp_path, container: str) -> None:
+    path = encode(tmp_path / f"v.{container}", len(UNEVEN), times=UNEVEN)
+    check_segments(path, [time / 1000 for time in UNEVEN], [(0.08, 0.5), (0.2, 0.201), (0.5, 9)])
+    with Video(f"{path}#t=0.5,0.61") as video:
+        assert video.fps == pytest.approx(30, rel=0.01)  # 500, 533, 566 and 600 ms
+
+
+def test_a_late_segment_is_not_decoded_from_the_start(tmp_path, monkeypatch) -> None:
+    path = encode(tmp_path / "v.mkv", 600, g="20", bf="2")
+    decoded = []
+    plain = timeline.decode_packets
+
+    def counted(packets, errors):
+        for frame in plain(packets, errors):
+            decoded.append(frame)
+            yield frame
+
+    monkeypatch.setattr(timeline, "decode_packets", counted)
+    monkeypatch.setattr(Video, "_decode_from_start", lambda self: pytest.fail("decodes from the start"))
+    monkeypatch.setattr(Video, "_decode_file", lambda self: pytest.fail("decodes from the start"))
+    with Video(f"{path}#t=20.04,20.4") as video:
+        assert video.read(range(9)).shape == (9, 48, 64, 3)
+        assert sum(1 for _ in video.decode()) == 9
+    assert 0 < len(decoded) < 60
+
+
+def test_clips_and_probe_of_a_segment(shared_data) -> None:
+    path = shared_data / "clips" / "flipping_a_pancake.mkv"
+    everything = decode_everything(path)[90:120]
+    assert probe(f"{path}#t=npt:0:03,4").frames == 30
+    clips = load_clip(f"{path}#t=3,4", frames=8, stride=4, size=(240, 240), crop_pct=1, mean=(0,) * 3, std=(1,) * 3)
+    taken = everything[[4 * i for i in range(8)]]
+    assert torch.equal((255 * clips[0]).round().byte().permute(1, 2, 3, 0), taken[:, :, 93:333])
+
+
+def test_segments_that_hold_no_frame(shared_data, tmp_path) -> None:
+    clips = shared_data / "clips"
+    late = f"{clips / 'asl_thanks.mkv'}#t=30,40"
+    between = f"{clips / 'no_duration.webm'}#t=0.3,0.31"
+    beyond_damage = f"{clips / 'corrupted.mp4'}#t=4,4.5"
+    Image.new("RGB", (8, 8)).save(tmp_path / "one.webp")
+    np.save(tmp_path / "frames.npy", np.zeros((4, 8, 8, 3), np.uint8))
+    for path, cause in [
+        (late, r"after the last frame .* 1\.667 s"),
+        (between, r"between two frames, at 0\.267 and 0\.333 s"),
+        (beyond_damage, "none of its frames can be decoded"),
+        (f"{clips / 'frames' / 'jumping' / '0001'}#t=1", "pictures have no times"),
+        (f"{tmp_path / 'frames.npy'}#t=1", "pictures have no times"),
+        (f"{tmp_path / 'one.webp'}#t=0,1", "pictures have no times"),
+        (f"{clips / 'asl_thanks.mkv'}#t=2,1", "from 2 to 1 s"),
+        (f"{tmp_path / 'missing.mp4'}#t=1,2", "no such file"),
+    ]:
+        for read in (lambda video: video.read([0]), lambda video: next(video.decode()), lambda video: video.info):
+            with pytest.raises(VideoError, match=cause) as caught, Video(path) as video:
+                read(video)
+            assert str(caught.value).startswith(path.partition("#")[0])
+
+
+def test_a_file_of_the_whole_name_is_that_file(tmp_path) -> None:
+    short, whole = encode(tmp_path / "v.mp4", 50), encode(tmp_path / "other.mp4", 20)
+    assert probe(f"{short}#t=1,2").frames == 25
+    whole.rename(tmp_path / "v.mp4#t=1,2")
+    assert probe(f"{short}#t=1,2").frames == 20
+    assert probe(f"{short}#t=1,2#t=0.4,0.6").frames == 5

@@ -49,15 +49,6 @@ class Segment:
         """Whether both have some time in common."""
         return (other.end is None or self.start < other.end) and (self.end is None or other.start < self.end)
 
-    def frames(self, timestamps: Sequence[float]) -> range:
-        """Indices of the frames in this segment.
-
-        Args:
-            timestamps: of all frames of the file, in seconds from the first one, increasing.
-        """
-        start = bisect_left(timestamps, self.start - ROUNDING)
-        return range(start, len(timestamps) if self.end is None else bisect_left(timestamps, self.end - ROUNDING))
-
 
 def split_fragment(path: str) -> tuple[str, Segment | None]:
     """The file that a path names, and the segment of it; None for all of the file.
@@ -106,6 +97,34 @@ def with_fragment(path: str, start: float | None, end: float | None) -> str:
 def recording_of(path: str) -> str:
     """The path of the file that a video or a segment is read from; raises a `VideoError` as `split_fragment`."""
     return split_fragment(path)[0]
+
+
+def frames_in_segment(path: str, segment: Segment, timestamps: Sequence[float] | None) -> range:
+    """Indices in a file of the frames in a segment, at least one.
+
+    Args:
+        path: of the segment, for messages.
+        segment: of the file.
+        timestamps: of all frames of the file, in seconds from the first one, increasing; None if it has none.
+
+    Raises:
+        VideoError: the file has no timestamps, or no frame is in the segment.
+    """
+    if timestamps is None:
+        raise VideoError(f"{path}: the file does not tell when its frames are shown; read it without a segment")
+    start = bisect_left(timestamps, segment.start - ROUNDING)
+    stop = len(timestamps) if segment.end is None else bisect_left(timestamps, segment.end - ROUNDING)
+    if start == len(timestamps):
+        raise VideoError(
+            f"{path}: the segment starts after the last frame of the file, which is at {timestamps[-1]:.3f} s; correct "
+            "its times"
+        )
+    if start >= stop:
+        before, after = timestamps[max(0, start - 1)], timestamps[start]
+        raise VideoError(
+            f"{path}: the segment is between two frames, at {before:.3f} and {after:.3f} s; make it longer"
+        )
+    return range(start, stop)
 
 
 def _seconds(text: str) -> float:
