@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_videos import decode_everything, encode
+from made_videos import decode_everything, encode, refused, rows_of
 from PIL import Image
 
+from cmpl_zoo.datasets import ListError, check_disjoint, read_list
 from cmpl_zoo.video import load_clip, probe, timeline
 from cmpl_zoo.video.segments import Segment, recording_of, split_fragment, with_fragment
 from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo_cli.main import main
 
 TIMED_CLIPS = (
     "arm_wrestling.mp4", "asl_thanks.mkv", "av1.mkv", "flipping_a_pancake.mkv", "hevc.mp4", "nasa_two_audio.mp4",
@@ -216,3 +218,109 @@ def test_a_file_of_the_whole_name_is_that_file(tmp_path) -> None:
     whole.rename(tmp_path / "v.mp4#t=1,2")
     assert probe(f"{short}#t=1,2").frames == 20
     assert probe(f"{short}#t=1,2#t=0.4,0.6").frames == 5
+
+
+def listed(file: Path, *rows: str, header: str = "path,label,start,end") -> Path:
+    file.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return file
+
+
+def test_lists_of_segments(tmp_path) -> None:
+    file = listed(
+        tmp_path / "videos.csv",
+        "a.mp4,x,0,10",
+        "a.mp4,y,5.5,15",
+        "a.mp4,x,1e1,",
+        "a.mp4,x,,20",
+        "a.mp4,x,,",
+        "sub/b.mp4#t=npt:0:01,0:02.50,y,,",
+    )
+    file.write_text(file.read_text().replace("sub/b.mp4#t=npt:0:01,0:02.50", '"sub/b.mp4#t=npt:0:01,0:02.50"'))
+    videos = read_list(file, "root")
+    assert list(videos.paths) == [
+        "root/a.mp4#t=0,10",
+        "root/a.mp4#t=5.5,15",
+        "root/a.mp4#t=10",
+        "root/a.mp4#t=0,20",
+        "root/a.mp4",
+        "root/sub/b.mp4#t=1,2.5",
+    ]
+    assert [videos.recording(index) for index in (1, 5)] == ["root/a.mp4", "root/sub/b.mp4"]
+    assert [videos.name(index) for index in (1, 5)] == ["a.mp4#t=5.5,15", "sub/b.mp4#t=npt:0:01,0:02.50"]
+
+
+@pytest.mark.parametrize(
+    ("row", "cause"),
+    [
+        ("a.mp4,x,ten,20", "start is 'ten'"),
+        ("a.mp4,x,10,2O", "end is '2O'"),
+        ("a.mp4,x,0:10,0:20", "start is '0:10'"),
+        ("a.mp4,x,-1,20", "number of seconds from 0"),
+        ("a.mp4,x,nan,20", "number of seconds from 0"),
+        ("a.mp4,x,1,inf", "number of seconds from 0"),
+        ("a.mp4,x,20,10", "from 20 to 10"),
+        ("a.mp4#t=5,x,1,2", "both|in the path and in start,end"),
+        ("a.mp4#t=five,x,,", "segment in time"),
+        ('"./a.mp4#t=0:03,4",x,,', "on line 2 already"),
+        ("a.mp4,x,3.0,4.", "on line 2 already"),
+    ],
+)
+def test_bad_segments_in_lists_name_file_and_line(tmp_path, row: str, cause: str) -> None:
+    file = listed(tmp_path / "videos.csv", "a.mp4,x,3,4", row)
+    with pytest.raises(ListError, match=rf"videos\.csv, line 3: (.*/)?a\.mp4.*({cause})"):
+        read_list(file, tmp_path)
+
+
+def test_lists_are_disjoint_by_recording(tmp_path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    train = read_list(listed(tmp_path / "train.csv", "b.mp4,x,,", "a.mp4,x,0,10"), tmp_path)
+    for val, line in [("a.mp4,x,20,30", 2), ("link/a.mp4,x,20,30", 2), ("a.mp4,x,,", 2), ('"a.mp4#t=20",x,,', 2)]:
+        held_out = read_list(listed(tmp_path / "val.csv", val), tmp_path)
+        with pytest.raises(ListError, match=rf"val\.csv, line {line}: .*same recording.*train\.csv, line 3.*--group"):
+            check_disjoint(train, held_out)
+    check_disjoint(train, read_list(listed(tmp_path / "val.csv", "c.mp4,x,0,10"), tmp_path))
+    with pytest.raises(ListError, match=r"val\.csv, line 2: .*a\.mp4#t=0,10 is also in a training list"):
+        check_disjoint(train, read_list(listed(tmp_path / "val.csv", "a.mp4,x,,10"), tmp_path))
+
+
+def test_a_column_says_what_a_recording_is(tmp_path) -> None:
+    header = "path,label,start,end,recording"
+    train = read_list(listed(tmp_path / "train.csv", "a.mp4,x,0,10,one", "b.mp4,x,0,10,", header=header), tmp_path)
+    check_disjoint(train, read_list(listed(tmp_path / "val.csv", "a.mp4,x,10,20,two", header=header), tmp_path))
+    for row, cause in [
+        ("a.mp4,x,9,20,two", r"a\.mp4#t=9,20 is of the same recording as .*a\.mp4#t=0,10"),  # they overlap
+        ("a.mp4,x,,,two", r"a\.mp4 is of the same recording"),
+        ("c.mp4,x,,,one", r"c\.mp4 is of the same recording as .*a\.mp4#t=0,10"),
+        ("b.mp4,x,20,30,", r"b\.mp4#t=20,30 is of the same recording as .*b\.mp4#t=0,10"),
+    ]:
+        with pytest.raises(ListError, match=rf"val\.csv, line 2: .*{cause}"):
+            check_disjoint(train, read_list(listed(tmp_path / "val.csv", row, header=header), tmp_path))
+
+
+def test_split_keeps_the_segments_of_a_recording_together(tmp_path, capsys) -> None:
+    rows = [f"{name}.mp4,{label},{10 * i},{10 * i + 10},day{i}" for name in "abcdefgh" for i, label in enumerate("xy")]
+    file = listed(tmp_path / "videos.csv", *rows, header="path,label,start,end,day")
+    options = ["--labels-per-class", "all", "--val-share", "0.5"]
+    assert main(["split", str(file), *options, "-o", str(tmp_path / "lists")]) == 0
+    labeled, val = (rows_of(tmp_path / "lists" / f"{name}.csv") for name in ("labeled", "val"))
+    assert len(labeled) + len(val) == 16
+    assert {row["path"] for row in labeled}.isdisjoint({row["path"] for row in val})
+    check_disjoint(read_list(tmp_path / "lists" / "labeled.csv"), read_list(tmp_path / "lists" / "val.csv"))
+
+    few = listed(tmp_path / "few.csv", "a.mp4,x,0,1", "a.mp4,x,1,2", "b.mp4,y,0,1", "c.mp4,y,0,1")
+    assert "whole recordings" in refused(capsys, "split", few, *options, "-o", tmp_path / "few")
+
+
+def test_split_by_group_is_what_training_goes_by(tmp_path) -> None:
+    rows = [f"a.mp4,{label},{10 * i},{10 * i + 10},{i % 4}" for i in range(16) for label in "xy"]
+    rows = [row for i, row in enumerate(rows) if i % 2 == i // 8 % 2]  # one label a segment
+    file = listed(tmp_path / "videos.csv", *rows, header="path,label,start,end,day")
+    split = ["split", str(file), "--labels-per-class", "all", "--val-share", "0.3", "--group", "day"]
+    assert main([*split, "-o", str(tmp_path / "lists")]) == 0
+    parts = {name: rows_of(tmp_path / "lists" / f"{name}.csv") for name in ("labeled", "val")}
+    days = {name: {row["day"] for row in part} for name, part in parts.items()}
+    assert days["labeled"].isdisjoint(days["val"])
+    assert days["labeled"] | days["val"] == {"0", "1", "2", "3"}
+    train, val = (read_list(tmp_path / "lists" / f"{name}.csv") for name in ("labeled", "val"))
+    check_disjoint(train, val)  # one file, and the groups say otherwise
+    assert val.recordings == [row["day"] for row in parts["val"]]
