@@ -18,7 +18,9 @@ import cmpl_zoo
 from cmpl_zoo.datasets import ListError, check_disjoint, read_list
 from cmpl_zoo.features import read_features
 from cmpl_zoo.linear_probe import check_held_out, fit_probe
+from cmpl_zoo.tools.find_videos import VideoFinder
 from cmpl_zoo.video import load_clip, probe, timeline
+from cmpl_zoo.video import video as video_module
 from cmpl_zoo.video.segments import Segment, recording_of, split_fragment, with_fragment
 from cmpl_zoo.video.video import Video, VideoError
 from cmpl_zoo_cli.main import main
@@ -188,6 +190,22 @@ def test_a_late_segment_is_not_decoded_from_the_start(tmp_path, monkeypatch) -> 
     assert 0 < len(decoded) < 60
 
 
+def test_the_packets_of_a_file_are_read_once_for_its_segments(tmp_path, monkeypatch) -> None:
+    path = encode(tmp_path / "v.mkv", 200, g="20")
+    plain, readings = video_module.read_packets, []
+    monkeypatch.setattr(video_module, "read_packets", lambda demuxed: readings.append(1) or plain(demuxed))
+    everything = decode_everything(path)
+    for start in (7, 1, 4):
+        with Video(f"{path}#t={start},{start + 1}") as video:
+            assert torch.equal(video.read([0, 24]), everything[[25 * start, 25 * start + 24]])
+    assert len(readings) == 1
+    encode(path, 60, g="20")  # another file of that name
+    with Video(f"{path}#t=1") as video:
+        assert video.num_frames == 35
+        assert torch.equal(video.read([34]), decode_everything(path)[59:])
+    assert len(readings) == 2
+
+
 def test_clips_and_probe_of_a_segment(shared_data) -> None:
     path = shared_data / "clips" / "flipping_a_pancake.mkv"
     everything = decode_everything(path)[90:120]
@@ -277,6 +295,20 @@ def test_bad_segments_in_lists_name_file_and_line(tmp_path, row: str, cause: str
     file = listed(tmp_path / "videos.csv", "a.mp4,x,3,4", row)
     with pytest.raises(ListError, match=rf"videos\.csv, line 3: (.*/)?a\.mp4.*({cause})"):
         read_list(file, tmp_path)
+
+
+def test_segments_are_found_by_the_name_of_their_file(tmp_path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.mp4").touch()
+    times = [("0", "10"), ("10", "20"), ("10", "20"), ("", "")]
+    rows = [
+        {"path": "a.mp4", "label": label, "start": start, "end": end}
+        for label, (start, end) in zip("xyzx", times, strict=True)
+    ]
+    found = VideoFinder(tmp_path).find({"": rows})[""]
+    assert [(row["path"], row["start"]) for row in found.rows] == [("sub/a.mp4", "0"), ("sub/a.mp4", "")]
+    assert [row["reason"] for row in found.left_out] == ["sub/a.mp4 is listed more than once, as different videos or "
+                                                         "classes"] * 2  # fmt: skip
 
 
 def test_lists_are_disjoint_by_recording(tmp_path) -> None:
