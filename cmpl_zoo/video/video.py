@@ -169,8 +169,8 @@ class Video:
         and `.npy` files, which have no rate, or if the file tells neither."""
         if self.segment is None:
             return self._rate(self._ticks)
-        frames = self._segment_frames
-        return self._rate(self._ticks[frames.start : frames.stop])
+        ticks = self._ticks[self._segment_frames.start : self._segment_frames.stop]
+        return self._rate(ticks if len(ticks) > 1 else self._ticks)
 
     @cached_property
     def timestamps(self) -> list[float] | None:
