@@ -234,7 +234,7 @@ def _compute(
     rest = Videos(video_list.paths[start:], np.arange(start, len(video_list)))  # the id of a video is its index
     batches = EvaluationBatches(rest, [view_config(config)], batch=batch_size)
     with evaluation_mode(model):
-        for views, ids, failed, _ in iterate_views(batches, device, workers):
+        for views, ids, failed, *_ in iterate_views(batches, device, workers):
             for _, message in failed:
                 tqdm.write(f"left out: {message}", file=sys.stderr)
             computed: dict[int, np.ndarray] = {}
