@@ -10,6 +10,7 @@ class AppendedLines:
 
     Args:
         file: its path; its folder exists.
+        next_step: what follows once its disk can be written again, for the message.
 
     Attributes:
         file: as given.
@@ -18,8 +19,8 @@ class AppendedLines:
         OSError: it cannot be opened, or another process has it.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, next_step: str = "the same command continues") -> None:
+        self.file, self._next_step = file, next_step
         self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,5 +55,5 @@ class AppendedLines:
                 rest = rest[os.write(self._handle, rest) :]
         except OSError as error:
             raise OSError(
-                f"{self.file}: cannot be written: {error.strerror}; correct that, and the same command continues"
+                f"{self.file}: cannot be written: {error.strerror}; correct that, and {self._next_step}"
             ) from error

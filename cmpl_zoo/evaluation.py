@@ -16,13 +16,15 @@ from tqdm import tqdm
 from cmpl_zoo.datasets.classes import class_ids
 from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches, iterate_views
 from cmpl_zoo.datasets.lists import Videos, read_list
+from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
+from cmpl_zoo.prediction import distinct_views, probabilities
 from cmpl_zoo.records import Scores
-from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
+from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import VideoError
 
 
@@ -102,20 +104,16 @@ def evaluate_ensembles(
     ranks = ranks or Ranks()
     models = list(dict.fromkeys(model for ensemble in ensembles for model in ensemble))
     device = next(models[0].parameters()).device
-    configs = [resolve_clip_config(model) for model in models]
-    colors = [(config["mean"], config["std"]) for config in configs]
-    settings = [view_config(config) for config in configs]
-    distinct = [per_model for number, per_model in enumerate(settings) if per_model not in settings[:number]]
-    slots = [distinct.index(per_model) for per_model in settings]  # views that models have in common are read once
+    settings, places = distinct_views(models)  # views that models have in common are read once
     accuracies = [Accuracy(models[0].num_classes) for _ in ensembles]
 
     share = Videos(videos.paths[ranks.rank :: ranks.size], videos.ids[ranks.rank :: ranks.size])
-    batches = EvaluationBatches(share, distinct, batch=batch_size)
+    batches = EvaluationBatches(share, settings, batch=batch_size)
     loaded = iterate_views(batches, device, workers)
     unreadable: list[str] = []
     progress = tqdm(loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False)
     with evaluation_mode(*models):
-        for views, ids, failed, _ in progress:
+        for views, ids, failed, *_ in progress:
             if strict and failed:
                 raise VideoError(failed[0][1])
             for _, message in failed:
@@ -123,10 +121,10 @@ def evaluate_ensembles(
                 unreadable.append(message)
             if not len(ids):
                 continue
-            with autocast(device, precision):
+            with cores_beside(workers), autocast(device, precision):
                 per_model = {
-                    model: probabilities(model, views[slot], *color, batch_size)
-                    for model, slot, color in zip(models, slots, colors, strict=True)
+                    model: probabilities(model, views[place], batch_size)
+                    for model, place in zip(models, places, strict=True)
                 }
             for ensemble, accuracy in zip(ensembles, accuracies, strict=True):
                 accuracy.update(torch.stack([per_model[model] for model in ensemble]).mean(dim=0).cpu(), ids.cpu())
@@ -181,14 +179,6 @@ class Accuracy:
             "confusion": table.tolist(),
         }
         return cast(Scores, scores)
-
-
-def probabilities(
-    model: nn.Module, views: Tensor, mean: Sequence[float], std: Sequence[float], batch_size: int
-) -> Tensor:
-    """Of all classes, (videos, views, classes), for uint8 views (videos, views, 3, T, H, W)."""
-    logits = [model(normalize(batch, mean, std)).float() for batch in views.flatten(0, 1).split(batch_size)]
-    return torch.cat(logits).softmax(dim=1).unflatten(0, views.shape[:2])
 
 
 def check_alike(names: Sequence[str], models: Sequence[VideoModel]) -> None:

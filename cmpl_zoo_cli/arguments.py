@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 
 
@@ -35,7 +36,11 @@ def add_computing(verb: argparse.ArgumentParser) -> None:
         help="where to compute; auto takes cuda if there is one, else cpu (default: auto)",
     )
     verb.add_argument(
-        "--workers", type=whole(0), default=2, metavar="N", help="processes that read videos (default: 2)"
+        "--workers",
+        type=whole(0),
+        default=min(8, available_cores()),
+        metavar="N",
+        help="processes that read videos (default: one for each CPU core of this process, up to 8)",
     )
     verb.add_argument(
         "--batch-size",
@@ -50,6 +55,22 @@ def add_computing(verb: argparse.ArgumentParser) -> None:
         choices=["float32", "bf16", "fp16"],
         help="number format of the computation (default: float32)",
     )
+
+
+def available_cores() -> int:
+    """The number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def probability(text: str) -> float:
+    """The type of an option that is a probability."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be a probability from 0 to 1, not {text}")
+    return number
 
 
 def whole(least: int, greatest: int | None = None) -> Callable[[str], int]:

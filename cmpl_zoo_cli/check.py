@@ -61,9 +61,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.datasets.loader import available_cores
     from cmpl_zoo.tools.check import check
     from cmpl_zoo.tools.survey import ClipLength, survey
-    from cmpl_zoo.tools.worker_pool import available_cores
 
     if (args.frames is None) != (args.stride is None) or (args.fps and args.frames is None):
         raise ValueError("--frames and --stride tell the length of a clip together, with or without --fps; give both")

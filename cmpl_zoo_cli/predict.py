@@ -2,20 +2,48 @@
 
 import argparse
 import sys
-from glob import glob, has_magic
-from os.path import exists, isdir, isfile, join, splitext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from cmpl_zoo_cli.arguments import add_computing, add_root, probability, whole
+from cmpl_zoo_cli.prediction_files import CsvRows, JsonRows, PredictionFile
+from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, clock, printable
+from cmpl_zoo_cli.video_words import is_stream, matches_of, videos_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cmpl_zoo.prediction import RankedClasses
+
+SAME = 0.05  # two probabilities of one model differ by less, on whatever device and with any precision; our choice
+PREDICT = """\
+The most probable classes of videos. VIDEO is
+
+  clip.mp4, frames/         a video file, GIF, or folder of JPEG or PNG frames
+  clip.mp4#t=10,20          seconds 10 to 20 of a video
+  videos/                   all videos below a folder
+  'videos/*/a*.mp4'         what a pattern matches
+  list.csv                  the videos of a list: CSV with a column path
+  shards/, s3://.../shards  the videos of a shard set
+  rtsp://..., /dev/video0   an address (http, rtsp, rtmp, srt, tcp, udp) or a
+                            camera: a line for each clip until Ctrl-C
+
+One video is printed as a list of classes, several as a table, a line each.
+Exit status: 0, 1 if a video could not be read, 2 if the command cannot run."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = verbs.add_parser(
         "predict",
-        help="the five best classes of videos",
-        description="Print the five best classes of each video and their probabilities, computed on a GPU if there is "
-        "one. Exit status: 0, 1 if a video could not be read, 2 if the command cannot run.",
+        help="the most probable classes of videos, of a stream or of a camera",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=PREDICT,
     )
     verb.set_defaults(run=run)
     verb.add_argument("model", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME")
-    verb.add_argument("videos", nargs="+", metavar="VIDEO", help="video file, GIF, or folder of frames")
+    verb.add_argument("videos", nargs="+", metavar="VIDEO", help="see above")
     verb.add_argument(
         "--with",
         action="append",
@@ -25,62 +53,207 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="another model of the same classes that votes together with the first; may be given several times "
         "(default: none)",
     )
+    add_root(verb)
+    verb.add_argument(
+        "--top-k",
+        type=whole(1),
+        metavar="N",
+        help="classes to print (default: 5 of a single video, 1 of each of several)",
+    )
+    verb.add_argument(
+        "--min-probability",
+        type=probability,
+        default=0.0,
+        metavar="P",
+        help="call a video uncertain if no class is as probable as this (default: 0)",
+    )
+    verb.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write a row for each video: path, label, and a column for each class; - is the standard output "
+        "(default: print text)",
+    )
+    verb.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write a line of JSON for each video: path, label, probabilities; - is the standard output "
+        "(default: print text)",
+    )
+    verb.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the files of --csv and --json: videos in them are skipped (default: a file that exists is "
+        "an error)",
+    )
+    add_computing(verb)
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
-
+    from cmpl_zoo.distributed import device_errors_explained, pick_device
     from cmpl_zoo.models import R3D, create_model
     from cmpl_zoo.models.labels import check_same_classes
-    from cmpl_zoo.prediction import predict
+
+    if args.resume and {args.csv, args.json} <= {None, "-"}:
+        raise ValueError("--resume continues a file; give --csv FILE or --json FILE")
+    if args.csv == args.json == "-":
+        raise ValueError("--csv - and --json - cannot both be the standard output; give one of them a file")
+    streams = [word for word in args.videos if is_stream(word)]
+    if streams and len(args.videos) > 1:
+        raise ValueError(f"{streams[0]}: a stream is predicted alone; give the other videos to a command of their own")
+    if streams and args.resume:
+        raise ValueError(f"{streams[0]}: a stream cannot be resumed; leave out --resume, and give another file")
+    videos, refused = ([], 0) if streams else expanded(args.videos, args.root)
+    with device_errors_explained():
+        names = [args.model, *args.others]
+        device = pick_device(args.device)
+        models = [create_model(name, pretrained=True).eval() for name in names]
+        check_same_classes(names, models)
+        for model in models:
+            if isinstance(model, R3D):
+                model.reparameterize()
+            model.to(device)
+        failed = predict_stream(args, models) if streams else predict_videos(args, models, videos)
+    return 1 if refused or failed else 0
+
+
+def expanded(words: Sequence[str], root: str) -> tuple[list[str], int]:
+    """The videos that words stand for, and how many words or matches stand for none, which are reported."""
     from cmpl_zoo.video import VideoError
 
-    names = [args.model, *args.others]
-    models = [create_model(name, pretrained=True).eval() for name in names]
-    check_same_classes(names, models)
-    for model in models:
-        if isinstance(model, R3D):
-            model.reparameterize()
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
-    failed = 0
-    for path in (path for word in args.videos for path in expanded(word)):
+    videos, refused = list[str](), 0
+    for path in chain.from_iterable(map(matches_of, words)):
         try:
-            check_kind(path)
-            ranked = predict(models, path)
-        except (VideoError, OSError) as error:
-            reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            print(f"cmpl-zoo: {printable(reason)}", file=sys.stderr)
-            failed = 1
-            continue
-        print(printable(path))
-        for name, probability in ranked:
-            print(f"  {probability:6.1%}  {name}")
+            for video in videos_of(path, root):
+                videos.append(video)
+        except VideoError as error:
+            report(str(error))
+            refused += 1
+    return videos, refused
+
+
+def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", videos: Sequence[str]) -> int:
+    """Predict videos and print or write what they are; the number of those that could not be read."""
+    from tqdm import tqdm
+
+    from cmpl_zoo.models.labels import label_names
+    from cmpl_zoo.prediction import predict
+
+    names = label_names(models[0])
+    failed, partly_seen = 0, PartlySeen()
+    with opened_files(args, names) as files:
+        for file in files:
+            check_same_model(file, models)
+        wanted = [video for video in videos if not files or any(video not in file for file in files)]
+        done = len(videos) - len(wanted)
+        single = len(videos) == len(args.videos) == 1
+        table = None if single else Table(videos, names, args.min_probability)
+        predictions = predict(
+            models,
+            wanted,
+            topk=len(names),
+            workers=args.workers,
+            batch_size=args.batch_size,
+            precision=args.precision,
+        )
+        try:
+            with tqdm(
+                total=len(videos), initial=done, unit="video", disable=None if table else True, leave=False
+            ) as bar:
+                for prediction in predictions:
+                    if prediction.error:
+                        report(prediction.error)
+                        failed += 1
+                    elif files:
+                        for file in files:
+                            if prediction.path not in file:
+                                file.write(prediction.path, prediction.classes)
+                    else:
+                        show(prediction.path, prediction.classes, table, args)
+                    partly_seen.add(prediction)
+                    done += 1
+                    bar.update()
+        except KeyboardInterrupt:
+            how = f" after {done} of {len(videos)} videos; --resume continues" if files else ""
+            raise KeyboardInterrupt(f"stopped{how}") from None
+    if partly_seen.count:
+        report(partly_seen.notice())
+    written = [file for file in (args.csv, args.json) if file]
+    if "-" not in written:
+        left_out = f", {failed} unreadable ones left out" if failed else ""
+        for file in written:
+            print(f"{file}  {len(videos) - failed} videos{left_out}")
     return failed
 
 
-def expanded(word: str) -> list[str]:
-    """The files of a pattern that the shell left as it is; any other word is one path."""
-    return (not exists(word) and has_magic(word) and sorted(glob(word, recursive=True))) or [word]
+def predict_stream(args: argparse.Namespace, models: "Sequence[nn.Module]") -> int:
+    """Predict a stream until it ends or Ctrl-C; 1 if it broke off."""
+    from cmpl_zoo.models.labels import label_names
+    from cmpl_zoo.streams import predict_stream, without_password
+    from cmpl_zoo.video import VideoError
+    from cmpl_zoo.video.segments import with_fragment
+
+    [address] = args.videos
+    names = label_names(models[0])
+    table = Table(["0:00:00.0"], names, args.min_probability)
+    windows = predict_stream(models, address, len(names), batch_size=args.batch_size, precision=args.precision)
+    with opened_files(args, names) as files:
+        try:
+            for window in windows:
+                path = with_fragment(without_password(address), round(window.start, 3), round(window.end, 3))
+                for file in files:
+                    file.write(path, window.classes)
+                if not files:
+                    show(f"{clock(window.start)}.{int(10 * window.start) % 10}", window.classes, table, args)
+        except VideoError as error:
+            report(str(error))
+            return 1
+    return 0
 
 
-def check_kind(path: str) -> None:
-    """Raise VideoError for a word that stands for something other than a video, in the words of its kind."""
+@contextmanager
+def opened_files(args: argparse.Namespace, names: Sequence[str]) -> Iterator[list[PredictionFile]]:
+    """The files of --csv and --json."""
+    with ExitStack() as stack:
+        files = []
+        for file, rows in ((args.csv, CsvRows), (args.json, JsonRows)):
+            if file:
+                opened = PredictionFile(file, rows(names), args.min_probability, args.resume)
+                files.append(stack.enter_context(closing(opened)))
+        yield files
+
+
+def check_same_model(file: PredictionFile, models: "Sequence[nn.Module]") -> None:
+    """Raise ValueError where the models give other probabilities than a file that is to be continued has."""
+    from cmpl_zoo.prediction import predict
     from cmpl_zoo.video import VideoError
 
-    if isdir(path) and exists(join(path, "config.json")):
-        raise VideoError(f"{path}: this is a model; the first word is the model, and --with takes others that vote")
-    if isfile(path) and splitext(path)[1].lower() in (".csv", ".txt"):
-        raise VideoError(f"{path}: this is a list; give the videos, or cmpl-zoo evaluate the model on a labeled list")
-    if exists(path):
-        return
-    if "://" in path:
-        raise VideoError(f"{path}: videos are read from files alone; download it, and give its path")
-    if path == "-":
-        raise VideoError("-: videos are not read from standard input; save it as a file, and give its path")
-    if has_magic(path):
-        raise VideoError(f"{path}: no file is called like this; check the pattern")
+    for row in file.former:
+        try:
+            found = predict(models, row.path, topk=len(row.probabilities))
+        except VideoError:  # it is no longer there
+            continue
+        name, probability = max(found, key=lambda pair: abs(pair[1] - row.probabilities[pair[0]]))
+        if abs(probability - row.probabilities[name]) > SAME:
+            raise ValueError(
+                f"{file.name}: cannot be continued: it gives {row.path} {row.probabilities[name]:.1%} {name}, and the "
+                f"model {probability:.1%}; give the model that it was made with, or another file"
+            )
 
 
-def printable(text: str) -> str:
-    """In one line, and without what would steer a terminal."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+def show(name: str, classes: "RankedClasses", table: Table | None, args: argparse.Namespace) -> None:
+    """Print what a video is: a line of a table, or without one a list."""
+    from tqdm import tqdm
+
+    text = (
+        table.line(name, classes[: args.top_k or 1])
+        if table
+        else as_list(name, classes[: args.top_k or 5], args.min_probability)
+    )
+    tqdm.write(text, file=sys.stdout)
+
+
+def report(message: str) -> None:
+    """Say what is wrong, in a line on stderr."""
+    from tqdm import tqdm
+
+    tqdm.write(f"cmpl-zoo: {printable(message)}", file=sys.stderr)

@@ -59,8 +59,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.datasets.loader import available_cores
     from cmpl_zoo.tools.prepare import PrepareSettings, prepare
-    from cmpl_zoo.tools.worker_pool import available_cores
 
     settings = PrepareSettings(args.max_short_side, args.gop, args.crf, args.copy)
     video_list = read_list(args.list, args.root, labeled=False)

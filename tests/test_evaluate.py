@@ -111,7 +111,9 @@ def test_networks_that_are_measured_together_read_a_video_once(videos, lists, mo
 
     read = []
     monkeypatch.setattr(
-        evaluation_batches, "load_views", lambda path, **views: read.append(path) or load_views(path, **views)
+        evaluation_batches,
+        "load_views",
+        lambda video, **views: read.append(video.path) or load_views(video, **views),
     )
     val = read_list(lists / "val.csv", videos)
     of_val = Videos(val.paths, class_ids(val, CLASSES))

@@ -13,8 +13,9 @@ FLOORS = [
     {"_appended_lines", "_files", "semi", "models", "records", "precision"},
     {"storage", "distributed"},
     {"video", "demo"},
-    {"datasets", "prediction"},
-    {"hub", "evaluation", "tools", "features"},
+    {"datasets"},
+    {"prediction"},
+    {"hub", "evaluation", "tools", "features", "streams"},
     {"training", "linear_probe"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

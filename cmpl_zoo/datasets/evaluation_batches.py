@@ -16,8 +16,8 @@ from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.training_steps import UnreadableVideo
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
-from cmpl_zoo.video.clips import ViewConfig, load_views
-from cmpl_zoo.video.video import VideoError
+from cmpl_zoo.video.clips import Coverage, ViewConfig, coverage, load_views
+from cmpl_zoo.video.video import Video, VideoError
 
 
 class EvaluationBatch(NamedTuple):
@@ -28,12 +28,14 @@ class EvaluationBatch(NamedTuple):
         ids: class ids, int64 (readable videos,).
         unreadable: the other videos, which nothing replaces.
         warnings: of `load_views`, each once.
+        coverage: how much of each readable video its views show; empty unless it was asked for.
     """
 
     views: list[Tensor]
     ids: Tensor
     unreadable: list[UnreadableVideo]
     warnings: list[str]
+    coverage: list[Coverage]
 
 
 class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
@@ -43,13 +45,16 @@ class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
 
     Args:
         videos: paths and class ids of the videos.
-        settings: one or more settings of views, all with the same number of views per video.
-        batch: views per batch and settings; a batch has at least one video.
+        settings: one or more settings of views.
+        batch: views per batch, of the settings that have most; a batch has at least one video.
+        with_coverage: also tell how much of each video its views show, for which all packets of some files are read.
     """
 
-    def __init__(self, videos: Videos, settings: Sequence[ViewConfig], *, batch: int = 32) -> None:
-        self.videos, self.settings = videos, settings
-        self.videos_per_batch = max(1, batch // (settings[0]["clips"] * settings[0]["crops"]))
+    def __init__(
+        self, videos: Videos, settings: Sequence[ViewConfig], *, batch: int = 32, with_coverage: bool = False
+    ) -> None:
+        self.videos, self.settings, self.with_coverage = videos, settings, with_coverage
+        self.videos_per_batch = max(1, batch // max(views["clips"] * views["crops"] for views in settings))
 
     def __len__(self) -> int:
         return math.ceil(len(self.videos) / self.videos_per_batch)
@@ -66,20 +71,23 @@ class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
         per_video: list[list[Tensor]] = []
         ids: list[int] = []
         unreadable: list[UnreadableVideo] = []
+        covered: list[Coverage] = []
         start = index * self.videos_per_batch
         for i in range(start, min(start + self.videos_per_batch, len(self.videos))):
             path = self.videos.paths[i]
             try:
-                with reading(path):
-                    per_video.append([load_views(path, **settings) for settings in self.settings])
+                with reading(path), Video(path) as video:
+                    views = [load_views(video, **settings) for settings in self.settings]
+                    covered += [coverage(video, self.settings)] if self.with_coverage else []
             except VideoError as error:
                 unreadable.append(UnreadableVideo(path, str(error)))
             except StorageError as error:
                 return error
             else:
+                per_video.append(views)
                 ids.append(int(self.videos.ids[i]))
-        views = [torch.stack(per_settings) for per_settings in zip(*per_video, strict=True)]
-        return EvaluationBatch(views, torch.tensor(ids, dtype=torch.int64), unreadable, [])
+        stacked = [torch.stack(per_settings) for per_settings in zip(*per_video, strict=True)]
+        return EvaluationBatch(stacked, torch.tensor(ids, dtype=torch.int64), unreadable, [], covered)
 
 
 def iterate_views(batches: EvaluationBatches, device: torch.device, workers: int) -> Iterator[EvaluationBatch]:

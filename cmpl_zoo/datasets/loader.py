@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from multiprocessing.queues import Queue
 from types import TracebackType
@@ -54,6 +54,25 @@ def iterate(
         previous = copied, done
     if previous is not None:
         yield _wait_for_copy(*previous)
+
+
+def available_cores() -> int:
+    """Number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def cores_beside(workers: int) -> Iterator[None]:
+    """Around a computation of torch on the CPU while workers read: it takes the cores that they leave, at least one.
+
+    Threads beyond that wait for each other, by loops that take the workers' time.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, max(1, available_cores() - workers)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _read_items(

@@ -28,11 +28,6 @@ class LostTask:
     cause: str
 
 
-def available_cores() -> int:
-    """Number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def every_video(
     work: Callable[[Any, Callable[[], None]], Any], tasks: Sequence[Any], workers: int, timeout: float = TIMEOUT
 ) -> Generator[Any, None, None]:

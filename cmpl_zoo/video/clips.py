@@ -2,8 +2,10 @@
 
 import os
 import warnings
-from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict, cast
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from itertools import pairwise
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,9 @@ from cmpl_zoo.models.video_model import VideoModel
 from cmpl_zoo.video.sampling import uniform_clips, uniform_spread
 from cmpl_zoo.video.video import Video
 
+# Frames of a clip that are this many seconds apart or more show no motion between them; our choice.
+WIDEST_GAP = 2.0
+_WHICH_FRAMES = {"frames", "stride", "clips", "fps", "spread"}  # settings that choose the frames of clips
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -86,8 +91,47 @@ def frame_times(video: Video, fps: float | None) -> tuple[int | Sequence[float],
     return seconds, 1 / fps
 
 
+class Coverage(NamedTuple):
+    """How much of a video its test views show.
+
+    Attributes:
+        frames: of the video.
+        shown: how many of them are within the clips: between two frames of a clip that are less than `WIDEST_GAP`
+            apart, or such a frame itself.
+        fps: frames a second; None where the video has no frame rate.
+    """
+
+    frames: int
+    shown: int
+    fps: float | None
+
+
+def coverage(video: Video, settings: Iterable[ViewConfig]) -> Coverage:
+    """How much of an open video its test views of one or more settings show."""
+    shown: set[int] = set()
+    widest = WIDEST_GAP * (video.fps or 25)  # of pictures, which have no rate
+    for views in settings:
+        for clip in clip_indices(video, **{key: views[key] for key in _WHICH_FRAMES & views.keys()}):  # type: ignore[literal-required]
+            indices = sorted(set(clip))
+            shown.update(indices)
+            for index, following in pairwise(indices):
+                if following - index < widest:
+                    shown.update(range(index, following))
+    return Coverage(video.num_frames, len(shown), video.fps)
+
+
+def clip_indices(
+    video: Video, frames: int, stride: int = 8, clips: int = 1, fps: float | None = None, spread: bool = False
+) -> list[list[int]]:
+    """The indices of the frames of each test clip; arguments as in `load_clip`."""
+    if spread:
+        return uniform_spread(video.num_frames, frames, clips)
+    times, unit = frame_times(video, fps)
+    return uniform_clips(times, frames, stride * unit, clips)
+
+
 def load_views(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Video,
     frames: int,
     stride: int = 8,
     size: Sequence[int] = (224, 224),
@@ -98,6 +142,8 @@ def load_views(
     spread: bool = False,
 ) -> Tensor:
     """The test views of a video, not yet normalized; arguments, warnings and errors as in `load_clip`.
+
+    The path may also be an open `Video`, which stays open.
 
     Returns:
         uint8 (clips * crops, 3, frames, height, width); the crops of one clip follow each other.
@@ -115,21 +161,18 @@ def load_views(
         """The first step of `crop_views`, frame by frame to save memory: 80 frames of a phone's 4K video are 2 GB."""
         return tv.resize(frame.permute(2, 0, 1), [short_side], antialias=True)
 
-    with Video(path) as video:
-        if spread:
-            indices = uniform_spread(video.num_frames, frames, clips)
-        else:
-            times, unit = frame_times(video, fps)
-            indices = uniform_clips(times, frames, stride * unit, clips)
-            if fps and isinstance(times, int):
+    with nullcontext(path) if isinstance(path, Video) else Video(path) as video:
+        indices = clip_indices(video, frames, stride, clips, fps, spread)
+        if fps and not spread:
+            if video.timestamps is None:
                 warnings.warn("pictures have no frame rate; their frames are counted, not timed", stacklevel=3)
-            elif fps and not video.timed:
+            elif not video.timed:
                 warnings.warn("a video without timestamps is read at the frame rate that it states", stacklevel=3)
         resized, found = video.read_with_indices([i for clip in indices for i in clip], resize)
         if (last := max(found)) < max(map(max, indices)):
             warnings.warn(
-                f"{path}: only {last + 1} of its {video.num_frames} frames can be decoded; copies of the last one fill "
-                "the clips",
+                f"{video.path}: only {last + 1} of its {video.num_frames} frames can be decoded; copies of the last "
+                "one fill the clips",
                 stacklevel=3,
             )
     views = crop_views(resized, size, short_side, crops)  # (crops, clips * frames, C, H, W)

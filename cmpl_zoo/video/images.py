@@ -18,11 +18,14 @@ class ImageFolder:
     """The JPEG and PNG images in a folder, in natural order of their names.
 
     Raises:
-        VideoError: it holds none.
+        VideoError: it holds none, or cannot be read.
     """
 
     def __init__(self, path: str) -> None:
-        files = (file for file in Path(path).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        try:
+            files = [file for file in Path(path).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+        except OSError as error:
+            raise VideoError(f"{path}: this folder cannot be read: {error.strerror}; check its permissions") from error
         # Archives made on a Mac have a hidden file ._NAME beside each image, which is not an image.
         self.files = sorted((file for file in files if file.name[0] != "."), key=_natural_order)
         if not self.files:

@@ -1,0 +1,83 @@
+"""The videos that the words of a command line stand for: files, folders, patterns, lists, shard sets, addresses."""
+
+import os
+from collections.abc import Iterator
+from glob import glob, has_magic
+from os.path import exists, isdir, isfile, join, splitext
+
+STREAMS = {"http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"}  # that FFmpeg reads
+CAMERA = "/dev/video"  # how Linux calls cameras
+
+
+def is_stream(word: str) -> bool:
+    """Whether a word is the address of a stream, or a camera."""
+    return (word.partition("://")[0] in STREAMS and "://" in word) or word.startswith(CAMERA)
+
+
+def matches_of(word: str) -> list[str]:
+    """The paths that match a pattern which the shell left as it is; any other word is one path."""
+    return (not exists(word) and has_magic(word) and sorted(glob(word, recursive=True))) or [word]
+
+
+def videos_of(path: str, root: str) -> Iterator[str]:
+    """The paths of the videos that a path stands for; no video is opened.
+
+    Args:
+        path: of a video; a folder, for all videos below it (a folder of frames is one video); a list in CSV; or the
+            folder or URL of a shard set.
+        root: that the paths in a list are relative to.
+
+    Raises:
+        VideoError: it stands for something other than a video.
+        ListError: a folder holds no video, or a list cannot be used.
+        StorageError: the index of a shard set cannot be read.
+    """
+    from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.storage.shards import is_address, is_shard_set, read_index
+
+    suffix = splitext(path)[1].lower()
+    if is_address(path):
+        yield path
+    elif is_shard_set(path):
+        yield from read_index(path).values()
+    elif isdir(path):
+        yield from _videos_below(path)
+    elif isfile(path) and suffix == ".csv":
+        yield from read_list(path, root, labeled=False).paths
+    else:
+        _check_video(path, suffix)
+        yield path
+
+
+def _videos_below(folder: str) -> Iterator[str]:
+    from cmpl_zoo.datasets import ListError
+    from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, find_videos
+    from cmpl_zoo.video import VideoError
+    from cmpl_zoo.video.images import IMAGE_SUFFIXES
+
+    if exists(join(folder, "config.json")):
+        raise VideoError(f"{folder}: this is a model; the first word is the model, and --with takes others that vote")
+    try:
+        scan = find_videos(folder)
+    except ListError:
+        if IMAGE_SUFFIXES.isdisjoint(splitext(name)[1].lower() for name in os.listdir(folder)):
+            raise
+        yield folder  # of frames
+        return
+    yield from (join(folder, path) for path in scan.videos)
+    if scan.unlistable:
+        raise VideoError(f"{folder}: {scan.unlistable[0]}: {UNLISTABLE_REASON}")
+
+
+def _check_video(path: str, suffix: str) -> None:
+    """Raise VideoError for what is no video, in the words of its kind."""
+    from cmpl_zoo.video import VideoError
+
+    if isfile(path) and suffix == ".txt":
+        raise VideoError(f"{path}: this is a text; a list of videos is CSV with a column path, and ends in .csv")
+    if exists(path):
+        return
+    if path == "-":
+        raise VideoError("-: videos are not read from standard input; save it as a file, and give its path")
+    if has_magic(path):
+        raise VideoError(f"{path}: no file is called like this; check the pattern")
