@@ -13,6 +13,7 @@ from threading import Event
 import torch
 from torch import nn
 
+from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.precision import Precision
 from cmpl_zoo.prediction import Ensemble, RankedClasses, warn_of_rate
 from cmpl_zoo.video.video import Video
@@ -107,7 +108,9 @@ def _timeline(
         windows = read_windows(video, window, hop, ensemble.settings)
         for batch in _batches_ahead(windows, ensemble.batch_size):
             views = [torch.stack(clips)[:, None] for clips in zip(*(one.clips for one in batch), strict=True)]
-            for found, per_class in zip(batch, ensemble.probabilities(views), strict=True):
+            with cores_beside(1):  # the thread that decodes
+                per_window = ensemble.probabilities(views)
+            for found, per_class in zip(batch, per_window, strict=True):
                 classes = ensemble.ranked(video.path, per_class, len(ensemble.names))
                 name, best = classes[0]
                 label = name if best >= min_probability else UNCERTAIN

@@ -103,12 +103,12 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
                 report(str(error))
                 failed += 1
     if "-" not in (args.csv, args.json, args.bouts):
-        left_out = f", {failed} unreadable ones left out" if failed else ""
-        for file in (args.csv, args.json, args.bouts):
-            if file:
-                print(f"{file}  {len(videos) - failed} recordings{left_out}")
+        done = len(videos) - failed
+        told = f"{done} recording{'' if done == 1 else 's'}" + (f", {failed} unreadable left out" if failed else "")
+        for file in filter(None, (args.csv, args.json, args.bouts)):
+            print(f"{file}  {told}")
         if overlays:
-            print(f"{args.overlay}  {len(videos) - failed} recordings, without sound{left_out}")
+            print(f"{args.overlay}  {told}; their sound is not kept")
     return failed
 
 
