@@ -1,8 +1,8 @@
 """The clips of the windows of a long recording: read in one pass, with each frame decoded once.
 
 Only the frames that clips are made of are resized, as soon as they are decoded, and kept until the last window that
-needs them. Memory depends on the windows, not on the length of the recording, but for the times of its frames: some
-hundred bytes a frame.
+needs them. Memory depends on the windows, not on the length of the recording, but for the times of its frames: about
+200 bytes a frame.
 """
 
 import warnings
