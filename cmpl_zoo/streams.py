@@ -12,7 +12,7 @@ from typing import cast
 import av
 import torch
 from av.container import InputContainer
-from av.error import FFmpegError, InvalidDataError
+from av.error import ExitError, FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
@@ -132,7 +132,7 @@ def _read(
     except VideoError as error:
         last = error
     except FFmpegError as error:
-        last = VideoError(f"{name}: the stream broke off: {error.strerror}; start again when it is back")
+        last = VideoError(f"{name}: the stream broke off: {_reason(error)}; start again when it is back")
     windows.put(last)
 
 
@@ -148,12 +148,17 @@ def _open(address: str, name: str) -> InputContainer:
         container = av.open(address, "r", format="v4l2" if camera else None, options=options, timeout=TIMEOUT)
     except (FFmpegError, OSError, ValueError) as error:
         what = "camera" if camera else "address"
-        reason = getattr(error, "strerror", None) or error
-        raise VideoError(f"{name}: cannot be opened: {reason}; check the {what}, and that it sends video") from error
+        raise VideoError(f"{name}: cannot be opened: {_reason(error)}; check the {what}, and that it sends") from error
     if not container.streams.video:
         container.close()
         raise VideoError(f"{name}: holds no video; check the address")
     return container
+
+
+def _reason(error: Exception) -> object:
+    if isinstance(error, ExitError):  # so FFmpeg calls a timeout
+        return f"nothing came for {TIMEOUT:.0f} s"
+    return getattr(error, "strerror", None) or error
 
 
 def _windows(container: InputContainer, settings: Sequence[ViewConfig]) -> Iterator[_Window]:

@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import add_computing, add_root, probability, whole
 from cmpl_zoo_cli.predict_windows import add_windows, check_windows, predict_windows
 from cmpl_zoo_cli.prediction_files import CsvRows, JsonRows, PredictionFile
 from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, clock, report
-from cmpl_zoo_cli.video_words import is_stream, videos_of
+from cmpl_zoo_cli.video_words import is_stream, matches_of, videos_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -124,13 +125,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def expanded(words: Sequence[str], root: str) -> tuple[list[str], int]:
-    """The videos that words stand for, and how many words stand for none, which are reported."""
+    """The videos that words stand for, and how many words or matches stand for none, which are reported."""
     from cmpl_zoo.video import VideoError
 
     videos, refused = list[str](), 0
-    for word in words:
+    for path in chain.from_iterable(map(matches_of, words)):
         try:
-            for video in videos_of(word, root):
+            for video in videos_of(path, root):
                 videos.append(video)
         except VideoError as error:
             report(str(error))
@@ -152,7 +153,8 @@ def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", vide
             check_same_model(file, models)
         wanted = [video for video in videos if not files or any(video not in file for file in files)]
         done = len(videos) - len(wanted)
-        table = Table(videos, names, args.min_probability) if len(videos) > 1 else None
+        single = len(videos) == len(args.videos) == 1
+        table = None if single else Table(videos, names, args.min_probability)
         predictions = predict(
             models,
             wanted,

@@ -52,13 +52,13 @@ class CsvRows:
     def rows(self, text: str) -> Iterator[Row]:
         """The rows of a file; raises a ValueError where it is of another form or other classes."""
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-        if (header := next(lines, self.columns)) != self.columns:
-            raise ValueError(f"its columns are {','.join(header)[:80]}, and not path,label and the model's classes")
-        for number, (path, chosen, *numbers) in enumerate(lines, start=2):
-            try:
+        try:
+            if (header := next(lines, self.columns)) != self.columns:
+                raise ValueError(f"the columns are {','.join(header)[:80]}, and not path,label and the model's classes")
+            for path, chosen, *numbers in lines:
                 yield Row(path, chosen, dict(zip(self.columns[2:], map(float, numbers), strict=True)))
-            except ValueError as error:
-                raise ValueError(f"line {number} is damaged ({error})") from error
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"line {lines.line_num}: {error}") from error
 
     @staticmethod
     def _line(cells: Sequence[str]) -> str:
@@ -92,9 +92,9 @@ class JsonRows:
             try:
                 row = Row(**json.loads(line))
                 if row.probabilities.keys() != self.classes:
-                    raise ValueError(f"its classes are {', '.join(row.probabilities)[:80]}, not the model's")
+                    raise ValueError(f"the classes are {', '.join(row.probabilities)[:80]}, and not the model's")
             except (ValueError, TypeError, AttributeError) as error:
-                raise ValueError(f"line {number} is no prediction of this model ({error})") from error
+                raise ValueError(f"line {number}: {error}") from error
             yield row
 
 
@@ -127,7 +127,10 @@ class PredictionFile:
         self._lines: AppendedLines | None = None
         if file == "-":
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"{file}: its folder cannot be made ({error.strerror}); give another file") from error
         if self._file.exists() and (data := self._file.read_bytes()):
             if not resume:
                 raise ValueError(f"{file}: is there already; --resume continues it, or give another file")
@@ -163,8 +166,8 @@ class PredictionFile:
 
     def _continue(self, data: bytes) -> None:
         """Take over the rows of a file; raises a ValueError where they are not of this model."""
-        start = (self._rows.header or JSON_START).encode()
-        if not data.startswith(start[: len(data)]):  # which may be a file of something else
+        begun = (self._rows.header or JSON_START).encode()
+        if b"\n" not in data and data[: len(begun)] != begun[: len(data)]:
             raise ValueError(f"it begins with {data[:60]!r}")
         for row in self._rows.rows(data[: data.rfind(b"\n") + 1].decode()):
             if (max(row.probabilities.values()) < self._min_probability) != (row.label == UNCERTAIN):

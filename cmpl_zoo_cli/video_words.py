@@ -14,12 +14,17 @@ def is_stream(word: str) -> bool:
     return (word.partition("://")[0] in STREAMS and "://" in word) or word.startswith(CAMERA)
 
 
-def videos_of(word: str, root: str) -> Iterator[str]:
-    """The paths of the videos that a word stands for; nothing is opened.
+def matches_of(word: str) -> list[str]:
+    """The paths that match a pattern which the shell left as it is; any other word is one path."""
+    return (not exists(word) and has_magic(word) and sorted(glob(word, recursive=True))) or [word]
+
+
+def videos_of(path: str, root: str) -> Iterator[str]:
+    """The paths of the videos that a path stands for; no video is opened.
 
     Args:
-        word: a video; a folder, for all videos below it (a folder of frames is one video); a pattern that the shell
-            left as it is, for what it matches; a list in CSV; or the folder or URL of a shard set.
+        path: of a video; a folder, for all videos below it (a folder of frames is one video); a list in CSV; or the
+            folder or URL of a shard set.
         root: that the paths in a list are relative to.
 
     Raises:
@@ -27,14 +32,6 @@ def videos_of(word: str, root: str) -> Iterator[str]:
         ListError: a folder holds no video, or a list cannot be used.
         StorageError: the index of a shard set cannot be read.
     """
-    if not exists(word) and has_magic(word) and (matches := sorted(glob(word, recursive=True))):
-        for match in matches:
-            yield from _videos_of_path(match, root)
-    else:
-        yield from _videos_of_path(word, root)
-
-
-def _videos_of_path(path: str, root: str) -> Iterator[str]:
     from cmpl_zoo.datasets import read_list
     from cmpl_zoo.storage.shards import is_address, is_shard_set, read_index
 
