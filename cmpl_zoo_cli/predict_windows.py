@@ -4,9 +4,10 @@ import argparse
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,10 +80,12 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
     from cmpl_zoo.video import VideoError
 
     overlays = overlay_files(videos, args.overlay) if args.overlay else {}
-    if overlays:
-        check_encoder()
     failed = 0
     with ExitStack() as stack:
+        if overlays:
+            check_encoder()
+            Path(args.overlay).mkdir(parents=True, exist_ok=True)
+            stack.callback(delete_if_empty, args.overlay)
         files = Files(args, label_names(models[0]), stack)
         for path in videos:
             try:
@@ -132,6 +135,11 @@ def overlay_files(videos: Sequence[str], folder: str) -> dict[str, Path]:
             raise ValueError(f"{file}: is there already; give --overlay another folder")
         files[video], named[file] = file, video
     return files
+
+
+def delete_if_empty(folder: str) -> None:
+    with suppress(OSError):
+        os.rmdir(folder)
 
 
 def with_progress(windows: "Iterator[Window]", path: str) -> "Iterator[Window]":

@@ -58,7 +58,7 @@ def split_fragment(path: str) -> tuple[str, Segment | None]:
     Raises:
         VideoError: the fragment is malformed, or its start is not before its end.
     """
-    match = _FRAGMENT.fullmatch(path)
+    match = _FRAGMENT.fullmatch(path) if "#" in path else None
     if match is None or is_address(path) or os.path.exists(path):
         return path, None
     file, fragment = match["file"], match["fragment"]

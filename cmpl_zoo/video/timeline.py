@@ -5,7 +5,7 @@ Reading by it gives the same frames as decoding from the start, or raises `Timel
 the start.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
@@ -173,22 +173,16 @@ def decode_range(
     """
     if frames.stop > len(timeline.pts):
         raise TimelineError
-    key, wanted = timeline.key_before(frames.start), set(timeline.pts[frames.start : frames.stop])
-    # Decoding timestamps may pass for those of frames: all frames must then come in order, from the keyframe on, and
-    # those that could be wrong wait until it shows. See `Timeline.extra_packets`.
-    first = bisect_left(timeline.pts, key) if timeline.extra_packets else frames.start
-    expected = timeline.pts[first : frames.stop]
-    waiting: deque[av.VideoFrame] = deque()
-    position = 0
-    for frame in decode_from_keyframe(container, stream, timeline, key, wanted):
+    expected, position = timeline.pts[frames.start : frames.stop], 0
+    waiting: deque[av.VideoFrame] = deque()  # until the frames after it show that it is right; see `extra_packets`
+    for frame in decode_from_keyframe(container, stream, timeline, timeline.key_before(frames.start), expected):
         assert frame.pts is not None
         if frame.pts < expected[0] or position == len(expected):
             continue
         if frame.pts != expected[position]:
             raise TimelineError
         position += 1
-        if frame.pts in wanted:
-            waiting.append(frame)
+        waiting.append(frame)
         if len(waiting) > timeline.extra_packets:
             yield waiting.popleft()
     yield from waiting
