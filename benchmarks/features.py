@@ -8,17 +8,14 @@ turns. CPU time is that of all processes, and says more than wall time where som
 
 import argparse
 import os
-import resource
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from harness import save, where
+from harness import save, taking_turns, where
 
 from cmpl_zoo.datasets import EvaluationBatches, Videos, iterate, read_list
 from cmpl_zoo.features import extract_features
@@ -26,18 +23,6 @@ from cmpl_zoo.models import R3D, create_model
 from cmpl_zoo.video.clips import resolve_clip_config, view_config
 
 NETWORKS = ("r3d50_eighth.cmpl_demo", "model_cards/r3d50_quarter.cmpl_mocap13")
-
-
-def spent(action: Callable[[], object]) -> tuple[float, float]:
-    """Wall and CPU time in seconds; worker processes count once they have ended."""
-
-    def cpu() -> float:
-        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-    wall, before = time.perf_counter(), cpu()
-    action()
-    return time.perf_counter() - wall, cpu() - before
 
 
 def measure(name: str, data: Path, workers: int, rounds: int) -> list[str]:
@@ -56,13 +41,7 @@ def measure(name: str, data: Path, workers: int, rounds: int) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             extract_features(model, name, videos, root, Path(folder, "features.npz"), workers=workers)
 
-    times: dict[Callable[[], None], list[tuple[float, float]]] = {read: [], extract: []}
-    for number in range(rounds):
-        for action in (read, extract) if number % 2 else (extract, read):
-            times[action].append(spent(action))
-    walls, cpus = (
-        [(one[place], other[place]) for one, other in zip(times[read], times[extract], strict=True)] for place in (0, 1)
-    )
+    walls, cpus = taking_turns(read, extract, rounds)
     height, width = config["size"]
     views = f"{config['clips'] * config['crops']} x {config['frames']}x{height}x{width}"
     medians = [f"{statistics.median(per_action):.1f}" for per_action in zip(*walls, strict=True)]

@@ -6,8 +6,10 @@ import itertools
 import json
 import os
 import platform
+import resource
 import statistics
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,30 @@ def rows_over(times: dict[str, list[float]], base: str) -> list[list[str]]:
         ]
         for name, seconds in times.items()
     ]
+
+
+def spent(action: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU time in seconds; worker processes count once they have ended."""
+
+    def cpu() -> float:
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+    wall, before = time.perf_counter(), cpu()
+    action()
+    return time.perf_counter() - wall, cpu() - before
+
+
+def taking_turns(
+    one: Callable[[], object], other: Callable[[], object], rounds: int
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Wall times in seconds of two actions, in pairs round by round, and likewise CPU times; see `spent`."""
+    pairs = []
+    for number in range(rounds):
+        first, second = (one, other) if number % 2 else (other, one)
+        pairs.append({action: spent(action) for action in (first, second)})
+    walls, cpus = ([(pair[one][place], pair[other][place]) for pair in pairs] for place in (0, 1))
+    return walls, cpus
 
 
 def save(result: dict[str, Any]) -> Path:

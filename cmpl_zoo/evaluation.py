@@ -16,6 +16,7 @@ from tqdm import tqdm
 from cmpl_zoo.datasets.classes import class_ids
 from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches, iterate_views
 from cmpl_zoo.datasets.lists import Videos, read_list
+from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
@@ -120,7 +121,7 @@ def evaluate_ensembles(
                 unreadable.append(message)
             if not len(ids):
                 continue
-            with autocast(device, precision):
+            with cores_beside(workers), autocast(device, precision):
                 per_model = {
                     model: probabilities(model, views[place], batch_size)
                     for model, place in zip(models, places, strict=True)

@@ -20,6 +20,7 @@ from cmpl_zoo._appended_lines import AppendedLines
 from cmpl_zoo._files import atomic_write
 from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches, iterate_views
 from cmpl_zoo.datasets.lists import VideoList, Videos
+from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
@@ -246,7 +247,7 @@ def _compute(
             computed: dict[int, np.ndarray] = {}
             if len(ids):
                 clips = views[0].flatten(0, 1).split(batch_size)
-                with autocast(device, precision):
+                with cores_beside(workers), autocast(device, precision):
                     pooled = [_pooled(model, normalize(some, config["mean"], config["std"])) for some in clips]
                 per_video = torch.cat(pooled).unflatten(0, views[0].shape[:2]).mean(dim=1)
                 computed = dict(zip(ids.tolist(), per_video.cpu().numpy(), strict=True))

@@ -1,7 +1,7 @@
 """A copy of a recording with the labels of its bouts drawn into its pictures."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -37,38 +37,46 @@ def write_overlay(path: str | os.PathLike[str], bouts: Iterable[Bout], target: s
         OSError: the file cannot be written, or FFmpeg has no encoder for H.264.
     """
     check_encoder()
-    coming = iter(bouts)
-    bout, label = next(coming, None), None
     with Video(path) as video:
         if video.timestamps is None:
             raise VideoError(f"{video.path}: has no frame rate, and labels are drawn at times; give a video file")
         height, width = video.info.height // 2 * 2, video.info.width // 2 * 2
         if not height or not width:
             raise VideoError(f"{video.path}: is a single pixel high or wide, which H.264 cannot hold")
-        with (
-            atomic_write(target) as temporary,
-            av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as container,
-        ):
-            stream: Any = container.add_stream(ENCODER, rate=round(video.fps or 25) or 1, options=OPTIONS)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.codec_context.time_base = TICK
-            first, ticks = None, -1
-            times = [video.start + time for time in video.timestamps]  # those of the bouts
-            for frame, time in zip(video.decode(), times, strict=False):  # a damaged file has fewer frames
-                first = first or frame
-                while bout and bout.end <= time:
-                    bout, label = next(coming, None), None
-                picture = video.as_shown(frame, first).numpy()[:height, :width]
-                if bout and bout.start <= time:
-                    label = (
-                        draw_label(f"{bout.label} {bout.probability:.0%}", height, width) if label is None else label
-                    )
-                    picture[-label.shape[0] :, : label.shape[1]] = label
-                drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-                ticks = max(ticks + 1, round((time - video.start) / TICK))
-                drawn.pts, drawn.time_base = ticks, TICK
-                container.mux(stream.encode(drawn))
-            container.mux(stream.encode())
+        try:
+            with (
+                atomic_write(target) as temporary,
+                av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as container,
+            ):
+                stream: Any = container.add_stream(ENCODER, rate=round(video.fps or 25) or 1, options=OPTIONS)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                stream.codec_context.time_base = TICK
+                for frame in _labeled(video, bouts, height, width):
+                    container.mux(stream.encode(frame))
+                container.mux(stream.encode())
+        except OSError as error:
+            raise OSError(f"{target}: cannot be written: {error.strerror}; make room, or give another path") from error
+
+
+def _labeled(video: Video, bouts: Iterable[Bout], height: int, width: int) -> Iterator[av.VideoFrame]:
+    """The frames of a video, cut to this size, with their labels and times."""
+    times = [video.start + time for time in video.timestamps or []]  # those of the bouts
+    coming = iter(bouts)
+    bout, label = next(coming, None), None
+    first, ticks = None, -1
+    for frame, time in zip(video.decode(), times, strict=False):  # a damaged file has fewer frames than times
+        first = first or frame
+        while bout and bout.end <= time:
+            bout, label = next(coming, None), None
+        picture = video.as_shown(frame, first).numpy()[:height, :width]
+        if bout and bout.start <= time:
+            if label is None:
+                label = draw_label(f"{bout.label} {bout.probability:.0%}", height, width)
+            picture[-label.shape[0] :, : label.shape[1]] = label
+        drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        ticks = max(ticks + 1, round((time - video.start) / TICK))
+        drawn.pts, drawn.time_base = ticks, TICK
+        yield drawn
 
 
 def draw_label(text: str, height: int, width: int) -> np.ndarray:

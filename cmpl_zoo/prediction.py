@@ -16,6 +16,7 @@ from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.datasets.loader import cores_beside, iterate
 from cmpl_zoo.datasets.packed_strings import PackedStrings
+from cmpl_zoo.datasets.watchdog import WorkerError
 from cmpl_zoo.models.config_json import typical_fps
 from cmpl_zoo.models.labels import check_logits, check_same_classes, label_names
 from cmpl_zoo.models.video_model import VideoModel
@@ -103,11 +104,12 @@ def predict(
         ValueError: a model has no classifier or one that is not of its `num_classes`, none of the settings that
             `resolve_clip_config` looks for, or other classes than the first; or there is no model.
         StorageError: the shards that the videos are in cannot be read.
-        WorkerError: a worker process died or hangs.
+        WorkerError: a worker process died or hangs, and was reading none of the videos.
     """
     ensemble = Ensemble(model, batch_size=batch_size, precision=precision)
     if not isinstance(videos, (str, os.PathLike)):
-        return _predictions(ensemble, PackedStrings(os.fspath(path) for path in videos), topk, workers)
+        paths = [os.fspath(path) for path in videos]
+        return _predictions(ensemble, paths, topk, workers if len(paths) > 1 else 0)
     [found] = _predictions(ensemble, [os.fspath(videos)], topk, workers=0)
     if found.error:
         raise VideoError(found.error)
@@ -216,17 +218,41 @@ def probabilities(model: nn.Module, views: Tensor, batch_size: int) -> Tensor:
 
 
 def _predictions(ensemble: Ensemble, paths: Sequence[str], topk: int, workers: int) -> Iterator[Prediction]:
-    """A prediction of each video, in their order; see `predict`."""
-    videos = Videos(paths, np.arange(len(paths)))  # the id of a video is its index
-    batches = EvaluationBatches(videos, ensemble.settings, batch=ensemble.batch_size, with_coverage=True)
-    workers = min(workers, len(batches)) if len(batches) > 1 else 0
+    """A prediction of each video, in their order; see `predict`. A file that ends or stops a worker has an error."""
     told: set[str] = set()
+    start, end = 0, len(paths)
+    while start < len(paths):
+        try:
+            for prediction in _read_and_predict(ensemble, paths[start:end], topk, workers, told):
+                yield prediction
+                start += 1
+        except WorkerError as error:
+            rest = paths[start:end]
+            if error.path not in rest:
+                raise
+            end, cause = start + rest.index(error.path), str(error)  # those before it are read again
+        if start == end < len(paths):
+            yield Prediction(paths[end], [], cause)
+            start, end = end + 1, len(paths)
+
+
+def _read_and_predict(
+    ensemble: Ensemble, paths: Sequence[str], topk: int, workers: int, told: set[str]
+) -> Iterator[Prediction]:
+    """A prediction of each video; `told` are the warnings that were given.
+
+    Raises:
+        WorkerError, StorageError, RuntimeError: as `predict`.
+    """
+    videos = Videos(PackedStrings(paths), np.arange(len(paths)))  # the id of a video is its index
+    batches = EvaluationBatches(videos, ensemble.settings, batch=ensemble.batch_size, with_coverage=True)
+    workers = min(workers, len(batches))
     start = 0
     for batch in iterate(batches, ensemble.device, workers):
         for message in batch.warnings:
             if message not in told:
                 told.add(message)
-                warnings.warn(message, stacklevel=3)
+                warnings.warn(message, stacklevel=4)
         found: dict[int, tuple[Tensor, Coverage]] = {}
         if len(batch.ids):
             with cores_beside(workers):

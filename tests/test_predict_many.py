@@ -18,10 +18,11 @@ from made_videos import encode, refused, start, write_list
 from PIL import Image
 
 import cmpl_zoo
+from cmpl_zoo.datasets import evaluation_batches
 from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.prediction import Prediction, predict
 from cmpl_zoo.video import VideoError
-from cmpl_zoo.video.clips import coverage
+from cmpl_zoo.video.clips import coverage, load_views
 from cmpl_zoo_cli.main import main
 from cmpl_zoo_cli.video_words import is_stream, matches_of, videos_of
 
@@ -126,6 +127,29 @@ def test_how_much_of_a_video_its_clips_show(tmp_path: Path) -> None:
         spread = {"frames": 4, "spread": True, "clips": 1, "crops": 1}
         assert coverage(video, [spread]).shown == 4, "50 frames apart is 2 seconds"
         assert coverage(video, [spread | {"frames": 8}]).shown == 7 * 25 + 1
+
+
+def test_a_file_that_ends_the_process_that_reads_it_costs_itself(
+    model: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a fault in a decoder does, or the system where memory ran out."""
+    deadly = {paths[4], paths[5], paths[30]}
+
+    def load(video: cmpl_zoo.Video, **views: object) -> torch.Tensor:
+        if video.path in deadly:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return load_views(video, **views)  # type: ignore[arg-type]
+
+    network = cmpl_zoo.create_model(model).eval()
+    expected = [one.classes for one in predict(network, paths)]
+    monkeypatch.setattr(evaluation_batches, "load_views", load)
+    found = list(predict(network, paths, workers=2, batch_size=8))
+    assert [one.path for one in found] == paths and {one.path for one in found if one.error} == deadly
+    for one, classes in zip(found, expected, strict=True):
+        if one.error:
+            assert re.search(rf"{one.path}: the worker process .*killed by signal 11", one.error)
+        else:
+            assert one.classes == [(name, pytest.approx(p, abs=1e-4)) for name, p in classes]
 
 
 # The words of the command
@@ -312,8 +336,6 @@ def test_a_file_is_continued_and_what_is_in_it_is_not_done_again(
     capsys.readouterr()
     assert "is there already; --resume continues it" in refused(capsys, "predict", model, *paths, *options)
     assert file.read_bytes().endswith(lines[8][:20])
-
-    from cmpl_zoo.datasets import evaluation_batches
 
     read = []
     monkeypatch.setattr(

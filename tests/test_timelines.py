@@ -308,6 +308,17 @@ def test_options_that_do_not_go_together(tmp_path, monkeypatch, capsys, words, f
     assert sorted(os.listdir()) == ["also", "there.csv", "v.mp4"]
 
 
+def test_a_full_disk_is_one_sentence_and_leaves_no_copy(shared_data, tmp_path):
+    """A file may not grow beyond 16 kB."""
+    path = shared_data / "clips" / "v_BaseballPitch_g01_c01.avi"
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "-", sys.executable, "-m", "cmpl_zoo_cli", "predict", DEMO]
+    command = [*limited, str(path), "--windows", "1", "--overlay", "shown"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert f"{Path('shown', path.stem)}.mp4: cannot be written: File too large" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "two"])
 def test_windows_are_seconds(capsys, seconds):
     with pytest.raises(SystemExit):

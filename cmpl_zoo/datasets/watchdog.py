@@ -26,7 +26,15 @@ _USED_UP = {
 
 
 class WorkerError(RuntimeError):
-    """A worker process died or hangs; the message names the file that it was reading."""
+    """A worker process died or hangs; the message names the file that it was reading.
+
+    Attributes:
+        path: that file; "" if it was reading none.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 @dataclass(frozen=True)
@@ -170,14 +178,16 @@ def _check_workers(processes: list[BaseProcess], current_files: CurrentFiles, wa
         if process.exitcode is not None:
             if advice := _USED_UP.get(errno.ENOSPC if process.exitcode == -signal.SIGBUS else process.exitcode):
                 raise WorkerError(f"a worker process cannot hand over what it has read; {advice}")
-            path = next((file.path for file in files if file.pid == process.pid), "") or "no file being read"
+            path = next((file.path for file in files if file.pid == process.pid), "")
             how = f"killed by signal {-process.exitcode}" if process.exitcode < 0 else f"status {process.exitcode}"
             advice = "if memory ran out, lower --workers, else delete the file from the list"
-            raise WorkerError(f"{path}: the worker process that was reading it died ({how}); {advice}")
+            file = path or "no file being read"
+            raise WorkerError(f"{file}: the worker process that was reading it died ({how}); {advice}", path)
     longest = max(files, key=lambda file: (bool(file.path), file.seconds), default=None)
     if longest and min(waited, longest.seconds) >= MAX_SECONDS_PER_FILE:
         os.kill(longest.pid, signal.SIGKILL)  # else the program cannot end
         raise WorkerError(
             f"{longest.path or 'no file being read'}: a worker process has been stuck for {longest.seconds:.0f} s; "
-            "check the disk or server, or delete the file from the list"
+            "check the disk or server, or delete the file from the list",
+            longest.path,
         )
