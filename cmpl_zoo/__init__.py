@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cmpl_zoo.hub import push as push
     from cmpl_zoo.hub import save as save
     from cmpl_zoo.prediction import predict as predict
+    from cmpl_zoo.timelines import bouts as bouts
+    from cmpl_zoo.timelines import timeline as timeline
     from cmpl_zoo.video import Video as Video
     from cmpl_zoo.video import VideoError as VideoError
     from cmpl_zoo.video import load_clip as load_clip
@@ -38,6 +40,7 @@ _FUNCTIONS = {
     "evaluation": ["evaluate"],
     "hub": ["push", "save"],
     "prediction": ["predict"],
+    "timelines": ["bouts", "timeline"],
     "video": ["Video", "VideoError", "load_clip", "probe", "read_frames", "resolve_clip_config"],
 }
 

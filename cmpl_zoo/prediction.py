@@ -267,12 +267,12 @@ def _read_and_predict(
                 continue
             per_class, covered = found[index]
             for model in ensemble.models:
-                _warn_of_rate(model, path, covered.fps)
+                warn_of_rate(model, path, covered.fps)
             yield Prediction(path, ensemble.ranked(path, per_class, topk), coverage=covered)
         start = end
 
 
-def _warn_of_rate(model: VideoModel, path: str, rate: float | None) -> None:
+def warn_of_rate(model: VideoModel, path: str, rate: float | None) -> None:
     """Warn, once for a model, where it counts frames and the video's rate is far from that of its training videos."""
     learned = typical_fps(model.pretrained_cfg)
     if learned is None or rate is None or "fps" in model.clip or "spread" in model.clip or model in _warned:

@@ -8,8 +8,9 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import add_computing, add_root, probability, whole
+from cmpl_zoo_cli.predict_windows import add_windows, check_windows, predict_windows
 from cmpl_zoo_cli.prediction_files import CsvRows, JsonRows, PredictionFile
-from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, clock, printable
+from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, clock, report
 from cmpl_zoo_cli.video_words import is_stream, matches_of, videos_of
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "an error)",
     )
     add_computing(verb)
+    add_windows(verb)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,11 +97,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.resume and {args.csv, args.json} <= {None, "-"}:
         raise ValueError("--resume continues a file; give --csv FILE or --json FILE")
+    check_windows(args)
     if args.csv == args.json == "-":
         raise ValueError("--csv - and --json - cannot both be the standard output; give one of them a file")
     streams = [word for word in args.videos if is_stream(word)]
     if streams and len(args.videos) > 1:
         raise ValueError(f"{streams[0]}: a stream is predicted alone; give the other videos to a command of their own")
+    if streams and args.windows:
+        raise ValueError(f"{streams[0]}: a stream is predicted window by window as it is; leave out --windows")
     if streams and args.resume:
         raise ValueError(f"{streams[0]}: a stream cannot be resumed; leave out --resume, and give another file")
     videos, refused = ([], 0) if streams else expanded(args.videos, args.root)
@@ -112,7 +117,10 @@ def run(args: argparse.Namespace) -> int:
             if isinstance(model, R3D):
                 model.reparameterize()
             model.to(device)
-        failed = predict_stream(args, models) if streams else predict_videos(args, models, videos)
+        if streams:
+            failed = predict_stream(args, models)
+        else:
+            failed = (predict_windows if args.windows else predict_videos)(args, models, videos)
     return 1 if refused or failed else 0
 
 
@@ -250,10 +258,3 @@ def show(name: str, classes: "RankedClasses", table: Table | None, args: argpars
         else as_list(name, classes[: args.top_k or 5], args.min_probability)
     )
     tqdm.write(text, file=sys.stdout)
-
-
-def report(message: str) -> None:
-    """Say what is wrong, in a line on stderr."""
-    from tqdm import tqdm
-
-    tqdm.write(f"cmpl-zoo: {printable(message)}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Predictions for a reader: the classes of one video below its name, or of several a line each."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -83,3 +84,10 @@ def clock(seconds: float) -> str:
 def printable(text: str) -> str:
     """In one line, and without what would steer a terminal."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def report(message: str) -> None:
+    """Say what is wrong, in a line on stderr."""
+    from tqdm import tqdm
+
+    tqdm.write(f"cmpl-zoo: {printable(message)}", file=sys.stderr)

@@ -187,6 +187,12 @@ class Video:
         return [time - times[frames.start] for time in times[frames.start : frames.stop]]
 
     @cached_property
+    def start(self) -> float:
+        """Seconds from the first frame of the file to the first of this video: 0 unless it is a segment."""
+        times = self._times_in_file
+        return 0.0 if self.segment is None or times is None else times[self._segment_frames.start]
+
+    @cached_property
     def pixel_shape(self) -> Fraction:
         """Width of a pixel divided by its height, as stored; frames are read with square ones (see `shown_size`).
 
@@ -423,7 +429,7 @@ class Video:
         for index in wanted:
             while position < index and (following := next(frames, None)) is not None:
                 frame, position = following, position + 1
-            results[position] = transform(self._to_rgb(frame, first))
+            results[position] = transform(self.as_shown(frame, first))
             if position < index:  # the file has ended
                 break
         return results, position
@@ -445,11 +451,11 @@ class Video:
             for frame in decode_from_keyframe(self.container, self.stream, timeline, key, by_pts):  # type: ignore[arg-type]
                 first = first or frame
                 if frame.pts in by_pts:
-                    results[by_pts[frame.pts]] = transform(self._to_rgb(frame, first))
+                    results[by_pts[frame.pts]] = transform(self.as_shown(frame, first))
         return results, wanted[-1]
 
-    def _to_rgb(self, frame: av.VideoFrame, first: av.VideoFrame) -> Tensor:
-        """A frame as RGB (H, W, 3), with the shown size, rotation and mirroring of the first frame."""
+    def as_shown(self, frame: av.VideoFrame, first: av.VideoFrame) -> Tensor:
+        """A frame of `decode` as RGB, uint8 (height, width, 3), in the shown size and orientation of the first one."""
         width, height = shown_size(first.width, first.height, self.pixel_shape)
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
         transposed, upside_down, mirrored = orientation(first)
