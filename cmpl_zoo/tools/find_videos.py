@@ -90,6 +90,9 @@ class VideoFinder:
     Args:
         root: the folder; see `find_videos`.
 
+    Attributes:
+        videos: paths of all videos below it, relative to it and sorted.
+
     Raises:
         ListError: as `find_videos`.
     """
@@ -98,6 +101,7 @@ class VideoFinder:
         self.root = root
         self._by_name: dict[str, list[str]] = {}
         scan = find_videos(root)
+        self.videos = scan.videos
         self._passed_over = scan.passed_over
         for path in scan.videos:
             self._by_name.setdefault(_reversed_parts(path)[0], []).append(path)
