@@ -151,7 +151,6 @@ def tell_plan(line: CommandLine, config: Config) -> None:
         RunError, DeviceError, ListError, VideoError, StorageError, WorkerError: the run cannot begin.
     """
     from cmpl_zoo.distributed import Ranks
-    from cmpl_zoo.training.errors import RunError
     from cmpl_zoo.training.lists import check_readable, load_lists, read_lists
     from cmpl_zoo.training.plan import plan
 
@@ -166,12 +165,7 @@ def tell_plan(line: CommandLine, config: Config) -> None:
     held_out = f"held out by {own.group}" if own.group else "held out one by one"
     if own.videos is None or line.config.val:
         held_out = f"in {config.val}"
-    try:
-        lines = plan(config, lists, held_out, reason if chosen else "as --config and the options say")
-    except RunError as error:
-        if chosen and on_gpu(config.device):
-            raise RunError(f"{error}; --config {OWN_RECIPE} needs no download") from error
-        raise
+    lines = plan(config, lists, held_out, reason if chosen else "as --config and the options say")
     print("\n".join(lines), flush=True)
 
 

@@ -17,7 +17,7 @@ from cmpl_zoo.datasets.classes import sorted_classes
 from cmpl_zoo.datasets.lists import ListError, read_list
 from cmpl_zoo.datasets.splits import split_list, write_split
 from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
-from cmpl_zoo.tools.importing import add_subfolders, write_list
+from cmpl_zoo.tools.importing import add_subfolders
 
 UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
 PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
@@ -92,7 +92,7 @@ def make_lists(
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "labeled.csv")
-        write_list(FoundVideos(found.rows, [], Counter()), file)
+        replace_text(file, as_csv(found.rows, list(found.rows[0])))
         parts = {"labeled": found.rows}
         if val_share:
             try:
@@ -216,8 +216,7 @@ def more_videos(folder_or_list: str, root: str) -> list[str]:
 def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]:
     """A sentence where a video that is held out may be of the recording of one that is learned from.
 
-    The rule: both are in one subfolder of a class, or their names, without folder and suffix, differ in a number at the
-    end alone.
+    The rule: both are in one subfolder of a class, or have one name, without folder, suffix, and a number at its end.
 
     Args:
         labeled: rows of the videos to learn from: `path` and, if class folders have subfolders, `folder`.
@@ -230,7 +229,7 @@ def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]
         ([(row["path"], by_folder.get(row.get("folder", ""))) for row in val], "are in one folder with"),
         (
             [(row["path"], by_name.get(name_without_number(row["path"]))) for row in val],
-            "have a name that differs in the number at its end alone from that of",
+            "have, but for a number at its end, the name of",
         ),
     ]
     for pairs, how in rules:
@@ -263,9 +262,11 @@ def write_lists(files: dict[str, str], folder: Path) -> None:
             replace_text(unfinished / name, text)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(unfinished, folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         with suppress(OSError):
             for parent in made:
                 parent.rmdir()
+        if isinstance(error, OSError):  # told of what was to be written
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         raise
