@@ -162,7 +162,7 @@ def tell_plan(line: CommandLine, config: Config) -> None:
     chosen = line.own.videos is not None and not line.gives("config")
     reason = f"recipe {GPU_RECIPE}, as there is a GPU" if on_gpu(config.device) else f"recipe {OWN_RECIPE}, for a CPU"
     own = line.own
-    held_out = f"held out by {own.group}" if own.group else "held out one by one"
+    held_out = f"held out by {own.group}" if own.group else "held out at random"
     if own.videos is None or line.config.val:
         held_out = f"in {config.val}"
     lines = plan(config, lists, held_out, reason if chosen else "as --config and the options say")

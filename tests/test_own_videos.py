@@ -69,7 +69,7 @@ def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(own: Path,
     plan, scores = done.stdout.splitlines()[:5], done.stdout.splitlines()[5:]
     assert re.fullmatch(r"labeled +9 videos of 3 classes: run 3, walk 3, wave_both_hands 3", plan[0])
     assert re.fullmatch(r"unlabeled +2 videos", plan[1])
-    assert re.fullmatch(r"validation +3 videos, held out one by one", plan[2])
+    assert re.fullmatch(r"validation +3 videos, held out at random", plan[2])
     assert re.fullmatch(
         r"networks +(r3d50_eighth from r3d50_eighth.cmpl_demo( and )?){2} \(recipe own_videos, for a CPU\)", plan[3]
     )
@@ -213,6 +213,27 @@ def test_two_videos_of_one_name_are_not_guessed(own: Path, tmp_path: Path) -> No
     write_rows(tmp_path / "labels.csv", rows)
     made = make_lists(str(own), str(tmp_path / "labels.csv"))
     assert [row["reason"] for row in made.left_out] == [f"may be {CLASSES[0]}/{name} or unlabeled/{name}"]
+
+
+@pytest.mark.parametrize("form", ["columns", "fragments"])
+def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path, tmp_path: Path, form: str) -> None:
+    rows = []
+    for row in labels_of(own):
+        for label, start, end in ((row["label"], "0", "0.5"), ("rest", "0.5", "1.2")):
+            times = {"start": start, "end": end} if form == "columns" else {}
+            path = row["path"] if form == "columns" else f"{row['path']}#t={start},{end}"
+            rows.append({"path": path, "label": label, **times})
+    rows.append(rows[0] | {"path": "gone.mp4"})
+    write_rows(tmp_path / "labels.csv", rows)
+    made = make_lists(str(own), str(tmp_path / "labels.csv"))
+    parts = [list(csv.DictReader(made.files[name].splitlines())) for name in ("labeled.csv", "val.csv")]
+    files = [{row["path"].partition("#")[0] for row in part} for part in parts]
+    assert sum(map(len, parts)) == 24 and files[0].isdisjoint(files[1]) and len(files[0] | files[1]) == 12
+    assert sorted(row["label"] for row in parts[1]) == sorted(
+        [*["rest"] * len(files[1]), *(p.split("/")[0] for p in files[1])]
+    )
+    assert [row["path"] for row in made.left_out] == ["gone.mp4"]
+    assert "spare_b.mp4" in made.files["unlabeled.csv"] and made.unlabeled == 2
 
 
 # Recordings

@@ -18,6 +18,8 @@ from cmpl_zoo.datasets.lists import ListError, read_list
 from cmpl_zoo.datasets.splits import split_list, write_split
 from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
 from cmpl_zoo.tools.importing import add_subfolders
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.segments import recording_of
 
 UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
 PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
@@ -86,9 +88,9 @@ def make_lists(
             + (f"there are {', '.join([*known, 'folder'])}" if labels else "class folders without subfolders have none")
         )
     if unlabeled:
-        known_paths = {os.path.realpath(os.path.join(root, row["path"])) for row in found.rows}
+        labeled_files = {os.path.realpath(recording_of(os.path.join(root, row["path"]))) for row in found.rows}
         more = more_videos(unlabeled, unlabeled_root or root)
-        without_label += [path for path in more if os.path.realpath(path) not in known_paths]
+        without_label += [path for path in more if os.path.realpath(recording_of(path)) not in labeled_files]
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "labeled.csv")
@@ -100,14 +102,15 @@ def make_lists(
                 indices = split_list(video_list, None, seed, val=val_share, group=group)
             except ListError as error:  # told of the file that exists
                 raise ListError(str(error).replace(str(file), source)) from error
-            write_split(video_list, indices, folder)
+            write_split(video_list, indices, folder, group=group)
             parts = {name: [video_list.rows[i] for i in of_part] for name, of_part in indices.items()}
         files = {file.name: file.read_text(encoding="utf-8") for file in Path(folder).iterdir()}
     if without_label:
         files["unlabeled.csv"] = as_csv(({"path": path} for path in without_label), ["path"])
     if found.left_out:
         files["left_out.csv"] = as_csv(found.left_out, ["path", "label", "reason"])
-    doubts = [] if group else doubtful_recordings(parts["labeled"], parts.get("val", []))
+    named = group or "recording" in found.rows[0]
+    doubts = [] if named else doubtful_recordings(parts["labeled"], parts.get("val", []))
     return MadeLists(files, len(parts["labeled"]), len(without_label), found.left_out, doubts)
 
 
@@ -140,7 +143,8 @@ def labels_of_file(root: str, file: str, group: str | None = None) -> tuple[Foun
     Args:
         root: the folder; a video is found by its name, see `VideoFinder.find`.
         file: CSV, or with semicolons or tabs in place of the commas, with the columns `label` and `path` (or
-            `filepath`, `video`, `filename`); other columns are kept. A row without a label counts as not there.
+            `filepath`, `video`, `filename`); other columns are kept, of which `start`, `end` and `recording` have the
+            meaning that they have in a list. A row without a label counts as not there.
         group: where it is `folder`, and the file has no such column, one is added: the folder that a video is in.
 
     Raises:
@@ -150,12 +154,38 @@ def labels_of_file(root: str, file: str, group: str | None = None) -> tuple[Foun
     if not rows:
         raise ListError(f"{file}: no row has a label; fill in the column label")
     finder = VideoFinder(root)
-    found = finder.find({"": rows})[""]
+    found = find_rows(finder, rows)
     if group == "folder" and "folder" not in rows[0]:
         for row in found.rows:
             row["folder"] = os.path.dirname(row["path"]) or row["path"]
-    labeled = {row["path"] for row in found.rows}
+    labeled = {recording_of(row["path"]) for row in found.rows}
     return found, [path for path in finder.videos if path not in labeled]
+
+
+def find_rows(finder: VideoFinder, rows: list[ListRow]) -> FoundVideos:
+    """The videos of a file of labels, or the segments, of which a file may have several with labels of their own.
+
+    Raises:
+        ListError: none is found, or a segment is malformed.
+    """
+    try:
+        files = [recording_of(row["path"]) for row in rows]
+    except VideoError as error:
+        raise ListError(str(error)) from error
+    if not any(
+        row.get("start") or row.get("end") or row["path"] != file for row, file in zip(rows, files, strict=True)
+    ):
+        return finder.find({"": rows})[""]
+    by_file = finder.find({"": [{"path": file, "listed": file} for file in dict.fromkeys(files)]})[""]
+    found = FoundVideos([], [], by_file.passed_over)
+    paths = {row["listed"]: row["path"] for row in by_file.rows}
+    reasons = {row["listed"]: row["reason"] for row in by_file.left_out}
+    for row, file in zip(rows, files, strict=True):
+        if file in paths:
+            found.rows.append(row | {"path": paths[file] + row["path"].removeprefix(file)})
+        else:
+            found.left_out.append(row | {"reason": reasons[file]})
+    return found
 
 
 def read_labels(file: str) -> list[ListRow]:
@@ -245,7 +275,7 @@ def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]
 def name_without_number(path: str) -> str:
     """The name of a video without folder, suffix, and a number at its end with what separates it: `run_03.mp4` and
     `run_04.avi` are both `run`."""
-    return re.sub(r"[\W_]*\d+$", "", os.path.splitext(os.path.basename(path))[0])
+    return re.sub(r"[\W_]*\d+$", "", os.path.splitext(os.path.basename(recording_of(path)))[0])
 
 
 def write_lists(files: dict[str, str], folder: Path) -> None:
