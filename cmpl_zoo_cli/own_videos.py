@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmpl_zoo_cli import recipes
-from cmpl_zoo_cli.train_config import PASSES, Config, flag
+from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, Config, flag
 from cmpl_zoo_cli.train_parser import CommandLine
 
 if TYPE_CHECKING:
     from cmpl_zoo.tools.own_videos import MadeLists
-
-OWN_RECIPE, GPU_RECIPE = "own_videos", "finetune"
 
 
 def with_lists(line: CommandLine, resume: bool) -> Config:
@@ -110,7 +108,7 @@ def words_before(line: CommandLine, made: "MadeLists") -> list[str]:
     """The recipe that the rule of `cmpl-zoo train --help` chooses; nothing where one is typed."""
     if line.own.videos is None or line.gives("config"):
         return []
-    name = GPU_RECIPE if on_gpu(line.config.device) else OWN_RECIPE
+    name = GPU_RECIPE if on_gpu(line.config.device) else CPU_RECIPE
     recipe = recipes.read(recipes.find(name))
     words = ["--config", name]
     if line.gives("epochs"):
@@ -160,7 +158,7 @@ def tell_plan(line: CommandLine, config: Config) -> None:
         lists = read_lists(config)
         check_readable(config, lists)
     chosen = line.own.videos is not None and not line.gives("config")
-    reason = f"recipe {GPU_RECIPE}, as there is a GPU" if on_gpu(config.device) else f"recipe {OWN_RECIPE}, for a CPU"
+    reason = f"recipe {GPU_RECIPE}, as there is a GPU" if on_gpu(config.device) else f"recipe {CPU_RECIPE}, for a CPU"
     own = line.own
     held_out = f"held out by {own.group}" if own.group else "held out at random"
     if own.videos is None or line.config.val:

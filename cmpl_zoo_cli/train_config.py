@@ -20,6 +20,7 @@ REMOVED = {
     "mix_clips": False,
     "temporal_warp": False,
 }
+CPU_RECIPE, GPU_RECIPE = "own_videos", "finetune"  # where none is given, by the device
 PASSES = 10  # over the labeled videos, at least, where a rule chooses the steps; our choice (docs/own_videos.md)
 MOST_FRAMES = 10_000  # of the test views of a video, as in a config.json; more is an accident
 BELOW_1, ABOVE_0, ENDLESS = math.nextafter(1, 0), math.nextafter(0, 1), math.inf

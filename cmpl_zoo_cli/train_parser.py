@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 import jsonargparse
 
 from cmpl_zoo_cli import recipes, spelling
-from cmpl_zoo_cli.train_config import PASSES, REMOVED, Config, OwnVideos, flag
+from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, REMOVED, Config, OwnVideos, flag
 
 # What the help calls the value of an option, where it is a text or a range.
 VALUES = {"labels": "FILE", "group": "COLUMN", "labeled": "LIST", "unlabeled": "LIST|DIR", "val": "LIST"}
@@ -37,9 +37,11 @@ videos)"""
 DESCRIPTION = f"""{Config.__doc__}
 
 With VIDEOS, lists of them are made in DIR/lists, a share is held out for validation, and the run says what it will do
-before it begins. Without --config the recipe is finetune where there is a GPU, and else own_videos, with more steps
-where they would make fewer than {PASSES} passes over the labeled videos. Without unlabeled videos one network learns
-from the labels alone. With --resume the lists and the recipe are those that the run began with.
+before it begins. Without --group it warns where videos on both sides are in one subfolder of a class, or have one name
+but for a number at its end: they may be of one recording. Without --config the recipe is {GPU_RECIPE} where there is a
+GPU, and else {CPU_RECIPE}, with more steps where they would make fewer than {PASSES} passes over the labeled videos.
+Without unlabeled videos one network learns from the labels alone. With --resume the lists and the recipe are those that
+the run began with.
 
 Options and recipes are read from left to right: of two values of an option the last one counts."""
 
@@ -109,7 +111,7 @@ def parse(args: Sequence[str]) -> CommandLine:
     if options["root"] != Config.root:
         parser.error(f"--root {options['root']}: with VIDEOS, paths start from that folder; leave --root out")
     # Checked now, with a recipe and lists that may not be those of the run: it is no use to look at all videos first.
-    before = [] if options["config"] else ["--config", "own_videos"]
+    before = [] if options["config"] else ["--config", CPU_RECIPE]
     before += ["--steps", "null"] if options["epochs"] is not None else []
     after = ["--labeled", "labeled.csv", *([] if more else ["--unlabeled", "unlabeled.csv"])]
     return CommandLine(words, parse_config([*before, *words, *after]), own, more, options["dry_run"])

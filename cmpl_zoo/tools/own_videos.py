@@ -255,19 +255,18 @@ def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]
     first = labeled[::-1]  # of several, the first one stays
     by_folder = {row["folder"]: row["path"] for row in first if row.get("folder", row["path"]) != row["path"]}
     by_name = {name_without_number(row["path"]): row["path"] for row in first}
+    of_folder = [(row["path"], by_folder.get(row.get("folder", ""))) for row in val]
+    of_name = [(row["path"], by_name.get(name_without_number(row["path"]))) for row in val]
     rules = [
-        ([(row["path"], by_folder.get(row.get("folder", ""))) for row in val], "are in one folder with"),
-        (
-            [(row["path"], by_name.get(name_without_number(row["path"]))) for row in val],
-            "have, but for a number at its end, the name of",
-        ),
+        (of_folder, "are in one folder with a video to learn from"),
+        (of_name, "have the name of a video to learn from, but for a number at its end"),
     ]
     for pairs, how in rules:
         if alike := [(held_out, other) for held_out, other in pairs if other]:
             return [
-                f"{len(alike)} of {len(val)} videos to validate on {how} a video to learn from (such as {alike[0][0]} "
-                f"and {alike[0][1]}); if such are clips of one recording, accuracy looks better than it is: name the "
-                "recordings by --group COLUMN of --labels, or give each a folder of its own, and --group folder"
+                f"{len(alike)} of {len(val)} videos to validate on {how} (such as {alike[0][0]} and {alike[0][1]}); if "
+                "such are clips of one recording, accuracy looks better than it is: name the recordings by --group "
+                "COLUMN of --labels, or give each a folder of its own, and --group folder"
             ]
     return []
 
