@@ -219,7 +219,7 @@ def test_two_videos_of_one_name_are_not_guessed(own: Path, tmp_path: Path) -> No
 def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path, tmp_path: Path, form: str) -> None:
     rows = []
     for row in labels_of(own):
-        for label, start, end in ((row["label"], "0", "0.5"), ("rest", "0.5", "1.2")):
+        for label, start, end in ((row["label"], "0.0", "0.5"), ("rest", "0.5", "1.2")):
             times = {"start": start, "end": end} if form == "columns" else {}
             path = row["path"] if form == "columns" else f"{row['path']}#t={start},{end}"
             rows.append({"path": path, "label": label, **times})
@@ -227,7 +227,8 @@ def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path
     write_rows(tmp_path / "labels.csv", rows)
     made = make_lists(str(own), str(tmp_path / "labels.csv"))
     parts = [list(csv.DictReader(made.files[name].splitlines())) for name in ("labeled.csv", "val.csv")]
-    files = [{row["path"].partition("#")[0] for row in part} for part in parts]
+    files = [{row["path"] for row in part} for part in parts]
+    assert {(row["start"], row["end"]) for part in parts for row in part} == {("0.0", "0.5"), ("0.5", "1.2")}
     assert sum(map(len, parts)) == 24 and files[0].isdisjoint(files[1]) and len(files[0] | files[1]) == 12
     assert sorted(row["label"] for row in parts[1]) == sorted(
         [*["rest"] * len(files[1]), *(p.split("/")[0] for p in files[1])]

@@ -1,6 +1,10 @@
 """Segments of videos: paths with a media fragment, lists with start and end, and every command that reads them."""
 
+import json
 import random
+import re
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +12,15 @@ import pytest
 import torch
 from made_videos import decode_everything, encode, refused, rows_of
 from PIL import Image
+from training import command, run
 
+import cmpl_zoo
 from cmpl_zoo.datasets import ListError, check_disjoint, read_list
+from cmpl_zoo.features import read_features
+from cmpl_zoo.linear_probe import check_held_out, fit_probe
+from cmpl_zoo.tools.find_videos import VideoFinder
 from cmpl_zoo.video import load_clip, probe, timeline
+from cmpl_zoo.video import video as video_module
 from cmpl_zoo.video.segments import Segment, recording_of, split_fragment, with_fragment
 from cmpl_zoo.video.video import Video, VideoError
 from cmpl_zoo_cli.main import main
@@ -180,6 +190,22 @@ def test_a_late_segment_is_not_decoded_from_the_start(tmp_path, monkeypatch) -> 
     assert 0 < len(decoded) < 60
 
 
+def test_the_packets_of_a_file_are_read_once_for_its_segments(tmp_path, monkeypatch) -> None:
+    path = encode(tmp_path / "v.mkv", 200, g="20")
+    plain, readings = video_module.read_packets, []
+    monkeypatch.setattr(video_module, "read_packets", lambda demuxed: readings.append(1) or plain(demuxed))
+    everything = decode_everything(path)
+    for start in (7, 1, 4):
+        with Video(f"{path}#t={start},{start + 1}") as video:
+            assert torch.equal(video.read([0, 24]), everything[[25 * start, 25 * start + 24]])
+    assert len(readings) == 1
+    encode(path, 60, g="20")  # another file of that name
+    with Video(f"{path}#t=1") as video:
+        assert video.num_frames == 35
+        assert torch.equal(video.read([34]), decode_everything(path)[59:])
+    assert len(readings) == 2
+
+
 def test_clips_and_probe_of_a_segment(shared_data) -> None:
     path = shared_data / "clips" / "flipping_a_pancake.mkv"
     everything = decode_everything(path)[90:120]
@@ -271,6 +297,20 @@ def test_bad_segments_in_lists_name_file_and_line(tmp_path, row: str, cause: str
         read_list(file, tmp_path)
 
 
+def test_segments_are_found_by_the_name_of_their_file(tmp_path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.mp4").touch()
+    times = [("0", "10"), ("10", "20"), ("10", "20"), ("", "")]
+    rows = [
+        {"path": "a.mp4", "label": label, "start": start, "end": end}
+        for label, (start, end) in zip("xyzx", times, strict=True)
+    ]
+    found = VideoFinder(tmp_path).find({"": rows})[""]
+    assert [(row["path"], row["start"]) for row in found.rows] == [("sub/a.mp4", "0"), ("sub/a.mp4", "")]
+    assert [row["reason"] for row in found.left_out] == ["sub/a.mp4 is listed more than once, as different videos or "
+                                                         "classes"] * 2  # fmt: skip
+
+
 def test_lists_are_disjoint_by_recording(tmp_path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     train = read_list(listed(tmp_path / "train.csv", "b.mp4,x,,", "a.mp4,x,0,10"), tmp_path)
@@ -324,3 +364,145 @@ def test_split_by_group_is_what_training_goes_by(tmp_path) -> None:
     train, val = (read_list(tmp_path / "lists" / f"{name}.csv") for name in ("labeled", "val"))
     check_disjoint(train, val)  # one file, and the groups say otherwise
     assert val.recordings == [row["day"] for row in parts["val"]]
+
+
+SEGMENTS = [  # of real files: path, class, start, end, and the number of frames in it
+    ("arm_wrestling.mp4", "sport", "0", "2.5", 70),
+    ("arm_wrestling.mp4", "sport", "2.5", "4.5", 56),
+    ("arm_wrestling.mp4", "still", "7", "", 84),
+    ("flipping_a_pancake.mkv", "still", "", "1.5", 45),
+    ("flipping_a_pancake.mkv", "sport", "8", "9", 30),
+    ("v_ApplyEyeMakeup_g01_c01.avi", "still", "4", "5.2", 30),
+]
+
+
+@pytest.fixture(scope="module")
+def segments(shared_data, tmp_path_factory) -> tuple[Path, Path]:
+    """The list of `SEGMENTS`, and its root."""
+    folder = tmp_path_factory.mktemp("segments")
+    return listed(folder / "videos.csv", *(",".join(row[:4]) for row in SEGMENTS)), shared_data / "clips"
+
+
+def test_check_judges_each_segment(segments, tmp_path) -> None:
+    file, root = segments
+    more = ["arm_wrestling.mp4,sport,10,12", "corrupted.mp4,x,0,1", "corrupted.mp4,x,2,4", "missing.mp4,x,0,1"]
+    bad = tmp_path / "all.csv"
+    bad.write_text(file.read_text() + "\n".join(more) + "\n")
+    assert main(["check", str(bad), "--root", str(root), "-o", str(tmp_path / "out"), "--workers", "2"]) == 1
+    report = rows_of(tmp_path / "out" / "report.csv")
+    assert [row["path"] for row in report[:4]] == [
+        "arm_wrestling.mp4#t=0,2.5",
+        "arm_wrestling.mp4#t=2.5,4.5",
+        "arm_wrestling.mp4#t=7",
+        "flipping_a_pancake.mkv#t=0,1.5",
+    ]
+    assert [int(row["frames"]) for row in report[:6]] == [row[4] for row in SEGMENTS]
+    assert [row["verdict"] in ("ok", "odd") for row in report] == [True] * 6 + [False, True, False, False]
+    assert (report[6]["verdict"], report[8]["verdict"]) == ("unreadable", "truncated")
+    assert report[6]["cause"].startswith("the segment starts after the last frame")
+    assert report[9]["cause"] == "there is no such file"
+    kept = rows_of(tmp_path / "out" / "all.csv")
+    assert kept == [row for row, line in zip(rows_of(bad), report, strict=True) if line["verdict"] in ("ok", "odd")]
+
+
+def test_prepared_segments(segments, tmp_path) -> None:
+    file, root = segments
+    options = ["--root", str(root), "--max-short-side", "240", "--gop", "8", "--workers", "2"]
+    assert main(["prepare", str(file), *options, "-o", str(tmp_path / "small")]) == 0
+    rows = rows_of(tmp_path / "small" / "videos.csv")
+    assert list(rows[0]) == ["path", "label", "recording"]
+    assert [row["path"] for row in rows] == [
+        "arm_wrestling_0.000-2.500.mp4",
+        "arm_wrestling_2.500-4.500.mp4",
+        "arm_wrestling_7.000-end.mp4",
+        "flipping_a_pancake_0.000-1.500.mp4",
+        "flipping_a_pancake_8.000-9.000.mp4",
+        "v_ApplyEyeMakeup_g01_c01_4.000-5.200.mp4",
+    ]
+    assert [row["recording"] for row in rows] == [row[0] for row in SEGMENTS]
+    in_files = read_list(file, root)
+    for row, path, (*_, count) in zip(rows, in_files.paths, SEGMENTS, strict=True):
+        with Video(tmp_path / "small" / row["path"]) as copy, Video(path) as segment:
+            assert copy.num_frames == segment.num_frames == count
+            if ".avi" not in path:  # whose frames come with the timestamps of others
+                assert copy.timestamps == pytest.approx(segment.timestamps, abs=0.002)
+            for index in (0, count - 1):  # encoded and resized, but the same pictures
+                pictures = (video.read([index]).float().permute(0, 3, 1, 2) for video in (copy, segment))
+                small, large = (torch.nn.functional.adaptive_avg_pool2d(picture, 16) for picture in pictures)
+                assert (small - large).abs().mean() < 4
+    copies = tmp_path / "small" / "videos.csv"
+    lines = copies.read_text().splitlines()
+    train, val = tmp_path / "train.csv", tmp_path / "val.csv"
+    train.write_text("\n".join(lines[:2]) + "\n")
+    val.write_text("\n".join([lines[0], *lines[4:]]) + "\n")
+    check_disjoint(read_list(train, tmp_path), read_list(val, tmp_path))
+    val.write_text("\n".join([lines[0], lines[3]]) + "\n")
+    with pytest.raises(ListError, match=r"arm_wrestling_7\.000-end\.mp4 is of the same recording as .*0\.000-2\.500"):
+        check_disjoint(read_list(train, tmp_path), read_list(val, tmp_path))
+
+
+def test_files_of_segments_are_packed_once(segments, tmp_path) -> None:
+    file, root = segments
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text(file.read_text() + '"flipping_a_pancake.mkv#t=0:03,4",sport,,\nav1.mkv,still,,\n')
+    shards = tmp_path / "shards"
+    assert main(["shard", str(mixed), "--root", str(root), "-o", str(shards)]) == 0
+    with tarfile.open(shards / "shard-000000.tar") as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar}
+    assert list(members) == [
+        f"{index:09d}.{suffix}"
+        for index, name in ((0, "mp4"), (3, "mkv"), (5, "avi"), (7, "mkv"))
+        for suffix in (name, "json")
+    ]
+    assert members["000000003.mkv"] == (root / "flipping_a_pancake.mkv").read_bytes()
+    assert [(row["start"], row["end"]) for row in json.loads(members["000000003.json"])] == [
+        ("", "1.5"),
+        ("8", "9"),
+        ("3", "4"),
+    ]
+    assert json.loads(members["000000007.json"])["path"] == "av1.mkv"
+    in_files = read_list(mixed, root)
+    for again in (mixed, shards / "shards.csv"):  # the index is a list, too
+        in_shards = read_list(again, shards)
+        assert len(in_shards) == len(in_files) == 8
+        for address, path in zip(in_shards.paths, in_files.paths, strict=True):
+            with Video(address) as packed, Video(path) as video:
+                assert packed.num_frames == video.num_frames
+                assert torch.equal(packed.read([0, 29]), video.read([0, 29]))
+    missing = listed(tmp_path / "missing.csv", "hevc.mp4,x,0,1")
+    with pytest.raises(ListError, match=r"missing\.csv, line 2: hevc\.mp4 is not in the shards"):
+        read_list(missing, shards)
+
+
+def test_train_evaluate_and_probe_on_segments(segments, tmp_path, capsys) -> None:
+    file, root = segments
+    lines = file.read_text().splitlines()
+    for name, chosen in {"labeled": lines[1:4], "unlabeled": lines[1:4], "val": lines[4:]}.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join([lines[0], *chosen]) + "\n")
+    run(command(tmp_path, root, tmp_path / "run", "--steps", "2", "--val-every", "2"))
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["validation"]["primary"]["videos"] == 3
+    assert not (tmp_path / "run" / "unreadable.csv").exists()
+
+    model = str(tmp_path / "run" / "primary")
+    features = ["features", model, str(file), "--root", str(root), "-o", str(tmp_path / "f.npz"), "--workers", "0"]
+    assert main(features) == 0
+    found = read_features(tmp_path / "f.npz")
+    assert found.paths[1] == "arm_wrestling.mp4#t=2.5,4.5"
+    assert len(fit_probe(found).accuracies) == 2  # each class is in two recordings
+    with pytest.raises(ValueError, match="all videos of class 'a' are of one recording"):
+        fit_probe(replace(found, labels=[*"aaabbb"]))
+    with pytest.raises(ValueError, match=r"7 is of a recording that is also in"):
+        check_held_out(replace(found, paths=found.paths[:2]), replace(found, paths=found.paths[2:]))
+    capsys.readouterr()
+
+    path = f"{root / 'flipping_a_pancake.mkv'}#t=8,9"
+    expected = cmpl_zoo.predict(cmpl_zoo.create_model(model).eval(), path)
+    assert main(["predict", model, path]) == 0
+    said = capsys.readouterr().out
+    assert f"{100 * expected[0][1]:.1f}" in said and expected[0][0] in said
+
+    (tmp_path / "val.csv").write_text("\n".join([lines[0], "arm_wrestling.mp4,still,5,6"]) + "\n")
+    error = run(command(tmp_path, root, tmp_path / "other", "--steps", "2"), expect=2).stderr
+    assert re.search(r"val\.csv, line 2: .*arm_wrestling\.mp4#t=5,6 is of the same recording", error)
+    assert not (tmp_path / "other").exists()

@@ -260,6 +260,6 @@ def check_disjoint(train: VideoList, validation: VideoList) -> None:
             )
         raise ListError(
             f"{where} is of the same recording as {path} in a training list ({train.file_and_line(index)}): "
-            "accuracy would look better than it is; hold out whole recordings, as `cmpl-zoo split` does, or have it group by "
-            "another column with --group"
+            "accuracy would look better than it is; hold out whole recordings, as `cmpl-zoo split` does, or have it "
+            "group by another column with --group"
         )

@@ -115,7 +115,7 @@ class VideoFinder:
 
         A path in a list means the video of that name, with any suffix. If there are several, it means the one that has
         the most folders in common with it, counted from the video up, and never one in the folder of another class. A
-        row that repeats another is dropped.
+        row that repeats another is dropped. Rows of one video that differ in `start` or `end` are segments of it.
 
         Args:
             lists: rows by the name of their list: `path`, as published, usually `label`, and any other columns.
@@ -137,10 +137,13 @@ class VideoFinder:
     def _find(self, rows: list[ListRow], classes: set[str]) -> FoundVideos:
         distinct = list({tuple(row.items()): row for row in rows}.values())
         candidates = [self._candidates(row, classes) for row in distinct]
-        times_found = Counter(paths[0] for paths in candidates if len(paths) == 1)
+        segments = [(row.get("start"), row.get("end")) for row in distinct]
+        times_found = Counter(
+            (paths[0], part) for paths, part in zip(candidates, segments, strict=True) if len(paths) == 1
+        )
         found = FoundVideos([], [], self._passed_over)
-        for row, paths in zip(distinct, candidates, strict=True):
-            if len(paths) == 1 and times_found[paths[0]] == 1:
+        for row, paths, part in zip(distinct, candidates, segments, strict=True):
+            if len(paths) == 1 and times_found[paths[0], part] == 1:
                 found.rows.append(row | {"path": paths[0]})
             else:
                 found.left_out.append(row | {"reason": _reason(paths)})

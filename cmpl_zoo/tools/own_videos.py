@@ -19,7 +19,7 @@ from cmpl_zoo.datasets.splits import split_list, write_split
 from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
 from cmpl_zoo.tools.importing import add_subfolders
 from cmpl_zoo.video.errors import VideoError
-from cmpl_zoo.video.segments import recording_of
+from cmpl_zoo.video.segments import recording_of, split_fragment
 
 UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
 PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
@@ -88,7 +88,7 @@ def make_lists(
             + (f"there are {', '.join([*known, 'folder'])}" if labels else "class folders without subfolders have none")
         )
     if unlabeled:
-        labeled_files = {os.path.realpath(recording_of(os.path.join(root, row["path"]))) for row in found.rows}
+        labeled_files = {os.path.realpath(os.path.join(root, row["path"])) for row in found.rows}
         more = more_videos(unlabeled, unlabeled_root or root)
         without_label += [path for path in more if os.path.realpath(recording_of(path)) not in labeled_files]
 
@@ -154,38 +154,35 @@ def labels_of_file(root: str, file: str, group: str | None = None) -> tuple[Foun
     if not rows:
         raise ListError(f"{file}: no row has a label; fill in the column label")
     finder = VideoFinder(root)
-    found = find_rows(finder, rows)
+    found = finder.find({"": without_fragments(rows)})[""]
     if group == "folder" and "folder" not in rows[0]:
         for row in found.rows:
             row["folder"] = os.path.dirname(row["path"]) or row["path"]
-    labeled = {recording_of(row["path"]) for row in found.rows}
+    labeled = {row["path"] for row in found.rows}
     return found, [path for path in finder.videos if path not in labeled]
 
 
-def find_rows(finder: VideoFinder, rows: list[ListRow]) -> FoundVideos:
-    """The videos of a file of labels, or the segments, of which a file may have several with labels of their own.
+def without_fragments(rows: list[ListRow]) -> list[ListRow]:
+    """The rows of a list with the columns `start` and `end` in place of fragments of paths, if there are any.
 
     Raises:
-        ListError: none is found, or a segment is malformed.
+        ListError: a fragment is malformed, or a row also has `start` or `end`.
     """
     try:
-        files = [recording_of(row["path"]) for row in rows]
+        split = [split_fragment(row["path"]) for row in rows]
     except VideoError as error:
         raise ListError(str(error)) from error
-    if not any(
-        row.get("start") or row.get("end") or row["path"] != file for row, file in zip(rows, files, strict=True)
-    ):
-        return finder.find({"": rows})[""]
-    by_file = finder.find({"": [{"path": file, "listed": file} for file in dict.fromkeys(files)]})[""]
-    found = FoundVideos([], [], by_file.passed_over)
-    paths = {row["listed"]: row["path"] for row in by_file.rows}
-    reasons = {row["listed"]: row["reason"] for row in by_file.left_out}
-    for row, file in zip(rows, files, strict=True):
-        if file in paths:
-            found.rows.append(row | {"path": paths[file] + row["path"].removeprefix(file)})
-        else:
-            found.left_out.append(row | {"reason": reasons[file]})
-    return found
+    if not any(segment for _, segment in split):
+        return rows
+    columns = []
+    for row, (file, segment) in zip(rows, split, strict=True):
+        times = {"start": row.get("start", ""), "end": row.get("end", "")}
+        if segment and any(times.values()):
+            raise ListError(f"{row['path']} has its segment in the path and in start,end; delete one of them")
+        if segment:
+            times = {"start": str(segment.start), "end": "" if segment.end is None else str(segment.end)}
+        columns.append(row | {"path": file} | times)
+    return columns
 
 
 def read_labels(file: str) -> list[ListRow]:
@@ -274,7 +271,7 @@ def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]
 def name_without_number(path: str) -> str:
     """The name of a video without folder, suffix, and a number at its end with what separates it: `run_03.mp4` and
     `run_04.avi` are both `run`."""
-    return re.sub(r"[\W_]*\d+$", "", os.path.splitext(os.path.basename(recording_of(path)))[0])
+    return re.sub(r"[\W_]*\d+$", "", os.path.splitext(os.path.basename(path))[0])
 
 
 def write_lists(files: dict[str, str], folder: Path) -> None:

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from cmpl_zoo.storage.shards import read_member
 from cmpl_zoo.video.errors import VideoError as VideoError
+from cmpl_zoo.video.file_index import keep_index, kept_index
 from cmpl_zoo.video.images import AnimatedImage, FrameArray, ImageFolder
 from cmpl_zoo.video.opening import NO_FRAME, open_video
 from cmpl_zoo.video.segments import frames_in_segment, split_fragment
@@ -48,6 +49,7 @@ from cmpl_zoo.video.timeline import (
 from cmpl_zoo.video.times import regular_ticks, starts_inside_gop, stated_rate, ticks_of_frames, usable_ticks
 
 FrameTransform = Callable[[Tensor], Tensor]
+INDEX = ("_packets", "_timeline", "_ticks", "_times_in_file", "_frames_of_file")  # the same for all segments of a file
 
 # FFmpeg's warnings about single packets name no file, and would hide the error that does.
 av.logging.set_level(av.logging.PANIC)
@@ -117,6 +119,8 @@ class Video:
         if self.segment is not None and self._images is not None:
             self.close()
             raise VideoError(f"{self.path}: pictures have no times to take a segment by; give {self.file} without one")
+        if self.segment is not None:
+            self.__dict__.update(kept_index(self.file))
 
     def __enter__(self) -> "Video":
         return self
@@ -128,6 +132,8 @@ class Video:
         """Close the file."""
         if self.container is not None:
             self.container.close()
+            if self.segment is not None:
+                keep_index(self.file, {name: self.__dict__[name] for name in INDEX if name in self.__dict__})
         if isinstance(self._images, AnimatedImage):
             self._images.close()
 
@@ -163,8 +169,8 @@ class Video:
         and `.npy` files, which have no rate, or if the file tells neither."""
         if self.segment is None:
             return self._rate(self._ticks)
-        frames = self._segment_frames
-        return self._rate(self._ticks[frames.start : frames.stop])
+        ticks = self._ticks[self._segment_frames.start : self._segment_frames.stop]
+        return self._rate(ticks if len(ticks) > 1 else self._ticks)
 
     @cached_property
     def timestamps(self) -> list[float] | None:
@@ -484,7 +490,7 @@ def read_frames(
     stops at the last wanted frame, and starts at a keyframe where that saves time.
 
     Args:
-        path: the file or folder, or the address of a video in a shard.
+        path: the file or folder, the address of a video in a shard, or a segment of it.
         indices: frame indices from 0, in any order, repeated or not. An index after the last decodable frame gives
             that frame.
         return_indices: also return the indices of the frames that were read.
