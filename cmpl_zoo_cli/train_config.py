@@ -20,6 +20,8 @@ REMOVED = {
     "mix_clips": False,
     "temporal_warp": False,
 }
+CPU_RECIPE, GPU_RECIPE = "own_videos", "finetune"  # where none is given, by the device
+PASSES = 10  # over the labeled videos, at least, where a rule chooses the steps; our choice (docs/own_videos.md)
 MOST_FRAMES = 10_000  # of the test views of a video, as in a config.json; more is an accident
 BELOW_1, ABOVE_0, ENDLESS = math.nextafter(1, 0), math.nextafter(0, 1), math.inf
 # Option, least, greatest, and what a message says of it.
@@ -52,20 +54,41 @@ RANGES: list[tuple[str, float, float, str]] = [
 
 
 @dataclass(frozen=True)
+class OwnVideos:
+    """A folder of videos that the lists of a run are made of."""
+
+    videos: str | None = None
+    """The folder; without one, lists are given."""
+    labels: str | None = None
+    """Labels of the videos in VIDEOS: CSV, also with semicolons or tabs, with the columns label and path (or filepath,
+    video, filename); the videos that it does not name are learned from without a label; by default the class folders
+    are the labels."""
+    group: str | None = None
+    """Column of --labels, or folder: videos with the same value in it, such as clips of one recording, are held out for
+    validation together or not at all; by default a video is a group of its own, and the segments of a file are one."""
+    val_share: float = 0.2
+    """Share of the labeled videos in VIDEOS that are held out for validation, unless --val gives others."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val_share < 1:
+            raise ValueError(f"--val-share is a share above 0 and below 1, not {self.val_share:g}")
+
+
+@dataclass(frozen=True)
 class Config:
     """Cross-Model Pseudo-Labeling: two networks learn from few labeled and many unlabeled videos."""
 
     labeled: str
-    """List of labeled videos: CSV with the header path,label."""
+    """List of labeled videos: CSV with the header path,label; by default those in VIDEOS."""
     output: str
     """Folder for the run: models, metrics, state."""
     unlabeled: str | None = None
-    """List of unlabeled videos: CSV with the header path. Labels in it, if any, only tell how many pseudo-labels are
-    right."""
+    """List of unlabeled videos (CSV with the header path; labels in it, if any, only tell how many pseudo-labels are
+    right), or a folder of them; they are added to those in VIDEOS, if that is given."""
     val: str | None = None
     """List of labeled videos to validate on: CSV with the header path,label."""
     root: str = "."
-    """Folder that the paths in the lists start from."""
+    """Folder that the paths in the lists start from; with VIDEOS it is that one."""
     unlabeled_root: str | None = None
     """The same for the unlabeled list; by default that of --root."""
     val_root: str | None = None

@@ -1,26 +1,27 @@
-"""The command line of training: every option of `Config`, and YAML recipes of them."""
+"""The command line of training: a folder of videos or lists, every option of `Config`, and YAML recipes of them."""
 
 import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import jsonargparse
 
 from cmpl_zoo_cli import recipes, spelling
-from cmpl_zoo_cli.train_config import REMOVED, Config, flag
+from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, REMOVED, Config, OwnVideos, flag
 
 # What the help calls the value of an option, where it is a text or a range.
-VALUES = dict.fromkeys(("labeled", "unlabeled", "val"), "LIST")
+VALUES = {"labels": "FILE", "group": "COLUMN", "labeled": "LIST", "unlabeled": "LIST|DIR", "val": "LIST"}
 VALUES |= dict.fromkeys(("output", "root", "unlabeled_root", "val_root"), "DIR")
 VALUES |= dict.fromkeys(("primary", "auxiliary", "init", "auxiliary_init"), "MODEL")
 VALUES |= {"classes": "NAMES", "dataset": "NAME", "license": "NAME", "short_side": "LEAST,MOST", "freeze": "STAGE"}
 # The parts of the help, each with its first option.
 PARTS = {
-    "labeled": "videos and output",
+    "labels": "a folder of videos",
+    "labeled": "lists and output",
     "dataset": "model card",
     "primary": "networks",
     "frames": "clips and augmentation",
@@ -28,8 +29,56 @@ PARTS = {
     "steps": "optimization",
     "precision": "run",
 }
-TYPES = get_type_hints(Config)
-REQUIRED = [field.name for field in fields(Config) if field.default is MISSING]
+TYPES = get_type_hints(OwnVideos) | get_type_hints(Config)
+OWN = [field.name for field in fields(OwnVideos)]
+VIDEOS = """folder of your videos, with a folder in it for each class, or any folder with --labels; videos directly in
+it, or in a folder `unlabeled`, are learned from without a label (by default --labeled, --val and --unlabeled give the
+videos)"""
+DESCRIPTION = f"""{Config.__doc__}
+
+With VIDEOS, lists of them are made in DIR/lists, a share is held out for validation, and the run says what it will do
+before it begins. Without --group it warns where videos on both sides are in one subfolder of a class, or have one name
+but for a number at its end: they may be of one recording. Without --config the recipe is {GPU_RECIPE} where there is a
+GPU, and else {CPU_RECIPE}, with more steps where they would make fewer than {PASSES} passes over the labeled videos.
+Without unlabeled videos one network learns from the labels alone. With --resume the lists and the recipe are those that
+the run began with.
+
+Options and recipes are read from left to right: of two values of an option the last one counts."""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What a command line of training asks for.
+
+    Attributes:
+        words: of the command line.
+        config: its options; where lists are still to be made, those of another recipe without them.
+        own: the folder of videos, if one is given.
+        unlabeled: list or folder of unlabeled videos, if one is given.
+        dry_run: to end before training.
+    """
+
+    words: list[str]
+    config: Config
+    own: OwnVideos
+    unlabeled: str | None
+    dry_run: bool
+
+    @property
+    def makes_lists(self) -> bool:
+        """Whether lists are still to be made: of the folder of videos, or of a folder of unlabeled ones."""
+        return self.own.videos is not None or (self.unlabeled is not None and Path(self.unlabeled).is_dir())
+
+    def gives(self, option: str) -> bool:
+        """Whether an option is typed."""
+        return any(word.partition("=")[0] == flag(option) for word in self.words)
+
+    def completed(self, before: Sequence[str], after: Sequence[str]) -> Config:
+        """The options with other words before and after those of the command line.
+
+        Ends the program with a message and status 2 where they do not fit together.
+        """
+        return parse_config([*before, *self.words, *after])
 
 
 def parse_config(args: Sequence[str]) -> Config:
@@ -38,16 +87,52 @@ def parse_config(args: Sequence[str]) -> Config:
     Ends the program with a message and status 2 where an option is unknown or invalid.
     """
     parser = _parser()
-    options = parser.parse_args(spelling.today("train", args)).as_dict()
-    given = options.pop("config") or []
+    return _config(parser, _options(parser, spelling.today("train", args)))
+
+
+def parse(args: Sequence[str]) -> CommandLine:
+    """A command line; ends the program with a message and status 2 where an option is unknown or invalid."""
+    parser = _parser()
+    words = spelling.today("train", args)
+    options = _options(parser, words)
+    try:
+        own = OwnVideos(**{name: options[name] for name in OWN})
+    except ValueError as error:
+        parser.error(str(error))
+    more = options["unlabeled"]
+    if own.videos is None:
+        if given := [name for name in OWN if getattr(own, name) != getattr(OwnVideos, name)]:
+            parser.error(f"{flag(given[0])} is for lists that are made; give VIDEOS, the folder of the videos, too")
+        if options["labeled"] is None:
+            parser.error("VIDEOS or --labeled must be given")
+        return CommandLine(words, _config(parser, options), own, more, options["dry_run"])
+    if options["labeled"] is not None:
+        parser.error("VIDEOS and --labeled both give the labeled videos; leave one of them out")
+    if options["root"] != Config.root:
+        parser.error(f"--root {options['root']}: with VIDEOS, paths start from that folder; leave --root out")
+    # Checked now, with a recipe and lists that may not be those of the run: it is no use to look at all videos first.
+    before = [] if options["config"] else ["--config", CPU_RECIPE]
+    before += ["--steps", "null"] if options["epochs"] is not None else []
+    after = ["--labeled", "labeled.csv", *([] if more else ["--unlabeled", "unlabeled.csv"])]
+    return CommandLine(words, parse_config([*before, *words, *after]), own, more, options["dry_run"])
+
+
+def _options(parser: "Parser", words: Sequence[str]) -> dict[str, Any]:
+    """The options of a command line, those of `OwnVideos` too, and the recipes that it names, `config`."""
+    options = parser.parse_args(list(words)).as_dict()
     if used := [name for name, default in REMOVED.items() if options.pop(name) != default]:
         parser.error(f"{flag(used[0])} was removed, as it did not help; leave it out")
+    return options
+
+
+def _config(parser: "Parser", options: dict[str, Any]) -> Config:
+    """The options of the run among those of a command line."""
     if options["steps"] is not None and options["epochs"] is not None:
         for name in ("steps", "epochs"):
-            if any(recipes.read(Path(str(recipe))).get(name) is not None for recipe in given):
+            if any(recipes.read(Path(str(recipe))).get(name) is not None for recipe in options["config"] or ()):
                 parser.error(f"give either --steps or --epochs; the recipe gives --{name}, which --{name} null unsets")
     try:
-        return Config(**options)
+        return Config(**{field.name: options[field.name] for field in fields(Config)})
     except ValueError as error:
         parser.error(str(error))
 
@@ -56,9 +141,8 @@ def _parser() -> "Parser":
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = Parser(
         prog="cmpl-zoo train",
-        usage="%(prog)s --labeled LIST --output DIR [--config RECIPE] [options]",
-        description=f"{Config.__doc__} Options and recipes are read from left to right: of two values of "
-        "an option the last one counts.",
+        usage="%(prog)s VIDEOS -o DIR [options]\n       %(prog)s --labeled LIST -o DIR [--config RECIPE] [options]",
+        description=DESCRIPTION,
         formatter_class=Help,
         print_config="--print-config",
         allow_abbrev=False,
@@ -70,17 +154,25 @@ def _parser() -> "Parser":
         metavar="RECIPE",
         help=f"recipe: a YAML file of options, or the name of one that comes with cmpl_zoo: {names} (default: none)",
     )
+    parser.add_argument("videos", nargs="?", metavar="VIDEOS", help=" ".join(VIDEOS.split()))
+    parser.add_class_arguments(OwnVideos, as_group=False, skip={"videos"})
     parser.add_class_arguments(Config, as_group=False)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what the run will do, and end before training (default: false)"
+    )
     for name, default in REMOVED.items():
         parser.add_argument(f"--{name}", type=bool, default=default, help=jsonargparse.SUPPRESS)
     part = options = parser._optionals  # jsonargparse has no public way to spell or group the options of a class
     for action in parser._actions:
         if action.dest in PARTS:
             part = parser.add_argument_group(PARTS[action.dest])
-        if action.dest in TYPES:
+        if action.dest == "labeled":  # or VIDEOS
+            action.required = False
+        if action.dest in (*TYPES, "dry_run") and action.option_strings:
             options._group_actions.remove(action)
             part._group_actions.append(action)
-        _spell(parser, action)
+        if action.option_strings:
+            _spell(parser, action)
     return parser
 
 
@@ -112,6 +204,12 @@ class Parser(jsonargparse.ArgumentParser):
     """
 
     recipe: Path | None = None
+
+    def dump(self, cfg: Any, **how: Any) -> str:
+        """What --print-config prints: a recipe, which gives no videos to make lists of."""
+        for name in (*OWN, "dry_run", *REMOVED):
+            cfg.pop(name, None)
+        return super().dump(cfg, **how)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if wrong := re.match(r'Parser key "(\w+)".*(?:Got value|Given value): (.*)', message, re.DOTALL):
@@ -151,13 +249,17 @@ class Recipe(jsonargparse.ActionConfigFile):
 
 
 class Help(jsonargparse.DefaultHelpFormatter):
-    """Options with their defaults; jsonargparse's own help also gives Python types."""
+    """Options with their defaults; jsonargparse's own help also gives Python types. Paragraphs stay apart."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n\n".join(fill(part, width, indent) for part in text.split("\n\n"))
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text, default = (action.help or "").rstrip("."), action.default
         if text[1:2].islower():  # as the other verbs have it
             text = text[0].lower() + text[1:]
-        if action.dest in REQUIRED:
+        if action.required:
             return f"{text} (required)"
         if default == argparse.SUPPRESS or action.dest not in TYPES or "by default" in text:
             return text

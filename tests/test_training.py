@@ -353,7 +353,7 @@ def test_start_from_a_trained_model(trained, videos, lists, tmp_path):
     assert "--subtract-mean-frame false" in error
 
 
-def test_own_videos_as_the_readme_has_it(videos, tmp_path):
+def test_own_videos_by_the_steps_one_after_another(videos, tmp_path):
     lists, more = tmp_path / "lists", tmp_path / "more.csv"
     for verb in (
         ["import", "folders", videos, "-o", tmp_path / "videos.csv"],

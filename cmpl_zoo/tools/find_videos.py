@@ -90,6 +90,9 @@ class VideoFinder:
     Args:
         root: the folder; see `find_videos`.
 
+    Attributes:
+        videos: paths of all videos below it, relative to it and sorted.
+
     Raises:
         ListError: as `find_videos`.
     """
@@ -98,6 +101,7 @@ class VideoFinder:
         self.root = root
         self._by_name: dict[str, list[str]] = {}
         scan = find_videos(root)
+        self.videos, self._paths = scan.videos, set(scan.videos)
         self._passed_over = scan.passed_over
         for path in scan.videos:
             self._by_name.setdefault(_reversed_parts(path)[0], []).append(path)
@@ -109,9 +113,10 @@ class VideoFinder:
     def find(self, lists: dict[str, list[ListRow]]) -> dict[str, FoundVideos]:
         """Find the videos of the lists of a data set, and keep their order.
 
-        A path in a list means the video of that name, with any suffix. If there are several, it means the one that has
-        the most folders in common with it, counted from the video up, and never one in the folder of another class. A
-        row that repeats another is dropped. Rows of one video that differ in `start` or `end` are segments of it.
+        A path in a list means that video, or else the one of that name, with any suffix. If there are several, it
+        means the one that has the most folders in common with it, counted from the video up, and never one in the
+        folder of another class. A row that repeats another is dropped. Rows of one video that differ in `start` or
+        `end` are segments of it.
 
         Args:
             lists: rows by the name of their list: `path`, as published, usually `label`, and any other columns.
@@ -147,6 +152,8 @@ class VideoFinder:
 
     def _candidates(self, row: ListRow, classes: set[str]) -> list[str]:
         """The paths that a row may mean: none, one, or several that match equally well."""
+        if row["path"] in self._paths:
+            return [row["path"]]
         listed, label = _reversed_parts(row["path"]), row.get("label", "")
         paths = [path for path in self._by_name.get(listed[0], ()) if not in_other_class(path, label, classes)]
         if len(paths) < 2:

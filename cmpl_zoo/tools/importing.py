@@ -47,11 +47,16 @@ def folders(root: StrPath) -> FoundVideos:
             "list without labels with `cmpl-zoo import videos`"
         )
     found.left_out.extend({"path": path, "label": "", "reason": UNLISTABLE_REASON} for path in scan.unlistable)
-    if any(row["path"].count("/") > 1 for row in found.rows):
-        for row in found.rows:
+    add_subfolders(found.rows)
+    return found
+
+
+def add_subfolders(rows: list[ListRow]) -> None:
+    """Add a column `folder` to the videos of class folders, if some of those have subfolders."""
+    if any(row["path"].count("/") > 1 for row in rows):
+        for row in rows:
             folder = row["path"].rpartition("/")[0]
             row["folder"] = folder if "/" in folder else row["path"]  # without a subfolder, a group of its own
-    return found
 
 
 def videos(root: StrPath) -> FoundVideos:

@@ -175,11 +175,7 @@ def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
 
     Warns where lambda does not reach its value in these steps.
     """
-    if config.steps is None:
-        videos, batch = lists.labeled, config.labeled_batch
-        if lists.unlabeled:
-            videos, batch = lists.unlabeled, config.unlabeled_batch
-        config = replace(config, steps=math.ceil((config.epochs or 0) * len(videos) / batch), epochs=None)
+    config = replace(config, steps=number_of_steps(config, lists), epochs=None)
     assert config.steps is not None
     if ranks.first and lists.unlabeled and config.lambda_u and config.unlabeled_warmup > config.steps:
         print(
@@ -189,6 +185,16 @@ def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
             file=sys.stderr,
         )
     return config
+
+
+def number_of_steps(config: Config, lists: TrainingLists) -> int:
+    """The steps of a run, given by `steps` or by `epochs`; see `count_steps`."""
+    if config.steps is not None:
+        return config.steps
+    videos, batch = lists.labeled, config.labeled_batch
+    if lists.unlabeled:
+        videos, batch = lists.unlabeled, config.unlabeled_batch
+    return math.ceil((config.epochs or 0) * len(videos) / batch)
 
 
 def training_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> TrainingSteps:

@@ -14,6 +14,8 @@ from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.provenance import versions
 from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED, Config, flag
 
+LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what
+
 
 def open_run(config: Config, ranks: Ranks) -> None:
     """Make or find the run's folder, and write its resolved options to config.yaml; rank 0 does it.
@@ -26,22 +28,10 @@ def open_run(config: Config, ranks: Ranks) -> None:
 
 def _open(config: Config, resume: bool) -> None:
     folder = Path(config.output)
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"--output {folder} is a file; give a folder")
     file = folder / "config.yaml"
     options = asdict(config) | {"short_side": list(config.short_side)}
-    metrics = folder / "metrics.jsonl"
-    # One that failed before its first log line and its first state is no run.
-    begun = States(folder).files() or (metrics.exists() and metrics.stat().st_size)
-    if begun and config.overwrite and not resume:
-        refuse_what_is_needed(config, folder)
-        shutil.rmtree(folder)
-    elif begun:
-        if not resume:
-            raise RunError(
-                f"{folder} holds a run already; continue it with --resume, give another --output, or delete it with "
-                "--overwrite"
-            )
+    begun = resume and is_begun(folder)
+    if begun:
         before = former_options(file)
         if used := [key for key, default in REMOVED.items() if before.get(key, default) != default]:
             raise RunError(f"{folder} holds a run with {flag(used[0])}, which was removed; give another --output")
@@ -53,8 +43,8 @@ def _open(config: Config, resume: bool) -> None:
             raise RunError(f"{folder} holds a run with other options ({was}); give them, or another --output")
         if any(before.get(key) != options[key] for key in ("root", "unlabeled_root")):
             (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
-    elif not file.exists() and folder.exists() and any(folder.iterdir()):
-        raise RunError(f"{folder} is not empty and holds no run; give another --output")
+    else:
+        make_room(folder, config.overwrite, needed(config))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not begun:
@@ -65,13 +55,45 @@ def _open(config: Config, resume: bool) -> None:
         raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
 
 
-def refuse_what_is_needed(config: Config, folder: Path) -> None:
-    """Raise RunError where the run that is to be deleted holds what this one starts from."""
-    lists = ("labeled", "unlabeled", "val", "classes")
-    for name in ("init", "auxiliary_init", *lists, "root", "unlabeled_root", "val_root"):
-        value = getattr(config, name)
-        if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
-            raise RunError(f"--overwrite would delete {flag(name)} {value} with {folder}; give another --output")
+def is_begun(folder: Path) -> bool:
+    """Whether a folder holds a run; one that failed before its first log line and its first state is none."""
+    metrics = folder / "metrics.jsonl"
+    return bool(States(folder).files()) or (metrics.exists() and metrics.stat().st_size > 0)
+
+
+def make_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> None:
+    """Refuse a folder that a new run cannot have, and with `overwrite` delete the earlier run in it.
+
+    Args:
+        folder: of the new run.
+        overwrite: as in `Config`.
+        needed: files and folders that the new run starts from, by option.
+
+    Raises:
+        RunError: it is a file, or holds a run or something else, or would be deleted with what is needed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"--output {folder} is a file; give a folder")
+    if is_begun(folder):
+        if not overwrite:
+            raise RunError(
+                f"{folder} holds a run already; continue it with --resume, give another --output, or delete it with "
+                "--overwrite"
+            )
+        for name, value in needed.items():
+            if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
+                raise RunError(f"--overwrite would delete {flag(name)} {value} with {folder}; give another --output")
+        shutil.rmtree(folder)
+    elif folder.exists() and not (folder / "config.yaml").exists():
+        own = {LISTS} if (folder / LISTS / RECORD).exists() else set[str]()
+        if {path.name for path in folder.iterdir()} - own:
+            raise RunError(f"{folder} is not empty and holds no run; give another --output")
+
+
+def needed(config: Config) -> dict[str, str | None]:
+    """The files and folders that a run starts from, by option."""
+    names = ("init", "auxiliary_init", "labeled", "unlabeled", "val", "classes", "root", "unlabeled_root", "val_root")
+    return {name: getattr(config, name) for name in names}
 
 
 def former_options(file: Path) -> dict[str, Any]:

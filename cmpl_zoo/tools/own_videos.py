@@ -1,0 +1,298 @@
+"""The lists of a run from a folder of one's own videos: which are labeled, which are not, and which are held out."""
+
+import csv
+import io
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmpl_zoo._files import as_csv, replace_text
+from cmpl_zoo.datasets.classes import sorted_classes
+from cmpl_zoo.datasets.lists import ListError, read_list
+from cmpl_zoo.datasets.splits import split_list, write_split
+from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
+from cmpl_zoo.tools.importing import add_subfolders
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.segments import recording_of, split_fragment
+
+UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
+PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
+DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class MadeLists:
+    """Lists that are not written yet.
+
+    Attributes:
+        files: text by file name: `labeled.csv` and, where there are such videos, `val.csv`, `unlabeled.csv` and
+            `left_out.csv`, with paths relative to the folder of the videos or, outside of it, absolute ones.
+        labeled: how many videos are learned from with their labels.
+        unlabeled: how many without.
+        left_out: videos that are labeled, but not found or not for sure: `path`, `label` and `reason`.
+        doubts: sentences about videos on both sides that may be of one recording.
+    """
+
+    files: dict[str, str]
+    labeled: int
+    unlabeled: int
+    left_out: list[ListRow]
+    doubts: list[str]
+
+
+def make_lists(
+    root: str,
+    labels: str | None = None,
+    *,
+    unlabeled: str | None = None,
+    unlabeled_root: str | None = None,
+    val_share: float = 0.2,
+    group: str | None = None,
+    seed: int = 0,
+) -> MadeLists:
+    """The lists of a run.
+
+    Args:
+        root: folder of the videos.
+        labels: file with their labels; see `labels_of_file`. Without it, see `labels_of_folders`.
+        unlabeled: folder or list of more videos without labels. Those that have a label in `root` are skipped.
+        unlabeled_root: folder that the paths in that list start from; by default `root`.
+        val_share: see `split_list`; 0: no `val.csv`.
+        group: see `split_list`: a column of the file of labels, or `folder`, the folder that a video is in.
+        seed: see `split_list`.
+
+    Raises:
+        ListError: there is no video, one class alone, a class of one video although some are to be held out, no such
+            group, or a file that cannot be read.
+    """
+    found, without_label = labels_of_file(root, labels, group) if labels else labels_of_folders(root)
+    source = labels or root
+    sizes = Counter(row["label"] for row in found.rows)
+    if len(sizes) < 2:
+        raise ListError(f"{source}: all labeled videos are of one class, {next(iter(sizes))!r}; label at least two")
+    if alone := [name for name in sorted_classes(sizes) if val_share and sizes[name] < 2]:
+        raise ListError(
+            f"{source}: class {alone[0]!r} has one video, and one to learn from and one to validate on are needed; add "
+            "videos, or leave the class out"
+        )
+    if group and group not in found.rows[0]:
+        known = [column for column in found.rows[0] if column not in ("path", "label")]
+        raise ListError(
+            f"{source}: no column {group!r} to group by; "
+            + (f"there are {', '.join([*known, 'folder'])}" if labels else "class folders without subfolders have none")
+        )
+    if unlabeled:
+        labeled_files = {os.path.realpath(os.path.join(root, row["path"])) for row in found.rows}
+        more = more_videos(unlabeled, unlabeled_root or root)
+        without_label += [path for path in more if os.path.realpath(recording_of(path)) not in labeled_files]
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "labeled.csv")
+        replace_text(file, as_csv(found.rows, list(found.rows[0])))
+        parts = {"labeled": found.rows}
+        if val_share:
+            try:
+                video_list = read_list(file, root)
+                indices = split_list(video_list, None, seed, val=val_share, group=group)
+            except ListError as error:  # told of the file that exists
+                raise ListError(str(error).replace(str(file), source)) from error
+            write_split(video_list, indices, folder, group=group)
+            parts = {name: [video_list.rows[i] for i in of_part] for name, of_part in indices.items()}
+        files = {file.name: file.read_text(encoding="utf-8") for file in Path(folder).iterdir()}
+    if without_label:
+        files["unlabeled.csv"] = as_csv(({"path": path} for path in without_label), ["path"])
+    if found.left_out:
+        files["left_out.csv"] = as_csv(found.left_out, ["path", "label", "reason"])
+    named = group or "recording" in found.rows[0]
+    doubts = [] if named else doubtful_recordings(parts["labeled"], parts.get("val", []))
+    return MadeLists(files, len(parts["labeled"]), len(without_label), found.left_out, doubts)
+
+
+def labels_of_folders(root: str) -> tuple[FoundVideos, list[str]]:
+    """The labeled videos of a folder that holds a folder for each class, and the paths of those without a label.
+
+    Those are directly in the folder, or in `unlabeled/`. Where class folders have subfolders, there is a column
+    `folder`, as `importing.folders` makes it.
+
+    Raises:
+        ListError: there is no such folder, or no video in a class folder.
+    """
+    scan = find_videos(root)
+    label_of = {path: path.split("/")[0].strip() if "/" in path else "" for path in scan.videos}
+    labeled = {path: label for path, label in label_of.items() if label not in ("", UNLABELED)}
+    if not labeled:
+        raise ListError(
+            f"{root}: none of its videos is in a class folder (the first, {scan.videos[0]}); move some into a folder "
+            "for each class, or give a file of labels with --labels"
+        )
+    rows = [{"path": path, "label": label} for path, label in labeled.items()]
+    add_subfolders(rows)
+    left_out = [{"path": path, "label": "", "reason": UNLISTABLE_REASON} for path in scan.unlistable]
+    return FoundVideos(rows, left_out, scan.passed_over), [path for path in scan.videos if path not in labeled]
+
+
+def labels_of_file(root: str, file: str, group: str | None = None) -> tuple[FoundVideos, list[str]]:
+    """The videos of a folder that a file labels, and the paths of the others.
+
+    Args:
+        root: the folder; a video is found by its name, see `VideoFinder.find`.
+        file: CSV, or with semicolons or tabs in place of the commas, with the columns `label` and `path` (or
+            `filepath`, `video`, `filename`); other columns are kept, of which `start`, `end` and `recording` have the
+            meaning that they have in a list. A row without a label counts as not there.
+        group: where it is `folder`, and the file has no such column, one is added: the folder that a video is in.
+
+    Raises:
+        ListError: the file cannot be read or lacks a column, or none of its videos is found.
+    """
+    rows = [row for row in read_labels(file) if row["label"]]
+    if not rows:
+        raise ListError(f"{file}: no row has a label; fill in the column label")
+    finder = VideoFinder(root)
+    found = finder.find({"": without_fragments(rows)})[""]
+    if group == "folder" and "folder" not in rows[0]:
+        for row in found.rows:
+            row["folder"] = os.path.dirname(row["path"]) or row["path"]
+    labeled = {row["path"] for row in found.rows}
+    return found, [path for path in finder.videos if path not in labeled]
+
+
+def without_fragments(rows: list[ListRow]) -> list[ListRow]:
+    """The rows of a list with the columns `start` and `end` in place of fragments of paths, if there are any.
+
+    Raises:
+        ListError: a fragment is malformed, or a row also has `start` or `end`.
+    """
+    try:
+        split = [split_fragment(row["path"]) for row in rows]
+    except VideoError as error:
+        raise ListError(str(error)) from error
+    if not any(segment for _, segment in split):
+        return rows
+    columns = []
+    for row, (file, segment) in zip(rows, split, strict=True):
+        times = {"start": row.get("start", ""), "end": row.get("end", "")}
+        if segment and any(times.values()):
+            raise ListError(f"{row['path']} has its segment in the path and in start,end; delete one of them")
+        if segment:
+            times = {"start": str(segment.start), "end": "" if segment.end is None else str(segment.end)}
+        columns.append(row | {"path": file} | times)
+    return columns
+
+
+def read_labels(file: str) -> list[ListRow]:
+    """The rows of a file of labels, with `path` in place of another name of that column; see `labels_of_file`."""
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ListError(f"{file}: cannot read these labels: {error.strerror}; check --labels") from error
+    except UnicodeDecodeError as error:
+        raise ListError(f"{file}: not a text file in UTF-8 ({error}); save it as CSV in UTF-8") from error
+    first = text.partition("\n")[0]
+    delimiter = next((mark for mark in DELIMITERS if mark in first), ",")
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        numbered = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    except csv.Error as error:
+        raise ListError(f"{file}, line {reader.line_num}: not a CSV file ({error}); correct the line") from error
+    path_column = next((name for name in PATH_COLUMNS if name in header), None)
+    if path_column is None or "label" not in header:
+        missing = "label" if path_column else "path (or filepath, video, filename)"
+        raise ListError(
+            f"{file}: no column {missing} in its header ({', '.join(header) or 'nothing'}); line 1 must be path,label, "
+            "also with semicolons or tabs in place of commas"
+        )
+    if repeated := [name for name, count in Counter(header).items() if count > 1]:
+        raise ListError(f"{file}: several columns {repeated[0]!r} in its header; rename all but one")
+    columns = ["path" if name == path_column else name for name in header]
+    rows = []
+    for number, cells in numbered:
+        if len(cells) > len(columns):
+            raise ListError(
+                f"{file}, line {number}: {len(cells)} cells under a header of {len(columns)}; put quotes around a cell "
+                f"that has a {delimiter!r} in it"
+            )
+        row = dict(zip(columns, [*cells, *[""] * (len(columns) - len(cells))], strict=True))
+        if not row["path"]:
+            raise ListError(f"{file}, line {number}: the {path_column} is empty; fill it in or delete the line")
+        rows.append({"path": row.pop("path"), "label": row.pop("label")} | row)
+    if not rows:
+        raise ListError(f"{file}: the file labels no video; add one row per video below the header")
+    return rows
+
+
+def more_videos(folder_or_list: str, root: str) -> list[str]:
+    """Absolute paths of the videos of a folder, or of a list whose paths start from `root`.
+
+    Raises:
+        ListError: the folder holds no video, or the list cannot be used.
+    """
+    if os.path.isdir(folder_or_list):
+        paths: Sequence[str] = [os.path.join(folder_or_list, path) for path in find_videos(folder_or_list).videos]
+    else:
+        paths = read_list(folder_or_list, root, labeled=False).paths
+    return [os.path.abspath(path) for path in paths]
+
+
+def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]:
+    """A sentence where a video that is held out may be of the recording of one that is learned from.
+
+    The rule: both are in one subfolder of a class, or have one name, without folder, suffix, and a number at its end.
+
+    Args:
+        labeled: rows of the videos to learn from: `path` and, if class folders have subfolders, `folder`.
+        val: rows of those that are held out.
+    """
+    first = labeled[::-1]  # of several, the first one stays
+    by_folder = {row["folder"]: row["path"] for row in first if row.get("folder", row["path"]) != row["path"]}
+    by_name = {name_without_number(row["path"]): row["path"] for row in first}
+    of_folder = [(row["path"], by_folder.get(row.get("folder", ""))) for row in val]
+    of_name = [(row["path"], by_name.get(name_without_number(row["path"]))) for row in val]
+    rules = [
+        (of_folder, "are in one folder with a video to learn from"),
+        (of_name, "have the name of a video to learn from, but for a number at its end"),
+    ]
+    for pairs, how in rules:
+        if alike := [(held_out, other) for held_out, other in pairs if other]:
+            return [
+                f"{len(alike)} of {len(val)} videos to validate on {how} (such as {alike[0][0]} and {alike[0][1]}); if "
+                "such are clips of one recording, accuracy looks better than it is: name the recordings by --group "
+                "COLUMN of --labels, or give each a folder of its own, and --group folder"
+            ]
+    return []
+
+
+def name_without_number(path: str) -> str:
+    """The name of a video without folder, suffix, and a number at its end with what separates it: `run_03.mp4` and
+    `run_04.avi` are both `run`."""
+    return re.sub(r"[\W_]*\d+$", "", os.path.splitext(os.path.basename(path))[0])
+
+
+def write_lists(files: dict[str, str], folder: Path) -> None:
+    """Write all the files into a new folder, or none; a former one is replaced.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    unfinished = folder.with_name(f".{folder.name}.part")
+    made = [parent for parent in (folder.parent, *folder.parent.parents) if not parent.exists()]
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+        for name, text in files.items():
+            replace_text(unfinished / name, text)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(unfinished, folder)
+    except BaseException as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with suppress(OSError):
+            for parent in made:
+                parent.rmdir()
+        if isinstance(error, OSError):  # told of what was to be written
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+        raise

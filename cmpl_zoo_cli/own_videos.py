@@ -1,0 +1,184 @@
+"""`cmpl-zoo train VIDEOS`: the lists and the recipe of a run, as words beside those that are typed."""
+
+import json
+import math
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmpl_zoo_cli import recipes
+from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, Config, flag
+from cmpl_zoo_cli.train_parser import CommandLine
+
+if TYPE_CHECKING:
+    from cmpl_zoo.tools.own_videos import MadeLists
+
+
+def with_lists(line: CommandLine, resume: bool) -> Config:
+    """The options of a run, once its lists are in its folder.
+
+    They are made there; with `resume`, those that are there are used again, with the recipe that was chosen then.
+
+    Raises:
+        ListError: the videos cannot be used; nothing is written.
+        RunError: the folder cannot be had, or its lists were made of other videos.
+        OSError: the lists cannot be written; none of them is.
+    """
+    from cmpl_zoo.tools.own_videos import write_lists
+    from cmpl_zoo.training.errors import RunError
+    from cmpl_zoo.training.run_folder import LISTS, RECORD, is_begun, make_room, needed
+
+    config, run_folder = line.config, Path(line.config.output)
+    folder = run_folder / LISTS
+    made_from = asdict(line.own) | {
+        "unlabeled": line.unlabeled,
+        "unlabeled_root": config.unlabeled_root,
+        "val": config.val,
+        "seed": config.seed,
+    }
+    if resume and (folder / RECORD).exists():
+        return line.completed(*former_words(folder / RECORD, made_from))
+    if resume and is_begun(run_folder):
+        raise RunError(f"{run_folder} holds a run whose lists were given; continue it with the same --labeled")
+    if folder.exists() and not (folder / RECORD).exists():
+        raise RunError(f"{folder} is there already, and no run has made it; give another --output")
+
+    made = lists_of(line)
+    before, after = words_before(line, made), words_after(line, made)
+    starts_from = {"labeled": None, "unlabeled": line.unlabeled, "labels": line.own.labels}
+    make_room(run_folder, config.overwrite, needed(config) | starts_from | {"root": line.own.videos or config.root})
+    record = json.dumps({"made_from": made_from, "before": before, "after": after}, indent=2)
+    write_lists(made.files | {RECORD: record + "\n"}, folder)
+    if made.left_out:
+        first = made.left_out[0]
+        print(
+            f"warning: left out {len(made.left_out)}, for the reasons in {folder / 'left_out.csv'} (the first, "
+            f"{first['path']}: {first['reason']})",
+            file=sys.stderr,
+        )
+    for doubt in made.doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
+    return line.completed(before, after)
+
+
+def former_words(record: Path, made_from: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The words before and after those that are typed, as they were when the lists of a run were made.
+
+    Raises:
+        RunError: they were made of other videos, or the record is damaged.
+    """
+    from cmpl_zoo.training.errors import RunError
+
+    try:
+        former = json.loads(record.read_text(encoding="utf-8"))
+        changed = [name for name in made_from if former["made_from"][name] != made_from[name]]
+        words = former["before"], former["after"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{record} is damaged; begin again with --overwrite instead of --resume") from error
+    if changed:
+        was = ", ".join(f"{name} was {former['made_from'][name]}" for name in changed)
+        raise RunError(f"{record.parent} has lists of other videos ({was}); give the same, or another --output")
+    return words
+
+
+def lists_of(line: CommandLine) -> "MadeLists":
+    """The lists of the videos that a command line names."""
+    from cmpl_zoo._files import as_csv
+    from cmpl_zoo.tools.own_videos import MadeLists, make_lists, more_videos
+
+    config, own = line.config, line.own
+    if own.videos is None:
+        assert line.unlabeled is not None
+        paths = more_videos(line.unlabeled, config.root)
+        return MadeLists({"unlabeled.csv": as_csv(({"path": path} for path in paths), ["path"])}, 0, len(paths), [], [])
+    return make_lists(
+        own.videos,
+        own.labels,
+        unlabeled=line.unlabeled,
+        unlabeled_root=config.unlabeled_root,
+        val_share=0 if config.val else own.val_share,
+        group=own.group,
+        seed=config.seed,
+    )
+
+
+def words_before(line: CommandLine, made: "MadeLists") -> list[str]:
+    """The recipe that the rule of `cmpl-zoo train --help` chooses; nothing where one is typed."""
+    if line.own.videos is None or line.gives("config"):
+        return []
+    name = GPU_RECIPE if on_gpu(line.config.device) else CPU_RECIPE
+    recipe = recipes.read(recipes.find(name))
+    words = ["--config", name]
+    if line.gives("epochs"):
+        return [*words, "--steps", "null"]
+    if (steps := math.ceil(PASSES * made.labeled / recipe["labeled_batch"])) > recipe["steps"]:
+        words += ["--steps", str(steps)]
+        if recipe["unlabeled_warmup"] == recipe["steps"]:  # lambda rises to the end
+            words += ["--unlabeled-warmup", str(steps)]
+    return words
+
+
+def words_after(line: CommandLine, made: "MadeLists") -> list[str]:
+    """The lists as options and, where no video is without a label, that the labels alone are learned from."""
+    folder, words = Path(line.config.output, "lists"), list[str]()
+    for name in ("labeled", "unlabeled", "val"):
+        if f"{name}.csv" in made.files:
+            words += [flag(name), str(folder / f"{name}.csv")]
+    if line.own.videos is not None:
+        words += ["--root", line.own.videos]
+    if not made.unlabeled:
+        words += ["--unlabeled", "null"]
+        for option, value in (("scheme", "none"), ("auxiliary", "null")):
+            if not line.gives(option):
+                words += [flag(option), value]
+    return [*words, "--unlabeled-root", "null"]
+
+
+def on_gpu(device: str) -> bool:
+    import torch
+
+    return device == "cuda" or (device == "auto" and torch.cuda.is_available())
+
+
+def tell_plan(line: CommandLine, config: Config) -> None:
+    """Print what the run will do, in five lines, after a few steps that are made to measure its time.
+
+    Raises:
+        RunError, DeviceError, ListError, VideoError, StorageError, WorkerError: the run cannot begin.
+    """
+    from cmpl_zoo.distributed import Ranks
+    from cmpl_zoo.training.lists import check_readable, load_lists, read_lists
+    from cmpl_zoo.training.plan import plan
+
+    if line.dry_run:
+        lists = load_lists(config, Ranks())
+    else:  # training looks closer, and warns
+        lists = read_lists(config)
+        check_readable(config, lists)
+    chosen = line.own.videos is not None and not line.gives("config")
+    reason = f"recipe {GPU_RECIPE}, as there is a GPU" if on_gpu(config.device) else f"recipe {CPU_RECIPE}, for a CPU"
+    own = line.own
+    held_out = f"held out by {own.group}" if own.group else "held out at random"
+    if own.videos is None or line.config.val:
+        held_out = f"in {config.val}"
+    lines = plan(config, lists, held_out, reason if chosen else "as --config and the options say")
+    print("\n".join(lines), flush=True)
+
+
+def tell_next(config: Config) -> None:
+    """Print what can be typed after a run."""
+    from cmpl_zoo.training.lists import read_lists
+
+    lists = read_lists(config)
+    roles = ("primary", "auxiliary") if config.auxiliary else ("primary",)
+    models = [str(Path(config.output, role)) for role in roles]
+    video = (lists.val or lists.labeled).paths[0]
+    commands = [["cmpl-zoo", "predict", models[0], video]]
+    if config.val:
+        root = config.val_root or config.root
+        commands.append(["cmpl-zoo", "evaluate", *models, "--data", config.val, "--root", root])
+    print("next:")
+    for words in commands:
+        print("  " + shlex.join(words) + ("  # both vote" if len(models) > 1 and words[1] == "evaluate" else ""))

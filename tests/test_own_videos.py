@@ -1,0 +1,425 @@
+"""`cmpl-zoo train VIDEOS`: lists, recipe and plan from a folder of videos, training, and what can be typed next."""
+
+import csv
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from training import CLASSES, REPO, Script, assert_same_weights, losses, read_rows, run, write_rows
+
+from cmpl_zoo.datasets.lists import ListError
+from cmpl_zoo.tools.own_videos import MadeLists, make_lists, name_without_number
+from cmpl_zoo.training.plan import duration
+from cmpl_zoo_cli.main import main
+from cmpl_zoo_cli.own_videos import words_before
+from cmpl_zoo_cli.train_parser import parse
+
+SMALL = [
+    "--frames", "4", "--size", "32", "--short-side", "36,42", "--test-clips", "1", "--labeled-batch", "3",
+    "--unlabeled-batch", "4", "--log-every", "1", "--device", "cpu",
+]  # fmt: skip
+SHORT = [*SMALL, "--steps", "2"]
+
+
+@pytest.fixture
+def own(videos: Path, tmp_path: Path) -> Path:
+    """Three class folders of four videos, and two videos without a label, in an empty folder."""
+    folder = tmp_path / "own"
+    for row in read_rows(videos / "videos.csv"):
+        (folder / row["label"]).mkdir(parents=True, exist_ok=True)
+        if len(list((folder / row["label"]).iterdir())) < 4:
+            shutil.copy(videos / row["path"], folder / row["label"])
+    spare = [row["path"] for row in read_rows(videos / "videos.csv")][-2:]
+    (folder / "unlabeled").mkdir()
+    shutil.copy(videos / spare[0], folder / "unlabeled" / "spare_a.mp4")
+    shutil.copy(videos / spare[1], folder / "spare_b.mp4")
+    return folder
+
+
+def call(*words: str | Path) -> list[str]:
+    return [sys.executable, str(REPO / "train" / "cmpl.py"), *map(str, words)]
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+def labels_of(own: Path) -> list[dict[str, str]]:
+    """What labels.csv would say of the class folders."""
+    return [
+        {"path": f"{name}/{file.name}", "label": name} for name in CLASSES for file in sorted((own / name).iterdir())
+    ]
+
+
+# One command
+
+
+def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(own: Path, tmp_path: Path) -> None:
+    output = tmp_path / "runs" / "mine"
+    done = run(call(own, "-o", output, *SHORT, "--val-share", "0.25", "--group", "folder"), expect=2)
+    assert re.search(r"no column 'folder'.*without subfolders", done.stderr) and not output.exists()
+    done = run(call(own, "-o", output, *SHORT, "--val-share", "0.25"))
+    plan, scores = done.stdout.splitlines()[:5], done.stdout.splitlines()[5:]
+    assert re.fullmatch(r"labeled +9 videos of 3 classes: run 3, walk 3, wave_both_hands 3", plan[0])
+    assert re.fullmatch(r"unlabeled +2 videos", plan[1])
+    assert re.fullmatch(r"validation +3 videos, held out at random", plan[2])
+    assert re.fullmatch(
+        r"networks +(r3d50_eighth from r3d50_eighth.cmpl_demo( and )?){2} \(recipe own_videos, for a CPU\)", plan[3]
+    )
+    assert re.match(
+        r"training +2 steps of 3 labeled and 4 unlabeled clips, about \d+ \w+, at [\d.e-]+ s a step", plan[4]
+    )
+    assert re.match(r"primary: top-1 .* always the largest class: 33\.33 %", scores[0])
+    lists = {name: read_rows(output / "lists" / f"{name}.csv") for name in ("labeled", "val", "unlabeled")}
+    assert sorted(row["label"] for row in lists["val"]) == CLASSES
+    assert {row["path"] for row in lists["unlabeled"]} == {"spare_b.mp4", "unlabeled/spare_a.mp4"}
+    assert sorted(row["path"] for name in ("labeled", "val") for row in lists[name]) == [
+        row["path"] for row in labels_of(own)
+    ]
+    config = yaml.safe_load((output / "config.yaml").read_text())
+    assert (config["crop_pct"], config["scheme"], config["root"]) == (0.9, "cross", str(own))  # of own_videos.yaml
+    commands = [shlex.split(line, comments=True)[1:] for line in scores if line.startswith("  cmpl-zoo ")]
+    assert [words[0] for words in commands] == ["predict", "evaluate"]
+    for words in commands:
+        assert main(words) == 0
+
+
+def test_the_weights_are_those_of_the_lists_and_the_recipe_given(own: Path, tmp_path: Path) -> None:
+    run(call(own, "-o", tmp_path / "one", *SHORT))
+    lists = [
+        word
+        for name in ("labeled", "unlabeled", "val")
+        for word in (f"--{name}", tmp_path / "one" / "lists" / f"{name}.csv")
+    ]
+    run(call("--config", "own_videos", *SHORT, *lists, "--root", own, "-o", tmp_path / "other"))
+    assert_same_weights(tmp_path / "one", tmp_path / "other")
+
+
+def test_without_unlabeled_videos_one_network_learns_from_the_labels(own: Path, tmp_path: Path) -> None:
+    shutil.rmtree(own / "unlabeled")
+    (own / "spare_b.mp4").unlink()
+    done = run(call(own, "-o", tmp_path / "run", *SHORT))
+    assert re.search(r"unlabeled +none: learns from the labels alone", done.stdout)
+    assert not (tmp_path / "run" / "auxiliary").exists() and (tmp_path / "run" / "primary").exists()
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["scheme"] == "none"
+
+
+def test_a_dry_run_says_what_would_be_done_and_leaves_the_lists_alone(own: Path, tmp_path: Path) -> None:
+    done = run(call(own, "-o", tmp_path / "run", *SHORT, "--dry-run"))
+    assert len(done.stdout.splitlines()) == 5
+    before = files_of(tmp_path / "run")
+    assert before.keys() == {f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")}
+    run(call(own, "-o", tmp_path / "run", *SHORT))
+    after = files_of(tmp_path / "run" / "lists")
+    assert {f"lists/{name}": text for name, text in after.items()} == before
+
+
+def test_ctrl_c_and_resume_end_with_the_same_weights_and_the_first_lists(own: Path, tmp_path: Path) -> None:
+    words = [*SMALL, "--steps", "12", "--save-every-steps", "100"]
+    run(call(own, "-o", tmp_path / "whole", *words))
+    output = tmp_path / "stopped"
+    script = Script(call(own, "-o", output, *words))
+    log = output / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not (log.exists() and len(log.read_text().splitlines()) >= 3):
+        assert script.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    script.send_signal(signal.SIGINT)
+    _, error = script.communicate()
+    assert script.returncode == 130 and re.search(r"stopped at step \d+; the same command with --resume", error)
+    assert 3 <= len(losses(output)) < 12
+    error = run(call(own, "-o", output, *words), expect=2).stderr
+    assert re.search(r"holds a run already.*--resume", error)
+    error = run(call(own, "-o", output, *words, "--resume", "--val-share", "0.4"), expect=2).stderr
+    assert re.search(r"lists of other videos \(val_share was 0\.2\)", error)
+    lists = files_of(output / "lists")
+    shutil.copytree(own / CLASSES[0], own / "new_class")  # which the lists do not have
+    run(call(own, "-o", output, *words, "--resume"))
+    assert files_of(output / "lists") == lists
+    assert_same_weights(output, tmp_path / "whole")
+
+
+def test_resume_begins_where_there_is_nothing_and_overwrite_makes_the_lists_again(own: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    run(call(own, "-o", output, *SHORT, "--resume"))
+    first = files_of(output / "lists")
+    run(call(own, "-o", output, *SHORT, "--overwrite", "--seed", "3"))
+    again = files_of(output / "lists")
+    assert again["val.csv"] != first["val.csv"] and again.keys() == first.keys()
+    error = run(call(output / "lists", "-o", output, "--labels", "x", *SHORT, "--overwrite"), expect=2).stderr
+    assert "lists: " in error or "x: " in error  # and the run is still there
+    assert files_of(output / "lists") == again
+
+
+def test_more_unlabeled_videos_come_from_a_folder_or_a_list(own: Path, videos: Path, tmp_path: Path) -> None:
+    made = make_lists(str(own), unlabeled=str(own))  # those with a label are skipped
+    assert made.unlabeled == 4 and made.files["unlabeled.csv"].count("spare_a.mp4") == 2
+    some = tmp_path / "more.csv"
+    write_rows(some, [{"path": row["path"]} for row in read_rows(videos / "videos.csv")[:3]])
+    made = make_lists(str(own), unlabeled=str(some), unlabeled_root=str(videos))
+    rows = list(csv.DictReader(made.files["unlabeled.csv"].splitlines()))
+    assert [row["path"] for row in rows[2:]] == [str(videos / row["path"]) for row in read_rows(some)]
+
+
+def test_lists_that_are_given_take_a_folder_of_unlabeled_videos(own: Path, lists: Path, videos: Path, tmp_path: Path):
+    given = ["--labeled", lists / "labeled.csv", "--root", videos, "-o", tmp_path / "run", *SHORT]
+    done = run(call(*given, "--unlabeled", own / "unlabeled", "--dry-run"))
+    assert re.search(r"unlabeled +1 videos", done.stdout) and re.search(r"validation +none", done.stdout)
+    rows = read_rows(tmp_path / "run" / "lists" / "unlabeled.csv")
+    assert rows == [{"path": str(own / "unlabeled" / "spare_a.mp4")}]
+
+
+# A file of labels
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("column", ["path", "filepath", "video", "filename"])
+def test_a_file_of_labels_says_the_same_in_every_form(own: Path, tmp_path: Path, column: str, delimiter: str) -> None:
+    rows = [{column: row["path"], "label": row["label"]} for row in labels_of(own)]
+    file = tmp_path / "labels.csv"
+    with file.open("w", newline="", encoding="utf-8-sig") as lines:
+        writer = csv.DictWriter(lines, rows[0], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    assert make_lists(str(own), str(file)).files == make_lists(str(own)).files
+
+
+def test_videos_without_a_label_in_the_file_are_unlabeled_and_missing_ones_are_told(own: Path, tmp_path: Path) -> None:
+    rows = labels_of(own)
+    rows[0]["label"] = ""
+    (own / rows[1]["path"]).unlink()
+    rows[2]["path"] = Path(rows[2]["path"]).name  # found by its name alone
+    write_rows(tmp_path / "labels.csv", rows)
+    made = make_lists(str(own), str(tmp_path / "labels.csv"))
+    unlabeled = {row["path"] for row in csv.DictReader(made.files["unlabeled.csv"].splitlines())}
+    assert unlabeled == {rows[0]["path"], "spare_b.mp4", "unlabeled/spare_a.mp4"}
+    assert [(row["path"], row["reason"]) for row in made.left_out] == [(rows[1]["path"], "not found")]
+    assert made.files["left_out.csv"] == f"path,label,reason\n{rows[1]['path']},{rows[1]['label']},not found\n"
+    assert made.labeled + made.files["val.csv"].count(".mp4") == len(rows) - 2
+
+
+def test_two_videos_of_one_name_are_not_guessed(own: Path, tmp_path: Path) -> None:
+    rows = labels_of(own)
+    name = Path(rows[0]["path"]).name
+    shutil.copy(own / rows[0]["path"], own / "unlabeled" / name)
+    rows[0]["path"] = name
+    write_rows(tmp_path / "labels.csv", rows)
+    made = make_lists(str(own), str(tmp_path / "labels.csv"))
+    assert [row["reason"] for row in made.left_out] == [f"may be {CLASSES[0]}/{name} or unlabeled/{name}"]
+
+
+@pytest.mark.parametrize("form", ["columns", "fragments"])
+def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path, tmp_path: Path, form: str) -> None:
+    rows = []
+    for row in labels_of(own):
+        for label, start, end in ((row["label"], "0.0", "0.5"), ("rest", "0.5", "1.2")):
+            times = {"start": start, "end": end} if form == "columns" else {}
+            path = row["path"] if form == "columns" else f"{row['path']}#t={start},{end}"
+            rows.append({"path": path, "label": label, **times})
+    rows.append(rows[0] | {"path": "gone.mp4"})
+    write_rows(tmp_path / "labels.csv", rows)
+    made = make_lists(str(own), str(tmp_path / "labels.csv"))
+    parts = [list(csv.DictReader(made.files[name].splitlines())) for name in ("labeled.csv", "val.csv")]
+    files = [{row["path"] for row in part} for part in parts]
+    assert {(row["start"], row["end"]) for part in parts for row in part} == {("0.0", "0.5"), ("0.5", "1.2")}
+    assert sum(map(len, parts)) == 24 and files[0].isdisjoint(files[1]) and len(files[0] | files[1]) == 12
+    assert sorted(row["label"] for row in parts[1]) == sorted(
+        [*["rest"] * len(files[1]), *(p.split("/")[0] for p in files[1])]
+    )
+    assert [row["path"] for row in made.left_out] == ["gone.mp4"]
+    assert "spare_b.mp4" in made.files["unlabeled.csv"] and made.unlabeled == 2
+
+
+# Recordings
+
+
+def test_videos_of_a_group_stay_together(own: Path, tmp_path: Path) -> None:
+    rows = [row | {"day": str(number % 4)} for number, row in enumerate(labels_of(own))]
+    write_rows(tmp_path / "labels.csv", rows)
+    made = make_lists(str(own), str(tmp_path / "labels.csv"), group="day")
+    days = [
+        {row["day"] for row in csv.DictReader(made.files[name].splitlines())} for name in ("labeled.csv", "val.csv")
+    ]
+    assert len(days[1]) == 1 and days[0] | days[1] == {"0", "1", "2", "3"} and not days[0] & days[1]
+    assert not made.doubts
+
+
+def test_clips_that_may_be_of_one_recording_are_warned_of(own: Path) -> None:
+    for name in CLASSES:
+        for number, file in enumerate(sorted((own / name).iterdir())):
+            file.rename(own / name / f"{name} {'ABCD'[number]}.mp4")
+    assert make_lists(str(own)).doubts == []
+    for name in CLASSES:
+        for number, file in enumerate(sorted((own / name).iterdir())):
+            file.rename(own / name / f"{name}_{number}.mp4")
+    [doubt] = make_lists(str(own)).doubts
+    assert re.search(
+        r"^3 of 3 videos to validate on .*number at its end.*run/run_\d\.mp4 and run/run_\d.*--group", doubt
+    )
+    for name in CLASSES:
+        for file in sorted((own / name).iterdir()):
+            letter = "abcd"[int(file.stem[-1])]
+            day = own / name / ("monday" if letter in "ab" else "friday")
+            day.mkdir(exist_ok=True)
+            file.rename(day / f"{letter}.mp4")
+    [doubt] = make_lists(str(own)).doubts
+    assert re.search(r"^3 of 3 .* in one folder with .*run/(monday|friday)/.*--group folder", doubt)
+    assert make_lists(str(own), group="folder", val_share=0.5).doubts == []
+
+
+def test_names_without_the_number_at_their_end() -> None:
+    names = ["a/run_03.mp4", "run_04.avi", "run.mp4", "run-1-2.mp4", "0012.mp4", "take 2 b.mp4"]
+    assert [name_without_number(name) for name in names] == ["run", "run", "run", "run-1", "", "take 2 b"]
+
+
+# The rule of the recipe
+
+
+@pytest.mark.parametrize(
+    ("words", "labeled", "expected"),
+    [
+        (["--device", "cpu"], 280, ["--config", "own_videos"]),
+        (["--device", "cpu"], 281, ["--config", "own_videos", "--steps", "352", "--unlabeled-warmup", "352"]),
+        (["--device", "cuda"], 281, ["--config", "finetune"]),
+        (["--device", "cuda"], 4801, ["--config", "finetune", "--steps", "3001"]),
+        (["--device", "cpu", "--epochs", "3"], 2000, ["--config", "own_videos", "--steps", "null"]),
+        (["--config", "demo"], 2000, []),
+    ],
+)
+def test_the_recipe_follows_the_device_and_the_number_of_videos(words: list[str], labeled: int, expected: list[str]):
+    line = parse(["videos", "-o", "o", *words])
+    assert words_before(line, MadeLists({}, labeled, 0, [], [])) == expected
+
+
+def test_durations_are_rounded_and_in_words() -> None:
+    seconds = [0.2, 89, 90, 5399, 5400, 86400 * 1.9, 86400 * 2.4]
+    words = ["1 second", "89 seconds", "2 minutes", "90 minutes", "2 hours", "46 hours", "2 days"]
+    assert [duration(value) for value in seconds] == words
+
+
+# Bad input
+
+
+def damage(own: Path, kind: str) -> list[str]:
+    """Make the folder, or the words that go with it, unfit in one way."""
+    labels = own.parent / "labels.csv"
+    rows = labels_of(own)
+    if kind == "empty folder":
+        shutil.rmtree(own)
+        own.mkdir()
+    elif kind == "no folder":
+        shutil.rmtree(own)
+    elif kind == "no class folder":
+        for name in CLASSES:
+            shutil.rmtree(own / name)
+    elif kind == "one class":
+        for name in CLASSES[1:]:
+            shutil.rmtree(own / name)
+    elif kind == "one video":
+        for file in sorted((own / "walk").iterdir())[1:]:
+            file.unlink()
+    elif kind == "no video of the file":
+        rows = [row | {"path": f"elsewhere_{number}.mp4"} for number, row in enumerate(rows)]
+    elif kind == "no label":
+        rows = [row | {"label": ""} for row in rows]
+    elif kind == "no column":
+        rows = [{"path": row["path"], "class": row["label"]} for row in rows]
+    elif kind == "one group":
+        rows = [row | {"day": row["label"]} for row in rows]
+    elif kind == "unreadable":
+        for file in own.rglob("*.mp4"):
+            file.write_text("no video")
+    write_rows(labels, rows)
+    given = {"no video of the file", "no label", "no column", "one group", "no such column"}
+    more = {"one group": ["--group", "day"], "no such column": ["--group", "week"]}.get(kind, [])
+    more += {"both": ["--labeled", "a.csv"], "root": ["--root", "a"], "share": ["--val-share", "20"]}.get(kind, [])
+    return [str(own), *(["--labels", str(labels)] if kind in given else []), *more]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("empty folder", r"own: holds no video"),
+        ("no folder", r"own: there is no such folder"),
+        ("no class folder", r"own: none of its videos is in a class folder \(the first, spare_b.mp4\).*--labels"),
+        ("one class", r"own: all labeled videos are of one class, 'run'; label at least two"),
+        ("one video", r"own: class 'walk' has one video.*add videos"),
+        ("no video of the file", r"own: holds none of the 12 videos .*elsewhere_0\.mp4: not found"),
+        ("no label", r"labels\.csv: no row has a label"),
+        ("no column", r"labels\.csv: no column label in its header \(path, class\)"),
+        ("one group", r"labels\.csv: --val-share 0\.2, which takes whole days, would take all videos of class"),
+        ("no such column", r"labels\.csv: no column 'week' to group by; there are folder"),
+        ("both", r"VIDEOS and --labeled both give"),
+        ("root", r"--root a: .*leave --root out"),
+        ("share", r"--val-share is a share above 0 and below 1, not 20"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, message: str
+) -> None:
+    try:
+        status = main(["train", *damage(own, kind), "-o", str(tmp_path / "runs" / "mine"), *SHORT])
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    lines = [line for line in capsys.readouterr().err.splitlines() if not re.match(r"usage:| +cmpl-zoo train", line)]
+    assert status == 2 and len(lines) == 1 and re.search(message, lines[0]), lines
+    assert not (tmp_path / "runs").exists()
+
+
+def test_videos_that_cannot_be_read_are_named_before_training(own: Path, tmp_path: Path) -> None:
+    error = run(call(*damage(own, "unreadable"), "-o", tmp_path / "run", *SHORT), expect=2).stderr
+    assert re.search(r"run/.*\.mp4.*none of the \d+ videos tried", error.splitlines()[-1])
+    assert files_of(tmp_path / "run").keys() == {
+        f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")
+    }
+
+
+def test_a_full_disk_leaves_nothing(own: Path, tmp_path: Path) -> None:
+    for size, where in ((50, "runs/mine"), (500, "runs/mine/lists")):  # before and in the run's folder
+        script = Script(call(own, "-o", tmp_path / "runs" / "mine", *SHORT), file_size=size)
+        _, error = script.communicate()
+        assert script.returncode == 2 and re.search(rf"{where}: File too large.*repaired", error.splitlines()[-1])
+        assert not (tmp_path / "runs").exists()
+
+
+def test_without_network_the_recipe_that_downloads_says_so(own: Path, tmp_path: Path) -> None:
+    words = call(own, "-o", tmp_path / "run", "--config", "finetune", "--device", "cpu")
+    closed = {"TORCH_HOME": str(tmp_path / "cache"), "CMPL_ZOO_MIRROR": "http://127.0.0.1:9"}
+    script = Script(words, environment=closed)
+    _, error = script.communicate()
+    assert script.returncode == 2
+    assert re.search(r"SLOW_8x8_R50\.pyth: cannot be downloaded.*own_videos needs no download", error.splitlines()[-1])
+    assert set(os.listdir(tmp_path / "run")) == {"lists"}
+
+
+def test_a_folder_of_lists_of_somebody_else_is_kept(own: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "run" / "lists" / "labeled.csv"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs")
+    error = run(call(own, "-o", tmp_path / "run", *SHORT), expect=2).stderr
+    assert re.search(r"run/lists is there already.*another --output", error)
+    assert theirs.read_text() == "theirs"
+
+
+def test_a_file_of_labels_names_the_line_at_fault(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    for text, message in (
+        ("path;label\na;b;c\n", r"line 2: 3 cells under a header of 2.*';'"),
+        ("path,label\n,walk\n", r"line 2: the path is empty"),
+        ("path,label,label\n", r"several columns 'label'"),
+        ("path,label\n", r"labels no video"),
+        ("", r"no column path .*\(nothing\)"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ListError, match=message):
+            make_lists(str(tmp_path), str(file))
+    file.write_bytes("path,label\nä,b\n".encode("latin-1"))
+    with pytest.raises(ListError, match=r"labels\.csv: not a text file in UTF-8"):
+        make_lists(str(tmp_path), str(file))
