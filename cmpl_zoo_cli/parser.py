@@ -8,6 +8,7 @@ from cmpl_zoo_cli import (
     convert,
     demo,
     evaluate,
+    export,
     features,
     importing,
     predict,
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     catalogue.add_parsers(verbs)
     features.add_parser(verbs)
     probe.add_parser(verbs)
+    export.add_parser(verbs)
     push.add_parser(verbs)
     convert.add_parser(verbs)
     demo.add_parser(verbs)
