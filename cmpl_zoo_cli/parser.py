@@ -11,6 +11,7 @@ from cmpl_zoo_cli import (
     export,
     features,
     importing,
+    labelstudio,
     predict,
     prepare,
     probe,
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     catalogue.add_parsers(verbs)
     features.add_parser(verbs)
     probe.add_parser(verbs)
+    labelstudio.add_parser(verbs)
     export.add_parser(verbs)
     push.add_parser(verbs)
     convert.add_parser(verbs)
