@@ -24,6 +24,7 @@ from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
+from cmpl_zoo.video.segments import recording_of
 from cmpl_zoo.video.video import VideoError
 
 _COLUMN = "column:"  # before the name of a column of the list, in the names of a file's arrays
@@ -58,7 +59,7 @@ class Features:
     Attributes:
         file: the file that holds them.
         features: float32 (videos, channels), the mean over a video's test views of the model's pooled features.
-        paths: of the videos, as the list has them.
+        paths: of the videos, as the list has them; of a segment with its fragment.
         labels: class names, "" where a video has none.
         columns: the other columns of the list by name, such as one to group by.
         unreadable: paths of the videos that are left out.
@@ -75,6 +76,11 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def recording(self, index: int) -> str:
+        """What a video is taken from: its value in the column `recording`, else its file."""
+        named = self.columns["recording"][index] if "recording" in self.columns else ""
+        return named or recording_of(self.paths[index])
 
 
 def extract_features(
@@ -331,10 +337,10 @@ def _features(file: Path, video_list: VideoList, rows: Sequence[np.ndarray | Non
     return Features(
         file,
         np.stack([row for row in rows if row is not None]),
-        [video_list.rows[index]["path"] for index in readable],
+        [video_list.name(index) for index in readable],
         [video_list.labels[index] if video_list.labels else "" for index in readable],
         columns,
-        [row["path"] for row, computed in zip(video_list.rows, rows, strict=True) if computed is None],
+        [video_list.name(index) for index, row in enumerate(rows) if row is None],
         source,
     )
 

@@ -66,7 +66,8 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
 
     Args:
         features: videos without a label are ignored.
-        group: a column of the list, such as a scene or a day; videos with the same value are in one fold together.
+        group: a column of the list, such as a scene or a day; videos with the same value are in one fold together. By
+            default those of one recording are, as segments of a file.
 
     Raises:
         ValueError: there are fewer than two classes, a class has fewer than two videos, or with `group` is in one
@@ -84,13 +85,19 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
             f"{features.file}: has no column {group!r} to group by (its columns: {columns}); add it to the list, and "
             "make the features again"
         )
-    # Without a column, each video is a group of its own.
-    groups = np.array([features.columns[group][index] for index in labeled]) if group else np.arange(len(labeled))
+    if group:
+        groups = np.array([features.columns[group][index] for index in labeled])
+    else:  # without segments, each video is a group of its own
+        numbers: dict[str, int] = {}
+        groups = np.array([numbers.setdefault(features.recording(index), len(numbers)) for index in labeled])
     for number, count in sorted(_groups_per_class(ids, groups).items()):
         if count < 2:
             name = str(classes[number])
-            in_one = f"all videos of class {name!r} have the same {group}" if group else f"class {name!r} has one video"
-            advice = "group by another column" if group else "label more of it"
+            in_one, advice = f"all videos of class {name!r} have the same {group}", "group by another column"
+            if not group:
+                in_one, advice = f"class {name!r} has one video", "label more of it"
+                if (ids == number).sum() > 1:
+                    in_one = f"all videos of class {name!r} are of one recording"
             raise ValueError(f"{features.file}: {in_one}, and cross-validation needs two of each class; {advice}")
     x = features.features[labeled].astype(np.float64)
     accuracies = []
@@ -134,7 +141,7 @@ def check_held_out(fitted: Features, test: Features) -> None:
     """Check that features to test a probe on are of the same network, and of other videos.
 
     Raises:
-        ValueError: they are of other weights, views or precision, or a video is in both files.
+        ValueError: they are of other weights, views or precision, or a recording is in both files.
     """
     for key, what in {"weights": "weights", "views": "views", "precision": "precision"}.items():
         if fitted.source[key] != test.source[key]:  # type: ignore[literal-required]
@@ -142,11 +149,12 @@ def check_held_out(fitted: Features, test: Features) -> None:
                 f"{test.file}: its features are of other {what} ({test.source['model']}) than those of {fitted.file} "
                 f"({fitted.source['model']}); make both with one model"
             )
-    known = {os.path.join(fitted.source["root"], path) for path in fitted.paths}
-    for path in test.paths:
-        if os.path.join(test.source["root"], path) in known:
+    known = {os.path.join(fitted.source["root"], fitted.recording(index)) for index in range(len(fitted))}
+    for index, path in enumerate(test.paths):
+        if os.path.join(test.source["root"], test.recording(index)) in known:
+            also = "is also" if path in fitted.paths else "is of a recording that is also"
             raise ValueError(
-                f"{test.file}: {path} is also in {fitted.file}; leave it out of one of them, else accuracy is "
+                f"{test.file}: {path} {also} in {fitted.file}; leave it out of one of them, else accuracy is "
                 "measured on training videos"
             )
 

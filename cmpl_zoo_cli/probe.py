@@ -30,7 +30,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--group",
         metavar="COLUMN",
         help="column of the list, such as a scene or a day; videos with the same value in it are never fitted to and "
-        "tested on in one fold (default: none)",
+        "tested on in one fold (default: the recording: each video, or the segments of one file)",
     )
     verb.add_argument(
         "--test", metavar="FILE", help="also measure on these features of other labeled videos (default: none)"

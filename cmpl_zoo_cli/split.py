@@ -40,7 +40,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--group",
         metavar="COLUMN",
         help="column of the list; videos with the same value in it are never split between val.csv and the other "
-        "lists (default: none)",
+        "lists (default: the recording: each video, or the segments of one file)",
     )
     verb.add_argument(
         "--keep-labels",
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.output} holds {args.list}, which a list of the split may overwrite; give another folder"
         )
     parts = split_list(video_list, args.labels_per_class, args.seed, args.sampling, args.val_share, args.group)
-    write_split(video_list, parts, args.output, args.keep_labels)
+    write_split(video_list, parts, args.output, args.keep_labels, args.group)
     for name, indices in parts.items():
         print(f"{Path(args.output, name)}.csv  {len(indices)} videos")
     return 0

@@ -1,11 +1,15 @@
-"""Lists of videos: CSV files with the header `path,label` and paths relative to a root folder."""
+"""Lists of videos: CSV files with the header `path,label` and paths relative to a root folder.
+
+A video may be a segment of a file: its path ends in a media fragment (see `video/segments.py`), or the columns `start`
+and `end` have its seconds. A column `recording` names what a video is taken from, where that is not its file.
+"""
 
 import csv
 import os
 import stat
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,6 +19,8 @@ import numpy as np
 from cmpl_zoo.datasets.packed_strings import PackedStrings
 from cmpl_zoo.storage.remote import is_url
 from cmpl_zoo.storage.shards import is_shard_set, read_index
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.segments import Segment, recording_of, split_fragment, with_fragment
 
 
 class ListError(ValueError):
@@ -27,15 +33,17 @@ class VideoList:
 
     Attributes:
         file: the CSV file that it was read from.
-        paths: path of each video, including the root.
+        paths: path of each video, including the root; of a segment with its fragment.
         labels: class name of each video, "" if a row has none; None if the list has no label column.
         lines: line number of each row in the file; the header is line 1.
+        recordings: value of each row in the column `recording`, "" if a row has none; None if there is no such column.
     """
 
     file: Path
     paths: Sequence[str]
     labels: list[str] | None
     lines: Sequence[int]
+    recordings: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -43,6 +51,17 @@ class VideoList:
     def file_and_line(self, index: int) -> str:
         """Where a video is listed, as `videos.csv, line 3`, for messages."""
         return f"{self.file}, line {self.lines[index]}"
+
+    def recording(self, index: int) -> str:
+        """What a video is taken from: its value in the column `recording`, else its file."""
+        return (self.recordings[index] if self.recordings else "") or recording_of(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """A video as listed: its path relative to the root, with its segment."""
+        row = self.rows[index]
+        if not (row.get("start") or row.get("end")):
+            return row["path"]
+        return with_fragment(row["path"], float(row.get("start") or 0), float(row["end"]) if row.get("end") else None)
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
@@ -72,21 +91,22 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
 
     Args:
         file: CSV with the header `path,label`; more columns are allowed, and `label` may be missing if not `labeled`.
+            `start` and `end` are the seconds of a segment, see `Segment`; an empty one is the start or end of the file.
         root: folder that the paths are relative to, or folder or URL of the shard set that holds the videos.
         labeled: require a label in every row.
 
     Raises:
-        ListError: the list is missing or empty, lacks a column or a label, holds a video twice, or one that is not in
-            the shards.
+        ListError: the list is missing or empty, lacks a column or a label, holds a video or a segment twice, one that
+            is not in the shards, or a segment that is none.
         StorageError: the index of the shards cannot be read.
     """
     file = Path(file)
-    labels, lines = list[str](), array("q")
+    labels, recordings, lines = list[str](), list[str](), array("q")
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             if not stat.S_ISREG(os.fstat(text.fileno()).st_mode):
                 raise ListError(f"{file}: is no regular file, and a list is read twice; save it as a file")
-            paths = PackedStrings(_paths(file, text, os.fspath(root), labeled, labels, lines))
+            paths = PackedStrings(_paths(file, text, os.fspath(root), labeled, labels, recordings, lines))
     except OSError as error:
         raise ListError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -98,24 +118,33 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
         raise ListError(
             f"{file}, line {lines[second]}: {paths[second]} is on line {lines[first]} already; delete one of them"
         )
-    return VideoList(file, paths, labels or None, lines)
+    return VideoList(file, paths, labels or None, lines, recordings or None)
 
 
 def _paths(
-    file: Path, text: Iterable[str], root: str, labeled: bool, labels: list[str], lines: "array[int]"
+    file: Path,
+    text: Iterable[str],
+    root: str,
+    labeled: bool,
+    labels: list[str],
+    recordings: list[str],
+    lines: "array[int]",
 ) -> Iterator[str]:
-    """The path of each row, including the root; appends its label to `labels` and its line number to `lines`."""
+    """The path of each row, including the root; appends its label, its recording and its line number."""
     reader = csv.reader(text, skipinitialspace=True, strict=True)  # else an unclosed quote would swallow rows
     columns = next(reader, [])
     for column in ("path", "label") if labeled else ("path",):
         if column not in columns:
             header = ",".join(columns) or "nothing"
             raise ListError(f"{file}: no column {column!r} in its header ({header}); line 1 must be path,label")
+    for column in ("path", "label", "start", "end", "recording"):
         if columns.count(column) > 1:
             raise ListError(f"{file}: {columns.count(column)} columns {column!r} in its header; rename all but one")
-    path_column, label_column = columns.index("path"), columns.index("label") if "label" in columns else None
-    addresses = read_index(root) if is_shard_set(root) else None
-    prefix = os.path.join(root, "")
+    path_column = columns.index("path")
+    label_column, start_column, end_column, recording_column = (
+        columns.index(column) if column in columns else None for column in ("label", "start", "end", "recording")
+    )
+    find = _finder(root)
     for row in reader:
         if not row:
             continue
@@ -133,14 +162,51 @@ def _paths(
             if not (label := row[label_column].strip()) and labeled:
                 raise ListError(f"{file}, line {lines[-1]}: {path} has no label; fill it in or delete the line")
             labels.append(sys.intern(label))
+        if recording_column is not None:
+            recordings.append(sys.intern(row[recording_column].strip()))
+        start, end = ("" if column is None else row[column].strip() for column in (start_column, end_column))
+        try:
+            yield find(path, start, end)
+        except (ValueError, VideoError) as error:
+            raise ListError(f"{file}, line {lines[-1]}: {error}") from error
+
+
+def _finder(root: str) -> Callable[[str, str, str], str]:
+    """A function from the cells `path`, `start` and `end` of a row to the path of the video, including the root.
+
+    It raises a `ValueError` or a `VideoError` if there is no such video in the shards, or no such segment.
+    """
+    addresses = read_index(root) if is_shard_set(root) else None
+    prefix = os.path.join(root, "")
+
+    def find(path: str, start: str, end: str) -> str:
         if addresses is None:
-            yield os.path.normpath(path if path[0] == os.sep else prefix + path)
-        elif address := addresses.get(os.path.normpath(path)):
-            yield address
+            file, segment = split_fragment(os.path.normpath(path if path[0] == os.sep else prefix + path))
         else:
-            raise ListError(
-                f"{file}, line {lines[-1]}: {path} is not in the shards of {root}; pack it too, or delete the line"
-            )
+            listed = os.path.normpath(path)
+            listed, segment = (listed, None) if listed in addresses else split_fragment(listed)
+            if listed not in addresses:
+                raise ValueError(f"{path} is not in the shards of {root}; pack it too, or delete the line")
+            file = addresses[listed]
+        if start or end:
+            if segment:
+                raise ValueError(f"{path} has its segment in the path and in start,end; delete one of them")
+            times = [_seconds(path, name, cell) for name, cell in (("start", start), ("end", end))]
+            try:
+                return with_fragment(file, *times)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}; correct start and end, in seconds") from error
+        return with_fragment(file, segment.start, segment.end) if segment else file
+
+    return find
+
+
+def _seconds(path: str, name: str, cell: str) -> float | None:
+    """The time in a cell of the column `start` or `end`; None if it is empty."""
+    try:
+        return float(cell) if cell else None
+    except ValueError:
+        raise ValueError(f"{path}: {name} is {cell!r}, and must be a number of seconds or empty") from None
 
 
 def _first_repetition(paths: Sequence[str]) -> tuple[int, int] | None:
@@ -156,10 +222,13 @@ def _first_repetition(paths: Sequence[str]) -> tuple[int, int] | None:
 
 
 def check_disjoint(train: VideoList, validation: VideoList) -> None:
-    """Check that no video of a training list, labeled or unlabeled, is also in the validation list.
+    """Check that no recording of a training list, labeled or unlabeled, is also in the validation list.
+
+    A recording is a file, of which there may be several segments, or what the column `recording` names. Where that says
+    that segments of a file are different recordings, they may still not overlap.
 
     Raises:
-        ListError: a video is in both.
+        ListError: a video, or a recording, is in both.
     """
     real_folder = cache(os.path.realpath)  # two paths may lead to the same folder
 
@@ -167,10 +236,30 @@ def check_disjoint(train: VideoList, validation: VideoList) -> None:
         folder, name = os.path.split(path)
         return path if is_url(path) else os.path.join(real_folder(folder), name)
 
-    lines = {real(path): validation.lines[i] for i, path in enumerate(validation.paths)}
-    for index, path in enumerate(map(real, train.paths)):
-        if path in lines:
+    def recording(video_list: VideoList, index: int) -> str:
+        return (video_list.recordings[index] if video_list.recordings else "") or real(video_list.recording(index))
+
+    held_out = {recording(validation, index): index for index in range(len(validation))}
+    by_file: dict[str, list[tuple[Segment, int]]] = {}
+    if train.recordings or validation.recordings:
+        for index, path in enumerate(validation.paths):
+            file, segment = split_fragment(path)
+            by_file.setdefault(real(file), []).append((segment or Segment(0), index))
+    for index, path in enumerate(train.paths):
+        file, segment = split_fragment(path)
+        in_file = by_file.get(real(file), ()) if by_file else ()
+        overlapping = (other for held, other in in_file if held.overlaps(segment or Segment(0)))
+        other = next(overlapping, held_out.get(recording(train, index)))
+        if other is None:
+            continue
+        where = f"{validation.file_and_line(other)}: {validation.paths[other]}"
+        if real(path) == real(validation.paths[other]):
             raise ListError(
-                f"{validation.file}, line {lines[path]}: {path} is also in a training list "
-                f"({train.file_and_line(index)}); delete one of them, else accuracy is measured on training videos"
+                f"{where} is also in a training list ({train.file_and_line(index)}); delete one of them, else accuracy "
+                "is measured on training videos"
             )
+        raise ListError(
+            f"{where} is of the same recording as {path} in a training list ({train.file_and_line(index)}): "
+            "accuracy would look better than it is; hold out whole recordings, as `cmpl-zoo split` does, or have it group by "
+            "another column with --group"
+        )

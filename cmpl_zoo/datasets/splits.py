@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets.lists import ListError, VideoList
+from cmpl_zoo.video.segments import split_fragment
 
 SAMPLINGS = ("uniform", "category-wise")
 
@@ -30,8 +31,9 @@ def split_list(
             videos in proportion to the sizes of the classes (largest remainder), at least one per class (the paper's
             Table 4).
         val: share of the videos of each class, in [0, 1), that is held out before labels are drawn.
-        group: name of a column, such as a recording, a source or an actor; videos with the same value are held out
-            together or not at all. A group counts for its most frequent class.
+        group: name of a column, such as a source or an actor; videos with the same value are held out together or not
+            at all. A group counts for its most frequent class. By default the groups are the recordings: each video,
+            or all segments of a file (see `VideoList.recording`).
 
     Returns:
         Indices into the list, increasing: `labeled`, `unlabeled` (the rest), and `val` if asked for.
@@ -66,7 +68,9 @@ def split_list(
         if index not in held_out:
             by_class[label].append(index)
     if empty := [label for label, members in by_class.items() if not members]:
-        whole, other = (f", which takes whole {group}s,", ", or group by another column") if group else ("", "")
+        whole, other = (f", which takes whole {group or 'recording'}s,", ", or group by another column")
+        if not group and len({video_list.recording(i) for i in range(len(video_list))}) == len(video_list):
+            whole = other = ""
         raise ListError(
             f"{video_list.file}: --val-share {val}{whole} would take all videos of class {empty[0]!r}; lower it or add "
             f"videos{other}"
@@ -97,7 +101,7 @@ def _draw_validation(video_list: VideoList, seed: int, val: float, group: str | 
     assert video_list.labels is not None
     groups: dict[str, list[int]] = {}
     for index, row in enumerate(video_list.rows):
-        groups.setdefault(row[group] if group else str(index), []).append(index)
+        groups.setdefault(row[group] if group else video_list.recording(index), []).append(index)
     by_class: dict[str, list[list[int]]] = {label: [] for label in sorted(set(video_list.labels))}
     for members in groups.values():
         counts = Counter(video_list.labels[i] for i in members)
@@ -135,7 +139,7 @@ def _proportional_quotas(video_list: VideoList, sizes: dict[str, int], total: in
 
 
 def write_split(video_list: VideoList, split: dict[str, list[int]], directory: str | os.PathLike[str],
-                keep_labels: bool = False) -> None:  # fmt: skip
+                keep_labels: bool = False, group: str | None = None) -> None:  # fmt: skip
     """Write `labeled.csv`, `unlabeled.csv` and `val.csv`, those that the split has, with all columns of the list.
 
     Args:
@@ -143,11 +147,17 @@ def write_split(video_list: VideoList, split: dict[str, list[int]], directory: s
         split: the result of `split_list`.
         directory: created if missing; lists of these names in it are replaced.
         keep_labels: keep the label column of `unlabeled.csv`, to measure pseudo-labels; training does not use it.
+        group: as for `split_list`; in a list of segments or recordings it becomes the column `recording`, so that
+            training takes segments of one file whose groups differ as of different recordings.
 
     Raises:
         OSError: a list cannot be written.
     """
+    rows, columns = video_list.rows, list(video_list.rows[0])
+    if group and (video_list.recordings or any(split_fragment(path)[1] for path in video_list.paths)):
+        rows = [row | {"recording": row[group]} for row in rows]
+        columns = list(rows[0])
     for name, indices in split.items():
         hide = name == "unlabeled" and not keep_labels
-        columns = [c for c in video_list.rows[0] if not (hide and c == "label")]
-        replace_text(Path(directory, f"{name}.csv"), as_csv((video_list.rows[i] for i in indices), columns))
+        kept = [column for column in columns if not (hide and column == "label")]
+        replace_text(Path(directory, f"{name}.csv"), as_csv((rows[i] for i in indices), kept))

@@ -54,6 +54,11 @@ def read_index(root: str) -> dict[str, str]:
         ) from error
 
 
+def is_address(path: str) -> bool:
+    """Whether a path is the address of a video in a shard."""
+    return _ADDRESS.fullmatch(path) is not None
+
+
 def read_member(address: str) -> bytes | None:
     """The bytes of the video at an address in a shard, or None if the path is not such an address.
 

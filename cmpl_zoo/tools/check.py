@@ -9,7 +9,7 @@ from statistics import median
 from typing import TypedDict
 
 from cmpl_zoo.datasets.lists import VideoList
-from cmpl_zoo.tools.journal import Journal
+from cmpl_zoo.tools.journal import Journal, cause_of
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.shown import hdr_transfer, orientation, shown_size
 from cmpl_zoo.video.video import Video
@@ -36,7 +36,7 @@ class CheckRow(TypedDict, total=False):
     Attributes:
         verdict: `ok`, `odd`, `unreadable`, `truncated` or `too short`.
         cause: the reason for it, in words; "" if `ok`.
-        stated_frames: number of frames as the file states it.
+        stated_frames: number of frames as the file states it; of a segment, by the timestamps.
         frames: number of frames that decode.
         fps: frames per second, by the timestamps.
         width: in pixels, as shown: with square pixels, after display rotation.
@@ -101,7 +101,7 @@ def examine(path: str, alive: Callable[[], None] = lambda: None, *, min_frames: 
     repair frames.
 
     Args:
-        path: video file, GIF, or folder of frames.
+        path: video file, GIF, or folder of frames; of a segment, only its frames are decoded and judged.
         alive: called once per frame.
         min_frames: a video with fewer frames is `too short`.
 
@@ -115,14 +115,16 @@ def examine(path: str, alive: Callable[[], None] = lambda: None, *, min_frames: 
         with Video(path) as video:
             return _examine(video, alive, min_frames)
     except VideoError as error:
-        return {"verdict": "unreadable", "cause": str(error).removeprefix(f"{path}: ")}
+        return {"verdict": "unreadable", "cause": cause_of(error, path)}
 
 
 def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckRow:
     is_file = video.container is not None
     stated, indexed = None, None
-    lost = video.lost_at_start
-    if is_file and video.container.format.name == "avi":  # type: ignore[union-attr]
+    lost = 0 if video.segment else video.lost_at_start
+    if video.segment:
+        stated = video.num_frames
+    elif is_file and video.container.format.name == "avi":  # type: ignore[union-attr]
         # The number in the header includes dropped frames. The index does not, but is at the end: a cut file lacks it.
         stated, indexed = video.stream.frames or None, len(video.stream.index_entries)
     elif not is_file or video.stream.frames:

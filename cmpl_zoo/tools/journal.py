@@ -16,6 +16,8 @@ from cmpl_zoo._appended_lines import AppendedLines
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets.lists import VideoList
 from cmpl_zoo.tools.worker_pool import LostTask, every_video
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.segments import recording_of
 
 
 class Journal:
@@ -111,7 +113,7 @@ class Journal:
         if not rows:
             self._write(self.columns)
             return []
-        expected = ["path", *(row["path"] for row in self.video_list.rows)]
+        expected = ["path", *(self.video_list.name(index) for index in range(len(self.video_list)))]
         for number, row in enumerate(rows):
             if row[:1] != expected[number : number + 1] or len(row) != len(self.columns):
                 raise ValueError(
@@ -127,7 +129,7 @@ class Journal:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write the row of the next video; `path` is added, and a missing column stays empty."""
-        row = {"path": self.video_list.rows[len(self.verdicts)]["path"], **row}
+        row = {"path": self.video_list.name(len(self.verdicts)), **row}
         self._write([row.get(column, "") for column in self.columns])
         self.verdicts.append(row["verdict"])
 
@@ -157,12 +159,12 @@ class Journal:
                 f"stopped after {len(self.verdicts)} of {len(tasks)} videos; the same command continues from there"
             ) from None
 
-    def conclude(self, kept: Sequence[str], paths: Sequence[str] | None = None) -> str:
-        """Write the list of the videos to keep, with all columns of the old list.
+    def conclude(self, kept: Sequence[str], rows: Sequence[dict[str, str]] | None = None) -> str:
+        """Write the list of the videos to keep.
 
         Args:
             kept: the verdicts of videos to keep.
-            paths: new values of the column `path`, one per video; by default the old ones.
+            rows: of the new list, one per video; by default those of the old one.
 
         Returns:
             A summary in one line: the number of videos per verdict, and the files written.
@@ -170,18 +172,19 @@ class Journal:
         Raises:
             OSError: the list cannot be written.
         """
-        paths = paths or [row["path"] for row in self.video_list.rows]
-        rows = [
-            row | {"path": path}
-            for row, path, verdict in zip(self.video_list.rows, paths, self.verdicts, strict=True)
-            if verdict in kept
-        ]
-        replace_text(self.kept_file, as_csv(rows, list(self.video_list.rows[0])))
+        rows = self.video_list.rows if rows is None else rows
+        kept_rows = [row for row, verdict in zip(rows, self.verdicts, strict=True) if verdict in kept]
+        replace_text(self.kept_file, as_csv(kept_rows, list(rows[0])))
         counts = Counter(self.verdicts)
         order = [*kept, *sorted(counts.keys() - kept)]
         per_verdict = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
-        videos = f"{len(rows)} of {len(self.verdicts)} videos"
+        videos = f"{len(kept_rows)} of {len(self.verdicts)} videos"
         return f"{per_verdict}; {self.kept_file} lists {videos}, {self.file} says why"
+
+
+def cause_of(error: VideoError, path: str) -> str:
+    """The message of an error without the path of the video, or of the file of a segment, at its start."""
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{recording_of(path)}: ")
 
 
 def _as_option(name: str, value: Any) -> str:

@@ -18,8 +18,9 @@ from cmpl_zoo._files import atomic_write, temporary_path
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.shards import is_shard_set
 from cmpl_zoo.tools.frame_converter import FrameConverter, deinterlaced
-from cmpl_zoo.tools.journal import Journal
+from cmpl_zoo.tools.journal import Journal, cause_of
 from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.segments import recording_of, split_fragment
 from cmpl_zoo.video.shown import is_as_shown
 from cmpl_zoo.video.video import Video
 
@@ -43,7 +44,7 @@ class PrepareSettings:
         max_short_side: largest short side in pixels; smaller videos are not enlarged.
         gop: frames from a keyframe to the next.
         crf: x264's constant rate factor, 0 (lossless) to 51 (worst).
-        copy: copy files unchanged that already have these properties.
+        copy: copy files unchanged that already have these properties; segments are encoded in any case.
 
     Raises:
         ValueError: a value is out of range.
@@ -70,7 +71,7 @@ class PrepareRow(TypedDict, total=False):
         verdict: `encoded`, `copied`, `unreadable` (no frame decodes) or `failed` (the frames cannot be encoded).
         cause: the reason for the last two, or why an encoded video ended early; else "" or missing.
         frames: number of frames of the copy.
-        bytes_before: size of the video file, or of the files of a folder, in bytes.
+        bytes_before: size of the video file, or of the files of a folder, in bytes; not known of a segment.
         bytes_after: size of the copy, in bytes.
         seconds: time that the copy took.
     """
@@ -93,8 +94,10 @@ def prepare(
 ) -> tuple[bool, str]:
     """Make a copy of every video of a list: an MP4 file with the same relative path in another folder.
 
-    A video that breaks off is kept, with the frames that decode. `report.csv` has one row per video; the list of the
-    copies has all columns of the old list. A run that was killed continues after the last row of its report.
+    The copy of a segment has its seconds in its name, such as `clip_10.000-20.000.mp4`. A video that breaks off is
+    kept, with the frames that decode. `report.csv` has one row per video; the list of the copies has all columns of the
+    old list, but in place of `start` and `end` of segments a column `recording`, with the path of the file. A run that
+    was killed continues after the last row of its report.
 
     Args:
         video_list: the list, read with `root`.
@@ -126,7 +129,7 @@ def prepare(
         finally:
             for _, target in tasks:  # of a worker that died, or of an earlier run that was killed
                 temporary_path(target).unlink(missing_ok=True)
-        summary = journal.conclude(KEPT_BY_PREPARE, targets)
+        summary = journal.conclude(KEPT_BY_PREPARE, _copy_rows(video_list, root, targets))
         return all(verdict in KEPT_BY_PREPARE for verdict in journal.verdicts), summary
 
 
@@ -138,14 +141,17 @@ def _copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str
         )
     targets: dict[str, list[int]] = {}
     for index, path in enumerate(video_list.paths):
-        relative = os.path.relpath(path, root)
+        file, segment = split_fragment(path)
+        relative = os.path.relpath(file, root)
         if relative.split(os.sep)[0] in (os.pardir, os.curdir):
             raise ListError(
                 f"{video_list.file_and_line(index)}: {path} is outside {root}, so its copy would be outside the "
                 "output folder; give a --root that holds all videos"
             )
-        target = (relative if os.path.isdir(path) else os.path.splitext(relative)[0]) + ".mp4"
-        targets.setdefault(target, []).append(index)
+        stem = relative if os.path.isdir(file) else os.path.splitext(relative)[0]
+        if segment:
+            stem += f"_{segment.start:.3f}-" + ("end" if segment.end is None else f"{segment.end:.3f}")
+        targets.setdefault(f"{stem}.mp4", []).append(index)
     clashes = {target: indices for target, indices in targets.items() if len(indices) > 1}
     if clashes:
         lines = "; ".join(
@@ -159,11 +165,23 @@ def _copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str
     return list(targets)
 
 
+def _copy_rows(video_list: VideoList, root: str | os.PathLike[str], targets: list[str]) -> list[dict[str, str]]:
+    """The rows of the list of the copies."""
+    rows = [row | {"path": target} for row, target in zip(video_list.rows, targets, strict=True)]
+    files = [split_fragment(path) for path in video_list.paths]
+    if any(segment for _, segment in files):
+        for row, (file, _) in zip(rows, files, strict=True):
+            row.pop("start", None)
+            row.pop("end", None)
+            row["recording"] = row.get("recording") or os.path.relpath(file, root)
+    return rows
+
+
 def _check_overwriting(video_list: VideoList, output: str | os.PathLike[str], targets: list[str]) -> None:
     """Raise a ValueError if a copy would replace a video of the list, or a file that is not from `prepare`."""
     copies = (os.path.join(output, target) for target in targets)
     existing = {file_id: copy for copy in copies if (file_id := _file_id(copy))}
-    for path in video_list.paths if existing else ():
+    for path in map(recording_of, video_list.paths) if existing else ():
         if copy := existing.get(_file_id(path) or (0, 0)):
             raise ValueError(f"{copy} would overwrite {path}; give another folder for the copies")
     if existing and not os.path.exists(os.path.join(output, "prepare.json")):  # else an earlier run made them
@@ -188,7 +206,7 @@ def prepare_video(
     """Make the copy of one video; it is written atomically.
 
     Args:
-        path: video file, GIF, or folder of frames.
+        path: video file, GIF, or folder of frames, or a segment of a file.
         target: path of the copy; its folders are created.
         settings: the properties of the copy.
         alive: called once per frame.
@@ -203,7 +221,7 @@ def prepare_video(
     row: PrepareRow = {"bytes_before": _size_in_bytes(path)}
     try:
         with Video(path) as video:
-            if settings.copy and (frames := _count_if_prepared(video, settings, alive)):
+            if settings.copy and not video.segment and (frames := _count_if_prepared(video, settings, alive)):
                 with atomic_write(target) as temporary:
                     shutil.copyfile(path, temporary)
                 row |= {"verdict": "copied", "frames": frames}
@@ -212,7 +230,7 @@ def prepare_video(
                 row |= {"verdict": "encoded", "frames": frames, "cause": cause}
             row["bytes_after"] = os.path.getsize(target)
     except VideoError as error:
-        row |= {"verdict": "unreadable", "cause": str(error).removeprefix(f"{path}: ")}
+        row |= {"verdict": "unreadable", "cause": cause_of(error, path)}
     except FFmpegError as error:
         if isinstance(error, OSError) and error.errno:
             raise _write_error(target, error) from error

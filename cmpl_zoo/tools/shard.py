@@ -1,7 +1,8 @@
 """Writing tar shards: a few large files of videos, which disks and servers read faster than many small files.
 
 The layout is WebDataset's: the files of a sample follow each other and share a key, here the row number of the video.
-`000000123.mp4` is the video, unchanged, and `000000123.json` its row of the list.
+`000000123.mp4` is the video, unchanged, and `000000123.json` its row of the list. A file of which there are several
+segments is packed once, under the row number of the first, with a list of their rows.
 """
 
 import errno
@@ -20,6 +21,7 @@ from cmpl_zoo._files import as_csv, atomic_write
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.storage.shards import INDEX_COLUMNS, INDEX_FILE
+from cmpl_zoo.video.segments import recording_of
 
 BLOCK = tarfile.BLOCKSIZE
 _MAX_TAIL = 2 * BLOCK + tarfile.RECORDSIZE  # bytes: the largest end of a tar archive
@@ -27,11 +29,11 @@ _MAX_TAIL = 2 * BLOCK + tarfile.RECORDSIZE  # bytes: the largest end of a tar ar
 
 @dataclass(frozen=True)
 class _Member:
-    """A video and its position in the shards: name of the shard, byte offset and size."""
+    """A file and its position in the shards: name of the shard, byte offset and size; and the rows of its segments."""
 
     key: str
     path: str
-    row: dict[str, str]
+    rows: list[dict[str, str]]
     shard: str
     offset: int
     size: int
@@ -59,9 +61,10 @@ def write_shards(video_list: VideoList, directory: str | os.PathLike[str], shard
     if shard_bytes < 1:
         raise ValueError(f"a shard of {shard_bytes} bytes cannot hold a video; give a larger --shard-size")
     directory = Path(directory)
-    members = list(_plan(video_list, shard_bytes))
+    rows = _rows(video_list)
+    members = list(_plan(video_list, rows, shard_bytes))
     index, plan = directory / INDEX_FILE, directory / f"{INDEX_FILE}.writing"
-    text = _index(members)
+    text = _index(video_list, rows, members)
     for file in (index, plan):
         if file.exists() and file.read_text(encoding="utf-8") != text:
             raise StorageError(f"{directory} holds shards of another list; give another folder, or delete it")
@@ -81,50 +84,70 @@ def write_shards(video_list: VideoList, directory: str | os.PathLike[str], shard
     return index
 
 
-def _plan(video_list: VideoList, shard_bytes: int) -> Iterator[_Member]:
-    """The position of each video in the shards."""
-    if clash := set(INDEX_COLUMNS) & set(video_list.rows[0]):
+def _rows(video_list: VideoList) -> list[dict[str, str]]:
+    """The rows of the index: those of the list, but with all segments in the columns `start` and `end`."""
+    rows = [{"start": "", "end": "", **row} for row in video_list.rows]
+    in_path = False
+    for row, path in zip(rows, video_list.paths, strict=True):
+        name = os.path.basename(recording_of(path))
+        if os.path.basename(row["path"]) != name:
+            in_path = True
+            row["path"] = os.path.join(os.path.dirname(row["path"]), name)
+            row["start"], _, row["end"] = path.removeprefix(recording_of(path)).removeprefix("#t=").partition(",")
+    return rows if in_path else video_list.rows
+
+
+def _plan(video_list: VideoList, rows: list[dict[str, str]], shard_bytes: int) -> Iterator[_Member]:
+    """The position of each file in the shards."""
+    if clash := set(INDEX_COLUMNS) & set(rows[0]):
         raise ValueError(
             f"{video_list.file}: the column {min(clash)!r} has the name of a column of the index; rename it"
         )
+    files: dict[str, list[int]] = {}
+    for index, path in enumerate(video_list.paths):
+        files.setdefault(recording_of(path), []).append(index)
     number, offset = 0, 0
-    for index, row in enumerate(video_list.rows):
-        path = video_list.paths[index]
+    for path, indices in files.items():
         if os.path.isdir(path) or path.endswith(".npy"):
             kind = "a file of decoded frames" if path.endswith(".npy") else "a folder of frames"
             raise ListError(
-                f"{video_list.file_and_line(index)}: {path} is {kind}; `cmpl-zoo prepare` makes a video "
+                f"{video_list.file_and_line(indices[0])}: {path} is {kind}; `cmpl-zoo prepare` makes a video "
                 "of it, which can be packed"
             )
         try:
             size = os.path.getsize(path)
         except OSError as error:
             raise ListError(
-                f"{video_list.file_and_line(index)}: {path} cannot be packed ({error.strerror}); `cmpl-zoo "
+                f"{video_list.file_and_line(indices[0])}: {path} cannot be packed ({error.strerror}); `cmpl-zoo "
                 "check` writes a list without such videos"
             ) from error
-        end = _end(offset, size, row)
+        of_file = [rows[index] for index in indices]
+        end = _end(offset, size, of_file)
         if offset and end + _MAX_TAIL > shard_bytes:
             number, offset = number + 1, 0
-            end = _end(offset, size, row)
-        yield _Member(f"{index:09d}", path, row, f"shard-{number:06d}.tar", offset + BLOCK, size)
+            end = _end(offset, size, of_file)
+        yield _Member(f"{indices[0]:09d}", path, of_file, f"shard-{number:06d}.tar", offset + BLOCK, size)
         offset = end
 
 
-def _record(row: dict[str, str]) -> bytes:
-    return json.dumps(row, ensure_ascii=False).encode()
+def _record(rows: list[dict[str, str]]) -> bytes:
+    return json.dumps(rows if len(rows) > 1 else rows[0], ensure_ascii=False).encode()
 
 
-def _end(offset: int, size: int, row: dict[str, str]) -> int:
-    """Byte offset of the next sample: the video and its row each take a header and their content, padded."""
-    for length in (size, len(_record(row))):
+def _end(offset: int, size: int, rows: list[dict[str, str]]) -> int:
+    """Byte offset of the next sample: the video and its rows each take a header and their content, padded."""
+    for length in (size, len(_record(rows))):
         offset += BLOCK + -(-length // BLOCK) * BLOCK
     return offset
 
 
-def _index(members: list[_Member]) -> str:
-    rows = (member.row | {name: getattr(member, name) for name in INDEX_COLUMNS} for member in members)
-    return as_csv(rows, [*members[0].row, *INDEX_COLUMNS])
+def _index(video_list: VideoList, rows: list[dict[str, str]], members: list[_Member]) -> str:
+    by_path = {member.path: member for member in members}
+    of_rows = (by_path[recording_of(path)] for path in video_list.paths)
+    placed = (
+        row | {name: getattr(member, name) for name in INDEX_COLUMNS} for row, member in zip(rows, of_rows, strict=True)
+    )
+    return as_csv(placed, [*rows[0], *INDEX_COLUMNS])
 
 
 def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
@@ -136,7 +159,7 @@ def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
         for member in members:
             with open(member.path, "rb") as video:
                 _add(tar, f"{member.key}{Path(member.path).suffix.lower() or '.video'}", video, member.size)
-            record = _record(member.row)
+            record = _record(member.rows)
             _add(tar, f"{member.key}.json", io.BytesIO(record), len(record))
             progress.update()
 

@@ -6,6 +6,7 @@ the start.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -154,6 +155,37 @@ def decode_from_keyframe(
             yield frame
     if missing or decoded != sorted(pts for pts in expected if pts >= key):
         raise TimelineError
+
+
+def decode_range(
+    container: InputContainer, stream: VideoStream, timeline: Timeline, frames: range
+) -> Iterator[av.VideoFrame]:
+    """The frames of a range of indices in presentation order, decoded from the keyframe before the first of them.
+
+    Args:
+        container: the open file.
+        stream: its video stream.
+        timeline: the timeline of the stream.
+        frames: indices of frames, at least one.
+
+    Raises:
+        TimelineError: as `decode_from_keyframe`; the frames until then are right.
+    """
+    if frames.stop > len(timeline.pts):
+        raise TimelineError
+    expected, position = timeline.pts[frames.start : frames.stop], 0
+    waiting: deque[av.VideoFrame] = deque()  # until the frames after it show that it is right; see `extra_packets`
+    for frame in decode_from_keyframe(container, stream, timeline, timeline.key_before(frames.start), expected):
+        assert frame.pts is not None
+        if frame.pts < expected[0] or position == len(expected):
+            continue
+        if frame.pts != expected[position]:
+            raise TimelineError
+        position += 1
+        waiting.append(frame)
+        if len(waiting) > timeline.extra_packets:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def decode_packets(packets: Iterator[av.Packet], errors: list[FFmpegError]) -> Iterator[av.VideoFrame]:

@@ -1,4 +1,4 @@
-"""Reading the frames of a video by index, in presentation order.
+"""Reading the frames of a video, or of a segment of it, by index, in presentation order.
 
 The frames of a file are those that decoding from its start gives, up to the first packet that cannot be decoded;
 packets before the first decodable frame are skipped. All ways of reading give the same frames, with one exception:
@@ -10,10 +10,11 @@ import io
 import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Literal, overload
 
 import av
@@ -30,6 +31,7 @@ from cmpl_zoo.storage.shards import read_member
 from cmpl_zoo.video.errors import VideoError as VideoError
 from cmpl_zoo.video.images import AnimatedImage, FrameArray, ImageFolder
 from cmpl_zoo.video.opening import NO_FRAME, open_video
+from cmpl_zoo.video.segments import frames_in_segment, split_fragment
 from cmpl_zoo.video.shown import orientation, pixel_shape, shown_size
 from cmpl_zoo.video.timeline import (
     Packet,
@@ -37,6 +39,7 @@ from cmpl_zoo.video.timeline import (
     TimelineError,
     decode_from_keyframe,
     decode_packets,
+    decode_range,
     make_timeline,
     packets_in_header,
     read_packets,
@@ -73,38 +76,47 @@ class Video:
     A `.npy` file holds decoded frames, uint8 (frames, height, width, 3); only the frames asked for are loaded. Of
     several video streams, the one is read that FFmpeg calls best, as players do.
 
+    A path may end in a segment, as `clip.mp4#t=10,20` (see `segments.py`): the video then has the frames of the file
+    whose timestamps are in it, and no others.
+
     A context manager: the file is opened once for `num_frames`, `info` and any number of reads.
 
     Args:
-        path: the file or folder, or the address of a video in a shard (see `storage/shards.py`).
+        path: the file or folder, or the address of a video in a shard (see `storage/shards.py`), or a segment of it.
 
     Attributes:
         path: as given.
+        file: the path without its segment.
+        segment: the segment that is read; None for all of the file.
         container: the open PyAV container; None for a folder, a `.npy` file or a WebP image.
         stream: the video stream that is read; not set where `container` is None.
         decode_error: the error that ended the last `decode` early, "" if there was none.
 
     Raises:
-        VideoError: it is missing, empty, not a video, or none of its frames can be decoded (the last is raised by
-            `info`, `read` and `decode`).
+        VideoError: it is missing, empty, not a video, has a malformed segment or one although it has no time; or none
+            of its frames can be decoded or is in the segment (the last two are raised by what needs the frames).
         StorageError: the shard cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
+        self.file, self.segment = split_fragment(self.path)
         self.container: InputContainer | None = None
         self.stream: VideoStream
         self._images: ImageFolder | FrameArray | AnimatedImage | None = None
         self._content: bytes | None = None  # of a video in a shard
         self.decode_error = ""
         self._reformatter = VideoReformatter()
-        if os.path.isdir(self.path):
-            self._images = ImageFolder(self.path)
-        elif self.path.endswith(".npy"):
-            self._images = FrameArray(self.path)
+        if os.path.isdir(self.file):
+            self._images = ImageFolder(self.file)
+        elif self.file.endswith(".npy"):
+            self._images = FrameArray(self.file)
         else:
-            self._content = read_member(self.path)
+            self._content = read_member(self.file)
             self._open()
+        if self.segment is not None and self._images is not None:
+            self.close()
+            raise VideoError(f"{self.path}: pictures have no times to take a segment by; give {self.file} without one")
 
     def __enter__(self) -> "Video":
         return self
@@ -121,19 +133,17 @@ class Video:
 
     @cached_property
     def num_frames(self) -> int:
-        """Number of frames, at least 1: as the file states it, else counted, decoding as little as possible."""
-        if self._images is not None:
-            return len(self._images)
-        stated = self._stated_frames
-        return max(1, len(self._decoded_ticks) if stated is None else stated)
+        """Number of frames, at least 1: as the file states it, else counted, decoding as little as possible; of a
+        segment by the timestamps."""
+        return self._frames_of_file if self.segment is None else len(self._segment_frames)
 
     @cached_property
     def lost_at_start(self) -> int:
-        """How many frames at the start of a file do not decode, as those that they are predicted from are missing."""
+        """How many frames at the start of the file do not decode, as those that they are predicted from are missing."""
         if self.container is None or self._stated_frames is not None or self._some_hidden:
             return 0
         packets = self._listed_packets
-        return sum(packet.shown for packet in packets) - self.num_frames if starts_inside_gop(packets) else 0
+        return sum(packet.shown for packet in packets) - self._frames_of_file if starts_inside_gop(packets) else 0
 
     @cached_property
     def info(self) -> VideoInfo:
@@ -151,29 +161,24 @@ class Video:
     def fps(self) -> float | None:
         """Average frames per second, by the timestamps, else (see `timed`) as the codec states it; None for folders
         and `.npy` files, which have no rate, or if the file tells neither."""
-        if self.container is None:
-            return None
-        stated, ticks = stated_rate(self.stream), self._ticks
-        if len(ticks) < 2:
-            return stated
-        measured = (len(ticks) - 1) / float((ticks[-1] - ticks[0]) * self._time_base)
-        # Many containers round timestamps to milliseconds; the stated rate is exact.
-        return stated if stated and abs(measured - stated) < stated / 200 else measured
+        if self.segment is None:
+            return self._rate(self._ticks)
+        frames = self._segment_frames
+        return self._rate(self._ticks[frames.start : frames.stop])
 
     @cached_property
     def timestamps(self) -> list[float] | None:
-        """When each of the `num_frames` frames is shown, in seconds from the first one (0.0), increasing.
+        """When each of the `num_frames` frames is shown, in seconds from the first of them (0.0), increasing.
 
         At even distances of 1 / `fps` if the file is not `timed`, and after the end of a file that breaks off. None
         where `fps` is None. Costs little if the file's header lists its packets at one rate; else all packets are read,
         but not decoded.
         """
-        if self.fps is None:
-            return None
-        base, first = float(self._time_base), self._ticks[0] if self._ticks else 0
-        times = [(tick - first) * base for tick in self._ticks[: self.num_frames]] or [0.0]
-        missing = self.num_frames - len(times)
-        return times + [times[-1] + number / self.fps for number in range(1, missing + 1)]
+        times = self._times_in_file
+        if self.segment is None or times is None:
+            return times
+        frames = self._segment_frames
+        return [time - times[frames.start] for time in times[frames.start : frames.stop]]
 
     @cached_property
     def pixel_shape(self) -> Fraction:
@@ -206,8 +211,18 @@ class Video:
         wanted = [operator.index(i) for i in (indices.tolist() if isinstance(indices, Tensor) else indices)]
         if not wanted or min(wanted) < 0:
             raise ValueError(f"indices must be one or more whole numbers from 0, not {wanted}")
+        if self.segment is None:
+            return self._read_file(wanted, transform or _unchanged)
+        segment = self._segment_frames
+        in_file = [segment.start + min(index, len(segment) - 1) for index in wanted]
+        frames, found = self._read_file(in_file, transform or _unchanged)
+        if min(found) < segment.start:
+            raise self._no_frame()
+        return frames, [index - segment.start for index in found]
+
+    def _read_file(self, wanted: list[int], transform: FrameTransform) -> tuple[Tensor, list[int]]:
+        """As `read_with_indices`, by the indices of frames in the file."""
         distinct = sorted(set(wanted))
-        transform = transform or _unchanged
         if self._images is not None:
             last = len(self._images) - 1
             frames = {i: transform(self._images.read(i)) for i in sorted({min(index, last) for index in distinct})}
@@ -232,7 +247,10 @@ class Video:
             VideoError: no frame can be decoded.
         """
         self.decode_error = ""
-        frames = self._decode_file() if self.container else self._decode_one_by_one()
+        if self.segment is not None:
+            frames = self._decode_segment()
+        else:
+            frames = self._decode_file() if self.container else self._decode_one_by_one()
         first = next(frames, None)
         if first is None:
             raise self._no_frame()
@@ -244,6 +262,18 @@ class Video:
         yield from decode_packets(self._demux(), errors)
         if errors:
             self.decode_error = (errors[0].strerror or str(errors[0])).splitlines()[0]
+
+    def _decode_segment(self) -> Iterator[av.VideoFrame]:
+        frames = self._segment_frames
+        index = frames.start
+        if saves_decoding(self.stream, [index]) and (timeline := self._timeline):
+            self._at_start = False
+            with suppress(TimelineError):
+                for frame in decode_range(self.container, self.stream, timeline, frames):  # type: ignore[arg-type]
+                    yield frame
+                    index += 1
+        if index < frames.stop:
+            yield from islice(self._decode_file(), index, frames.stop)
 
     def _decode_one_by_one(self) -> Iterator[av.VideoFrame]:
         for index in range(self.num_frames):
@@ -259,11 +289,11 @@ class Video:
     def _open(self) -> None:
         """Open the file, or reopen it to read from its start."""
         self.close()
-        self.container, self.stream = open_video(self.path, self._content)
+        self.container, self.stream = open_video(self.file, self._content)
         if self.container.format.name == "webp_pipe":
             self.container.close()
-            file = self.path if self._content is None else io.BytesIO(self._content)
-            self.container, self._images = None, AnimatedImage(self.path, file)
+            file = self.file if self._content is None else io.BytesIO(self._content)
+            self.container, self._images = None, AnimatedImage(self.file, file)
         self._at_start = True
 
     def _demux(self) -> Iterator[av.Packet]:
@@ -308,6 +338,13 @@ class Video:
         dropped = self.container.format.name == "avi" and len(index) != self.stream.frames  # type: ignore[union-attr]
         return None if dropped else self.stream.frames
 
+    @cached_property
+    def _frames_of_file(self) -> int:
+        if self._images is not None:
+            return len(self._images)
+        stated = self._stated_frames
+        return max(1, len(self._decoded_ticks) if stated is None else stated)
+
     @property
     def _some_hidden(self) -> bool:
         """Whether the codec has packets that are never shown, and do not say so."""
@@ -323,6 +360,33 @@ class Video:
         if self.container is None:
             return []
         return usable_ticks(regular_ticks(self.stream) or self._decoded_ticks, self._time_base)
+
+    def _rate(self, ticks: Sequence[float]) -> float | None:
+        """Frames per second of frames with these timestamps; see `fps`."""
+        if self.container is None:
+            return None
+        stated = stated_rate(self.stream)
+        if len(ticks) < 2:
+            return stated
+        measured = (len(ticks) - 1) / float((ticks[-1] - ticks[0]) * self._time_base)
+        # Many containers round timestamps to milliseconds; the stated rate is exact.
+        return stated if stated and abs(measured - stated) < stated / 200 else measured
+
+    @cached_property
+    def _times_in_file(self) -> list[float] | None:
+        """The `timestamps` of all frames of the file."""
+        if (rate := self._rate(self._ticks)) is None:
+            return None
+        base, first = float(self._time_base), self._ticks[0] if self._ticks else 0
+        times = [(tick - first) * base for tick in self._ticks[: self._frames_of_file]] or [0.0]
+        missing = self._frames_of_file - len(times)
+        return times + [times[-1] + number / rate for number in range(1, missing + 1)]
+
+    @cached_property
+    def _segment_frames(self) -> range:
+        """Indices in the file of the frames of the segment."""
+        assert self.segment is not None
+        return frames_in_segment(self.path, self.segment, self._times_in_file)
 
     def _decode_from_start(self) -> Iterator[av.VideoFrame]:
         """All frames."""
