@@ -11,8 +11,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from made_videos import encode
 
+from cmpl_zoo.datasets.lists import read_list
+from cmpl_zoo.video.video import Video, read_frames
 from cmpl_zoo_cli.main import main
 
 EXPORTS = Path(__file__).parent / "annotations"
@@ -317,6 +320,37 @@ def test_predictions_of_whole_videos_are_choices(name, text, root, tmp_path, cap
     assert second["predictions"][0]["result"] == []
     config = ElementTree.fromstring(capsys.readouterr().out.partition("\n")[2])
     assert [choice.get("value") for choice in config.find("Choices")] == ["walk"]
+
+
+def test_predictions_of_segments_are_parts(root, tmp_path):
+    """A path with a media fragment is a segment; a video without one is a part from its first frame to its last."""
+    file = tmp_path / "p.csv"
+    file.write_text(
+        "path,label,sit,walk\nfriday.mp4#t=1,walk,0.25,0.75\nfriday.mp4#t=0.2,sit,0.75,0.25\n"
+        '"thursday.mp4#t=1,2",sit,0.75,0.25\nwednesday.mp4,sit,1,0\n'
+    )
+    out = tmp_path / "tasks.json"
+    assert main(["labelstudio", str(file), "-o", str(out), "--root", str(root)]) == 0
+    ranges = [[one["value"]["ranges"][0] for one in task["predictions"][0]["result"]] for task in tasks_of(out)]
+    assert ranges == [
+        [{"start": 26, "end": 100}, {"start": 6, "end": 100}],
+        [{"start": 26, "end": 50}],
+        [{"start": 1, "end": 100}],
+    ]
+
+
+def test_an_imported_list_is_read_as_segments(root, tmp_path):
+    """Frames 51 to 75 of the tool are those at 2 to 3 s."""
+    out = tmp_path / "list.csv"
+    assert run("labelstudio", EXPORTS / "label_studio.json", root, "--fps", 25, "-o", out) == 0
+    listed = read_list(out, root)
+    assert listed.labels == ["walk", "run", "walk", "sit"]
+    assert [path.removeprefix(f"{root}/") for path in listed.paths] == [
+        "monday 1.mp4#t=0,1", "monday 1.mp4#t=2,3", "cam 2/tuesday.mp4#t=1,3", "thursday.mp4",
+    ]  # fmt: skip
+    with Video(listed.paths[1]) as part:
+        assert part.num_frames == 25
+        assert torch.equal(part.read([0, 24]), read_frames(root / "monday 1.mp4", [50, 74]))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from cmpl_zoo.datasets.lists import ListError
-from cmpl_zoo.tools.segment_lists import StrPath, read_table, seconds_of
+from cmpl_zoo.tools.segment_lists import StrPath, read_table, seconds_of, seconds_text
 from cmpl_zoo.tools.text_files import read_text
+from cmpl_zoo.video.segments import split_fragment
 from cmpl_zoo.video.video import probe
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own machine
@@ -42,14 +43,18 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
         by_video.setdefault(row["video"], []).append(row)
     if not by_video:
         raise ListError(f"{file}: holds no prediction; give {FORM}")
-    timed = any(row["end"] for rows in by_video.values() for row in rows)
+    timed = any(row["start"] or row["end"] for rows in by_video.values() for row in rows)
     tasks = []
     for video, rows in by_video.items():
         data: dict[str, Any] = {"video": address + quote(video)}
+        results = []
+        frames = 0
         if timed:
-            data["fps"] = probe(Path(root, video)).fps or DEFAULT_FPS
-        results = [_result(row, data.get("fps"), number) for number, row in enumerate(rows, 1)]
-        results = [result for result in results if result]
+            info = probe(Path(root, video))
+            data["fps"], frames = info.fps or DEFAULT_FPS, info.frames
+        for number, row in enumerate(rows, 1):
+            if row["label"] != UNCERTAIN:
+                results.append({"id": str(number), "to_name": "video"} | _label(row, data.get("fps"), frames))
         prediction: dict[str, Any] = {"model_version": "cmpl_zoo", "result": results}
         if scores := [result["score"] for result in results if "score" in result]:
             prediction["score"] = round(fmean(scores), 6)
@@ -58,19 +63,21 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
     return tasks, _config(sorted(labels), timed)
 
 
-def _result(row: dict[str, str], fps: float | None, number: int) -> dict[str, Any]:
-    """A prediction in the tool's form, empty where it is uncertain; frames count from 1, and the last is included."""
-    if row["label"] == UNCERTAIN:
-        return {}
-    result: dict[str, Any] = {"id": str(number), "to_name": "video"}
-    if row["probability"]:
-        result["score"] = float(row["probability"])
+def _label(row: dict[str, str], fps: float | None, frames: int) -> dict[str, Any]:
+    """A label in the tool's form: of a whole video, or with `fps` of frames; they count from 1, the last is included.
+
+    Args:
+        row: of `_rows`.
+        fps: of the video.
+        frames: of the video.
+    """
+    score = {"score": float(row["probability"])} if row["probability"] else {}
     if fps is None:
-        return result | {"from_name": "choice", "type": "choices", "value": {"choices": [row["label"]]}}
+        return {"from_name": "choice", "type": "choices", "value": {"choices": [row["label"]]}} | score
     first = round(float(row["start"] or 0) * fps) + 1
-    ranges = [{"start": first, "end": max(first, round(float(row["end"]) * fps))}]
-    value = {"ranges": ranges, "timelinelabels": [row["label"]]}
-    return result | {"from_name": "timeline", "type": "timelinelabels", "value": value}
+    last = round(float(row["end"]) * fps) if row["end"] else frames
+    value = {"ranges": [{"start": first, "end": max(first, last)}], "timelinelabels": [row["label"]]}
+    return {"from_name": "timeline", "type": "timelinelabels", "value": value} | score
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:
@@ -81,25 +88,29 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
             try:
                 row = json.loads(line)
                 probability = str(row["probabilities"].get(row["label"], ""))
-                yield _row(row["path"], row["label"], probability=probability)
+                yield _video_row(row["path"], row["label"], probability)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ListError(f"{file}, line {number}: is of an unknown form ({error!r}); give {FORM}") from error
         return
     header = next(csv.reader(io.StringIO(text)), [])
     if header[:2] == ["path", "label"]:
         for _, row in read_table(file, text, ("path", "label"), FORM):
-            yield _row(row["path"], row["label"], probability=row.get(row["label"], ""))
+            yield _video_row(row["path"], row["label"], row.get(row["label"], ""))
         return
     for number, row in read_table(file, text, ("video", "label", "start", "end"), FORM):
         where = f"{file}, line {number}"
-        start, end = seconds_of(row["start"] or "0", where), seconds_of(row["end"], where)
-        if not 0 <= start < end:
+        start, end = (seconds_of(row[name], where) if row[name] else None for name in ("start", "end"))
+        if (start or 0) < 0 or (end is not None and end <= (start or 0)):
             raise ListError(f"{where}: a bout must start at 0 s or later and before it ends; correct its times")
-        yield _row(row["video"], row["label"], row["start"], row["end"], row.get("probability", ""))
+        yield {"probability": "", **row}
 
 
-def _row(video: str, label: str, start: str = "", end: str = "", probability: str = "") -> dict[str, str]:
-    return {"video": video, "label": label, "start": start, "end": end, "probability": probability}
+def _video_row(path: str, label: str, probability: str) -> dict[str, str]:
+    """The prediction of a video, or of a segment: a path that ends in a media fragment."""
+    video, segment = split_fragment(path)
+    start, end = (segment.start or None, segment.end) if segment else (None, None)
+    times = {"start": seconds_text(start), "end": seconds_text(end)}
+    return {"video": video, "label": label, "probability": probability, **times}
 
 
 def _config(labels: list[str], timed: bool) -> str:
