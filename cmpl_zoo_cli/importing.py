@@ -5,17 +5,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_output
+from cmpl_zoo_cli.arguments import add_output, positive
 
 if TYPE_CHECKING:
     from cmpl_zoo.tools.find_videos import FoundVideos
 
 IMPORT = """\
 Make lists of videos from what you have: CSV files with the header path,label
-and paths relative to ROOT. ROOT is scanned once, and no video is opened.
+and paths relative to ROOT. ROOT is scanned once, and no video is opened
+(but for the frame rates of Label Studio's).
 Lists of the same name are replaced. Videos that are listed but not found, or
 ambiguous, or have a name that a list cannot hold, are left out of LIST.csv and
-listed in LIST.left_out.csv, with the reason. Files with the suffix of no video
+listed in LIST.left_out.csv, with the reason. Lists of labeled segments have
+the columns path,label,start,end, in seconds. Files with the suffix of no video
 are passed over, and counted.
 """
 FOLDERS = """\
@@ -74,6 +76,31 @@ number of frames and a label:
 A path means the video of that name below ROOT, with any suffix; if there are
 several, the one that shares the most folders with it.
 """
+LABELSTUDIO = """\
+An export of a Label Studio project as JSON or JSON-MIN: choices of a whole
+video, and TimelineLabels of its parts. Videos are found by their names below
+ROOT, without the digits that an upload puts before them.
+
+Label Studio counts the frames of a part at the frameRate of the project's
+label config, whatever the rate of the file; it is 24 where the config has
+none. Give it as --fps: the export does not hold it. Where a task has a value
+fps of its own, that is taken. Of several annotations of a task the latest is
+taken; skipped tasks are left out.
+"""
+BORIS = """\
+Exports of BORIS, "tabular events" or "aggregated events", as TSV or CSV, of one
+observation or of several. In tabular events a START and the next STOP of one
+subject and behaviour are a segment. POINT events are left out, and counted.
+"""
+SEGMENTS = """\
+A table with a line for each segment of a video, in seconds from its first
+frame, as the bouts of cmpl-zoo predict are written:
+
+  video,label,start,end
+  monday.mp4,walk,0,12.5
+
+Without an end, a segment goes to the end of the video.
+"""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -131,6 +158,27 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     add_output(kind, "the list to make", "LIST.csv")
 
+    kind = add("labelstudio", LABELSTUDIO, "labels from Label Studio")
+    kind.set_defaults(run=import_labels)
+    kind.add_argument("file", metavar="FILE", help="the export, as JSON or JSON-MIN")
+    kind.add_argument("root", metavar="ROOT", help="folder of the videos")
+    kind.add_argument(
+        "--fps", type=positive, default=24.0, metavar="F", help="frameRate of the label config (default: 24)"
+    )
+    add_output(kind, "the list to make", "LIST.csv")
+
+    kind = add("boris", BORIS, "labels from BORIS")
+    kind.set_defaults(run=import_labels)
+    kind.add_argument("file", nargs="+", metavar="FILE", help="the exports")
+    kind.add_argument("root", metavar="ROOT", help="folder of the videos")
+    add_output(kind, "the list to make", "LIST.csv")
+
+    kind = add("segments", SEGMENTS, "a table video,label,start,end")
+    kind.set_defaults(run=import_labels)
+    kind.add_argument("file", metavar="FILE", help="the table")
+    kind.add_argument("root", metavar="ROOT", help="folder of the videos")
+    add_output(kind, "the list to make", "LIST.csv")
+
 
 def import_list(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import class_names
@@ -140,15 +188,37 @@ def import_list(args: argparse.Namespace) -> int:
         listing = importing.folders(args.root)
     elif args.kind == "videos":
         listing = importing.videos(args.root)
-    elif Path(args.file).resolve() == Path(args.output).resolve():
-        raise ValueError(f"{args.output}: this is the list that is read; give -o another name")
     elif args.kind == "kinetics":
+        _check_output(args.output, args.file)
         listing = importing.kinetics(args.file, args.root)
     else:
+        _check_output(args.output, args.file)
         listing = importing.pairs(args.file, args.root, class_names(args.classes) if args.classes else None)
     _write_list(listing, Path(args.output))
     _tell_passed_over(listing)
     return 0
+
+
+def import_labels(args: argparse.Namespace) -> int:
+    from cmpl_zoo.tools import importing
+    from cmpl_zoo.tools.boris import boris
+    from cmpl_zoo.tools.label_studio import label_studio
+
+    _check_output(args.output, *(args.file if args.kind == "boris" else [args.file]))
+    if args.kind == "labelstudio":
+        listing = label_studio(args.file, args.root, args.fps)
+    elif args.kind == "boris":
+        listing = boris(args.file, args.root)
+    else:
+        listing = importing.segments(args.file, args.root)
+    _write_list(listing, Path(args.output))
+    _tell_passed_over(listing)
+    return 0
+
+
+def _check_output(output: str, *files: str) -> None:
+    if any(Path(file).resolve() == Path(output).resolve() for file in files):
+        raise ValueError(f"{output}: this is the list that is read; give -o another name")
 
 
 def import_split(args: argparse.Namespace) -> int:
@@ -169,7 +239,10 @@ def _write_list(listing: "FoundVideos", file: Path) -> None:
 
     left_out = importing.write_list(listing, file)
     labels = {row["label"] for row in listing.rows if "label" in row}
-    print(f"{file}  {len(listing.rows)} videos" + (f" of {len(labels)} classes" if labels else ""))
+    videos = len({row["path"] for row in listing.rows})
+    segments = any(row.get("end") or row.get("start") for row in listing.rows)
+    what = f"{len(listing.rows)} segments in {videos} videos," if segments else f"{videos} videos"
+    print(f"{file}  {what}" + (f" of {len(labels)} classes" if labels else ""))
     if left_out:
         first = listing.left_out[0]
         print(

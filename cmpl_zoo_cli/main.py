@@ -11,7 +11,11 @@ from cmpl_zoo_cli import spelling, train
 from cmpl_zoo_cli.parser import build_parser
 
 # Packages that an extra of this one brings.
-EXTRAS = dict.fromkeys(("jsonargparse", "torchmetrics", "tensorboard", "yaml"), "train") | {"sklearn": "probe"}
+EXTRAS = {
+    **dict.fromkeys(("jsonargparse", "torchmetrics", "tensorboard", "yaml"), "train"),
+    **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "export"),
+    "sklearn": "probe",
+}
 
 
 def main(argv: list[str] | None = None) -> int:

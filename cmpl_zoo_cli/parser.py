@@ -8,8 +8,10 @@ from cmpl_zoo_cli import (
     convert,
     demo,
     evaluate,
+    export,
     features,
     importing,
+    labelstudio,
     predict,
     prepare,
     probe,
@@ -41,6 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     catalogue.add_parsers(verbs)
     features.add_parser(verbs)
     probe.add_parser(verbs)
+    labelstudio.add_parser(verbs)
+    export.add_parser(verbs)
     push.add_parser(verbs)
     convert.add_parser(verbs)
     demo.add_parser(verbs)

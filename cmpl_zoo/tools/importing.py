@@ -1,4 +1,7 @@
-"""Making lists of videos: from class folders, Kinetics, UCF-101, HMDB-51, and lists of other projects."""
+"""Making lists of videos: from class folders, Kinetics, UCF-101, HMDB-51, lists of other projects, and segments.
+
+Annotation tools have modules of their own: `label_studio.py` and `boris.py`.
+"""
 
 import csv
 import io
@@ -6,7 +9,7 @@ import os
 import re
 from pathlib import Path
 
-from cmpl_zoo._files import as_csv, replace_text
+from cmpl_zoo._files import as_csv
 from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.tools.find_videos import (
     UNLISTABLE_REASON,
@@ -17,7 +20,10 @@ from cmpl_zoo.tools.find_videos import (
     in_other_class,
     normalized_name,
 )
+from cmpl_zoo.tools.segment_lists import LabeledSegment, find_segments, read_table, seconds_of
+from cmpl_zoo.tools.text_files import read_text, write_text
 
+SEGMENT_COLUMNS = ("video", "label", "start", "end")
 HMDB51_PARTS = {"1": "train", "2": "test", "0": "unused"}
 StrPath = str | os.PathLike[str]
 
@@ -182,6 +188,35 @@ def pairs(file: StrPath, root: StrPath, classes: list[str] | None = None) -> Fou
     return VideoFinder(root).find({"": rows})[""]
 
 
+def segments(file: StrPath, root: StrPath) -> FoundVideos:
+    """A list of labeled segments from a table `video,label,start,end`, such as the bouts of `cmpl-zoo predict`.
+
+    Args:
+        file: CSV, or with tabs or semicolons, with these columns; others are dropped. Times are in seconds from the
+            first frame; an empty start is 0, and where the end is empty too, the label is of all of the video.
+        root: folder of the videos, which are found by name.
+
+    Raises:
+        ListError: the file is not of this form, a time is out of range, or none of the videos is found.
+    """
+    file = Path(file)
+    found = []
+    for number, row in read_table(file, read_text(file), SEGMENT_COLUMNS, "a table video,label,start,end"):
+        where = f"{file}, line {number}"
+        if not row["video"] or not row["label"]:
+            raise ListError(
+                f"{where}: the {'video' if row['label'] else 'label'} is empty; fill it in or delete the line"
+            )
+        start = seconds_of(row["start"] or "0", where)
+        end = seconds_of(row["end"], where) if row["end"] else None
+        if start < 0 or (end is not None and end <= start):
+            raise ListError(f"{where}: a segment must start at 0 s or later and before it ends; correct its times")
+        found.append(LabeledSegment(row["video"], row["label"], start, end))
+    if not found:
+        raise ListError(f"{file}: the table holds no segment; add one per line below the header")
+    return find_segments(found, root)[0]
+
+
 def write_list(found: FoundVideos, file: StrPath) -> Path | None:
     """Write a list of the videos found, and beside it NAME.left_out.csv if some are left out; replaces both files.
 
@@ -193,9 +228,9 @@ def write_list(found: FoundVideos, file: StrPath) -> Path | None:
     """
     file = Path(file)
     left_out = file.with_name(f"{file.stem}.left_out.csv")
-    _write(file, _csv(found.rows))
+    write_text(file, _csv(found.rows))
     if found.left_out:
-        _write(left_out, _csv(found.left_out))
+        write_text(left_out, _csv(found.left_out))
         return left_out
     left_out.unlink(missing_ok=True)  # of an earlier import
     return None
@@ -207,7 +242,7 @@ def write_classes(classes: list[str], file: StrPath) -> None:
     Raises:
         ListError: the file cannot be written.
     """
-    _write(Path(file), "".join(f"{name}\n" for name in classes))
+    write_text(Path(file), "".join(f"{name}\n" for name in classes))
 
 
 def _read_class_index(file: Path) -> list[str]:
@@ -225,7 +260,7 @@ def _read_class_index(file: Path) -> list[str]:
 
 def _read_annotations(file: Path) -> list[ListRow]:
     """The rows of a Kinetics CSV file, with an empty `path` as their first column."""
-    reader = csv.DictReader(io.StringIO(_read(file)), skipinitialspace=True, strict=True)
+    reader = csv.DictReader(io.StringIO(read_text(file)), skipinitialspace=True, strict=True)
     try:
         columns, numbered = reader.fieldnames or [], [(reader.line_num, row) for row in reader]
     except csv.Error as error:
@@ -272,27 +307,11 @@ def _class_name(label: str, classes: list[str] | None, where: str) -> str:
 
 def _lines(file: Path) -> list[tuple[int, str]]:
     """The lines that are not blank, with their line numbers."""
-    lines = [(number, line.strip()) for number, line in enumerate(_read(file).split("\n"), start=1) if line.strip()]
+    lines = [(number, line.strip()) for number, line in enumerate(read_text(file).split("\n"), start=1) if line.strip()]
     if not lines:
         raise ListError(f"{file}: the list is empty; give another file")
     return lines
 
 
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ListError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise ListError(f"{file}: not a text file in UTF-8 ({error}); save it in UTF-8") from error
-
-
 def _csv(rows: list[ListRow]) -> str:
     return as_csv(rows, list(rows[0]) if rows else ["path", "label"])
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        replace_text(file, text)
-    except OSError as error:
-        raise ListError(f"{file}: cannot write this file: {error.strerror}; give another path") from error

@@ -1,0 +1,54 @@
+"""`cmpl-zoo labelstudio`."""
+
+import argparse
+
+from cmpl_zoo_cli.arguments import add_output, add_root
+
+LABELSTUDIO = """\
+Make tasks for Label Studio of what cmpl-zoo predict has written, so that a
+person corrects labels instead of making them: TASKS.json, for the project's
+Import. The label config for its settings is printed.
+
+  cmpl-zoo predict MODEL VIDEOS --csv predictions.csv
+  cmpl-zoo labelstudio predictions.csv -o tasks.json
+
+FILE is the --csv or --json of predict, or a table video,label,start,end (and
+probability), as of bouts. What is corrected comes back with
+cmpl-zoo import labelstudio.
+"""
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "labelstudio",
+        help="predictions as tasks for Label Studio",
+        description=LABELSTUDIO,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.set_defaults(run=run)
+    verb.add_argument("file", metavar="FILE", help="the predictions")
+    add_output(verb, "the tasks", "TASKS.json")
+    add_root(verb)
+    verb.add_argument(
+        "--address",
+        default="/data/local-files/?d=",
+        metavar="PREFIX",
+        help="what comes before a path in the address from which Label Studio reads a video (default: "
+        "/data/local-files/?d=, its files in LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+    from pathlib import Path
+
+    from cmpl_zoo.tools.pre_annotations import pre_annotations
+    from cmpl_zoo.tools.text_files import write_text
+
+    if Path(args.file).resolve() == Path(args.output).resolve():
+        raise ValueError(f"{args.output}: these are the predictions that are read; give -o another name")
+    tasks, config = pre_annotations(args.file, args.root, args.address)
+    write_text(Path(args.output), json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
+    labels = sum(len(task["predictions"][0]["result"]) for task in tasks)
+    print(f"{args.output}  {len(tasks)} tasks with {labels} labels, for a project with this label config:\n{config}")
+    return 0
