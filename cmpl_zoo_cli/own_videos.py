@@ -47,8 +47,14 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
 
     made = lists_of(line)
     before, after = words_before(line, made), words_after(line, made)
-    starts_from = {"labeled": None, "unlabeled": line.unlabeled, "labels": line.own.labels}
-    make_room(run_folder, config.overwrite, needed(config) | starts_from | {"root": line.own.videos or config.root})
+    starts_from = needed(config) | {
+        "--unlabeled": line.unlabeled,
+        "VIDEOS": line.own.videos,
+        "--labels": line.own.labels,
+    }
+    if line.own.videos is not None:
+        starts_from["--labeled"] = None  # it is still to be made
+    make_room(run_folder, config.overwrite, starts_from)
     record = json.dumps({"made_from": made_from, "before": before, "after": after}, indent=2)
     write_lists(made.files | {RECORD: record + "\n"}, folder)
     if made.left_out:

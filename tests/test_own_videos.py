@@ -153,8 +153,9 @@ def test_resume_begins_where_there_is_nothing_and_overwrite_makes_the_lists_agai
     run(call(own, "-o", output, *SHORT, "--overwrite", "--seed", "3"))
     again = files_of(output / "lists")
     assert again["val.csv"] != first["val.csv"] and again.keys() == first.keys()
-    error = run(call(output / "lists", "-o", output, "--labels", "x", *SHORT, "--overwrite"), expect=2).stderr
-    assert "lists: " in error or "x: " in error  # and the run is still there
+    shutil.copytree(own, output / "videos")
+    error = run(call(output / "videos", "-o", output, *SHORT, "--overwrite"), expect=2).stderr
+    assert re.search(r"--overwrite would delete VIDEOS .*/run/videos with .*/run; give another", error)
     assert files_of(output / "lists") == again
 
 
@@ -235,6 +236,10 @@ def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path
     )
     assert [row["path"] for row in made.left_out] == ["gone.mp4"]
     assert "spare_b.mp4" in made.files["unlabeled.csv"] and made.unlabeled == 2
+    write_rows(tmp_path / "labels.csv", [row | {"scene": str(number)} for number, row in enumerate(rows)])
+    made = make_lists(str(own), str(tmp_path / "labels.csv"), group="scene")
+    for name in ("labeled.csv", "val.csv"):  # training then takes the segments of a file as of several recordings
+        assert all(row["recording"] == row["scene"] for row in csv.DictReader(made.files[name].splitlines()))
 
 
 # Recordings

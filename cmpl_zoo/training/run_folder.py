@@ -67,7 +67,7 @@ def make_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> N
     Args:
         folder: of the new run.
         overwrite: as in `Config`.
-        needed: files and folders that the new run starts from, by option.
+        needed: files and folders that the new run starts from, by option as it is typed.
 
     Raises:
         RunError: it is a file, or holds a run or something else, or would be deleted with what is needed.
@@ -82,7 +82,7 @@ def make_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> N
             )
         for name, value in needed.items():
             if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
-                raise RunError(f"--overwrite would delete {flag(name)} {value} with {folder}; give another --output")
+                raise RunError(f"--overwrite would delete {name} {value} with {folder}; give another --output")
         shutil.rmtree(folder)
     elif folder.exists() and not (folder / "config.yaml").exists():
         own = {LISTS} if (folder / LISTS / RECORD).exists() else set[str]()
@@ -91,9 +91,9 @@ def make_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> N
 
 
 def needed(config: Config) -> dict[str, str | None]:
-    """The files and folders that a run starts from, by option."""
+    """The files and folders that a run starts from, by option as it is typed."""
     names = ("init", "auxiliary_init", "labeled", "unlabeled", "val", "classes", "root", "unlabeled_root", "val_root")
-    return {name: getattr(config, name) for name in names}
+    return {flag(name): getattr(config, name) for name in names}
 
 
 def former_options(file: Path) -> dict[str, Any]:
