@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from glob import glob, has_magic
 from os.path import exists, isdir, isfile, join, splitext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 STREAMS = {"http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"}  # that FFmpeg reads
 CAMERA = "/dev/video"  # how Linux calls cameras
@@ -33,13 +35,13 @@ def videos_of(path: str, root: str) -> Iterator[str]:
         StorageError: the index of a shard set cannot be read.
     """
     from cmpl_zoo.datasets import read_list
-    from cmpl_zoo.storage.shards import is_address, is_shard_set, read_index
+    from cmpl_zoo.storage.shards import is_address, is_shard_set
 
     suffix = splitext(path)[1].lower()
     if is_address(path):
         yield path
     elif is_shard_set(path):
-        yield from read_index(path).values()
+        yield from _videos_in_shards(path)
     elif isdir(path):
         yield from _videos_below(path)
     elif isfile(path) and suffix == ".csv":
@@ -47,6 +49,22 @@ def videos_of(path: str, root: str) -> Iterator[str]:
     else:
         _check_video(path, suffix)
         yield path
+
+
+def _videos_in_shards(root: str) -> Iterator[str]:
+    """The videos and segments that were packed, in the order of their list."""
+    from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.storage.remote import is_url, read_range
+    from cmpl_zoo.storage.shards import INDEX_FILE, read_index
+
+    read_index(root)  # says what is wrong with it
+    index = f"{root.rstrip('/')}/{INDEX_FILE}"
+    with TemporaryDirectory() as folder:
+        if is_url(root):
+            copy = Path(folder, INDEX_FILE)
+            copy.write_bytes(read_range(index))
+            index = str(copy)
+        yield from read_list(index, root, labeled=False).paths
 
 
 def _videos_below(folder: str) -> Iterator[str]:

@@ -191,6 +191,10 @@ def test_words_stand_for_videos(
     assert [re.search("#(.*)@", address)[1] for address in packed] == ["a.mp4", "deep/b.avi"]  # type: ignore[index]
     network = cmpl_zoo.create_model(DEMO, pretrained=True).eval()
     assert predict(network, packed[0]) == predict(network, "in/a.mp4") and found(packed[0]) == packed[:1]
+    Path("parts.csv").write_text("path,start,end\na.mp4,0,1\na.mp4,1,\n")
+    assert main(["shard", "parts.csv", "--root", "in", "-o", "parts"]) == 0
+    for place in ("parts", f"file://{Path('parts').resolve()}"):
+        assert [segment.rpartition("#")[2] for segment in found(place)] == ["t=0,1", "t=1"]
     for stream in ("rtsp://user:x@host/1", "http://host/v.mp4", "udp://0.0.0.0:1", "tcp://h:1?listen=1", "/dev/video0"):
         assert is_stream(stream)
     for file in ("a.mp4", "s3://bucket/shards", "/dev/shm/a.mp4", "http/a.mp4", "hf://datasets/a/b"):
