@@ -108,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
     if streams and args.resume:
         raise ValueError(f"{streams[0]}: a stream cannot be resumed; leave out --resume, and give another file")
     videos, refused = ([], 0) if streams else expanded(args.videos, args.root)
+    if not (streams or videos):
+        return 1
     with device_errors_explained():
         names = [args.model, *args.others]
         device = pick_device(args.device)
@@ -181,13 +183,14 @@ def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", vide
                     done += 1
                     bar.update()
         except KeyboardInterrupt:
-            how = f" after {done} of {len(videos)} videos; --resume continues" if files else ""
-            raise KeyboardInterrupt(f"stopped{how}") from None
+            how = f" after {done} of {len(videos)} videos" if files else ""
+            to_continue = "; --resume continues" if {args.csv, args.json} - {None, "-"} else ""
+            raise KeyboardInterrupt(f"stopped{how}{to_continue}") from None
     if partly_seen.count:
         report(partly_seen.notice())
     written = [file for file in (args.csv, args.json) if file]
     if "-" not in written:
-        left_out = f", {failed} unreadable ones left out" if failed else ""
+        left_out = f", {failed} unreadable left out" if failed else ""
         for file in written:
             print(f"{file}  {len(videos) - failed} videos{left_out}")
     return failed

@@ -54,6 +54,12 @@ def test_a_word_that_is_no_video_costs_that_word(
     assert re.search(rf"^cmpl-zoo: .*{message}", err), err
 
 
+def test_words_that_are_no_videos_at_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", DEMO, "-", "nothing*.mp4", "--csv", "p.csv"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 2 and not (here / "p.csv").exists()
+
+
 def test_a_pattern_that_the_shell_left_is_expanded(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("b.avi", "a.avi", "[1].avi"):  # the last is a file of that name and no pattern
         shutil.copy(here / "v.avi", here / name)
