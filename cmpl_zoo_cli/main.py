@@ -50,7 +50,7 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
     """
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: print(f"{prog}: warning: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *_, **__: _tell(f"{prog}: warning: {message}")
             return work()
     except KeyboardInterrupt as stop:
         print(f"{prog}: {str(stop).strip() or 'stopped'}", file=sys.stderr)
@@ -76,6 +76,13 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
             message = f"{error.filename}: {error.strerror}; repair that, or give another path"
         print(f"{prog}: {message}", file=sys.stderr)
         return 128 + error.signal if hasattr(error, "signal") else 2
+
+
+def _tell(message: str) -> None:
+    """Print a line on stderr, above a progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(message, file=sys.stderr)
 
 
 def _nobody_reads() -> bool:

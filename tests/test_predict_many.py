@@ -1,12 +1,17 @@
 """Many videos: `cmpl_zoo.predict` of several paths, and the words, tables and files of `cmpl-zoo predict`."""
 
 import csv
+import fcntl
 import json
 import os
 import re
 import resource
 import shutil
 import signal
+import struct
+import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -266,6 +271,16 @@ def test_several_videos_are_a_table_and_one_is_a_list(
         assert line == f"{path:17}  {sure:9}  {p:6.1%}  {first:{width}}  {q:6.1%}  {second}"
 
 
+def test_a_terminal_shows_progress_with_the_time_left(model: Path, videos: Path, tmp_path: Path) -> None:
+    shown, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    words = ["predict", str(model), str(videos), "--csv", str(tmp_path / "p.csv"), "--batch-size", "4"]
+    done = subprocess.run([sys.executable, "-m", "cmpl_zoo_cli", *words], stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    progress = os.read(shown, 100_000).decode()
+    assert done.returncode == 0 and re.search(r"\d+/36 \[\d\d:\d\d<\d\d:\d\d, .*video", progress), progress
+
+
 def test_a_long_video_is_said_to_be_seen_in_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long, short = encode(tmp_path / "long.mp4", 25 * 65), encode(tmp_path / "short.mp4", 50)
     assert command(DEMO, long, short) == 0
@@ -382,8 +397,6 @@ def test_a_file_of_something_else_is_not_continued(
     file.write_bytes(before.replace(rows[-2], rows[-2][:30] + b"\n"))
     assert re.search(r"cannot be continued: line \d", refused(capsys, "predict", model, *options))
     with file.open("wb") as other:
-        import fcntl
-
         other.write(before)
         other.flush()
         fcntl.flock(other, fcntl.LOCK_EX)
