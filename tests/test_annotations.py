@@ -152,6 +152,8 @@ def test_boris_tabular_events(root, tmp_path, capsys):
         ("monday 1.mp4", "walk", "0.5", "2"),
         ("monday 1.mp4", "run", "2.5", "3.5"),
         ("monday 1.mp4", "walk", "1.25", "3.75"),
+        ("monday 1.mp4", "run", "4", "5"),  # fast, while a slow one lasts
+        ("monday 1.mp4", "run", "4.25", "6"),
         ("cam 2/tuesday.mp4", "walk", "1", "2"),
         ("wednesday.mp4", "run", "1.5", "3"),
     ]
