@@ -13,7 +13,8 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,11 +22,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.video import swin_transformer
 
 from cmpl_zoo._files import atomic_write
 from cmpl_zoo.demo.render import render_demo
 from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.models.r3d import R3D
+from cmpl_zoo.models.torchvision_video import VideoSwin
 from cmpl_zoo.video.clips import load_clip, resolve_clip_config
 
 # The largest difference of a probability that is still taken as rounding, in float32 and in half precision; our choice.
@@ -108,7 +111,8 @@ def export_model(
     make, load = (_onnx, _load_onnx) if file.suffix == ".onnx" else (_pt2, _load_pt2)
     try:
         # Of two clips: from an example of one, torch.export would fix the batch.
-        content = make(InHalfPrecision(model) if half else model, torch.zeros(2, *clips.shape[1:]), about)
+        with _window_masks_known(model, clips[:1]):
+            content = make(InHalfPrecision(model) if half else model, torch.zeros(2, *clips.shape[1:]), about)
     except ModuleNotFoundError:
         raise
     except Exception as error:  # of whatever kind the exporters raise
@@ -143,6 +147,39 @@ def _clips(videos: Sequence[str], settings: dict[str, Any]) -> Tensor:
     with tempfile.TemporaryDirectory() as folder:
         render_demo(Path(folder), videos_per_class=1)
         return torch.cat([load_clip(video, **settings) for video in sorted(Path(folder).glob("*/*.mp4"))])
+
+
+@contextmanager
+def _window_masks_known(model: nn.Module, clips: Tensor) -> Iterator[None]:
+    """torchvision's Swin makes the masks of its windows by hundreds of assignments, on which an export takes minutes.
+
+    They depend on the size of the clips alone: here each is made from the number of the region that a pixel of a window
+    belongs to, which is a constant.
+    """
+    if not isinstance(model, VideoSwin):
+        yield
+        return
+    make_mask = swin_transformer._compute_attention_mask_3d
+    regions: dict[tuple[object, ...], Tensor] = {}  # (windows, pixels) by the sizes of the feature map and the windows
+
+    def remember(x: Tensor, *sizes: object) -> Tensor:
+        mask = make_mask(x, *sizes)
+        regions[sizes] = (mask == 0).int().argmax(dim=-1)  # the first pixel that a pixel may attend to
+        return mask
+
+    def known(x: Tensor, *sizes: object) -> Tensor:
+        region = regions[sizes]
+        apart = region.unsqueeze(1) != region.unsqueeze(2)
+        return apart.to(x.dtype) * -100  # as torchvision has it
+
+    try:
+        swin_transformer._compute_attention_mask_3d = remember
+        with torch.no_grad():
+            model(clips)
+        swin_transformer._compute_attention_mask_3d = known
+        yield
+    finally:
+        swin_transformer._compute_attention_mask_3d = make_mask
 
 
 def _onnx(model: nn.Module, clips: Tensor, about: dict[str, str]) -> bytes:

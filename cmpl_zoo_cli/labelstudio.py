@@ -33,7 +33,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--address",
         default="/data/local-files/?d=",
         metavar="PREFIX",
-        help="what comes before a path in the address from which Label Studio reads a video (default: "
+        help="what comes before a path below --root in the address from which Label Studio reads a video (default: "
         "/data/local-files/?d=, its files in LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)",
     )
 

@@ -152,6 +152,8 @@ def test_boris_tabular_events(root, tmp_path, capsys):
         ("monday 1.mp4", "walk", "0.5", "2"),
         ("monday 1.mp4", "run", "2.5", "3.5"),
         ("monday 1.mp4", "walk", "1.25", "3.75"),
+        ("monday 1.mp4", "run", "4", "5"),  # fast, while a slow one lasts
+        ("monday 1.mp4", "run", "4.25", "6"),
         ("cam 2/tuesday.mp4", "walk", "1", "2"),
         ("wednesday.mp4", "run", "1.5", "3"),
     ]
@@ -263,7 +265,7 @@ def test_bouts_go_to_label_studio_and_come_back(root, tmp_path, capsys):
     bouts = tmp_path / "bouts.csv"
     bouts.write_text(
         "video,label,start,end,probability\nmonday 1.mp4,walk,0,1,0.9\nmonday 1.mp4,<run>,1,3.2,0.7\n"
-        "cam 2/tuesday.mp4,walk,0.4,2,0.8\n"
+        f"{root}/cam 2/tuesday.mp4,walk,0.4,2,0.8\n"
     )
     out = tmp_path / "tasks.json"
     assert main(["labelstudio", str(bouts), "-o", str(out), "--root", str(root)]) == 0

@@ -23,13 +23,16 @@ NAMES = ["archery", "bowling", "cricket", "diving"]
 TORCHVISION = ["tv_r3d_18", "tv_mc3_18", "tv_r2plus1d_18", "tv_s3d", "tv_mvit_v1_b", "tv_mvit_v2_s", "tv_swin3d_t"]
 
 
-def save(folder: Path, name: str, clip: dict | None = None, size: tuple[int, int] | None = None) -> Path:
-    """A model directory whose random network is sure of its classes, so that a wrong pixel shows in a probability."""
+def save(
+    folder: Path, name: str, clip: dict | None = None, size: tuple[int, int] | None = None, std: float = 1
+) -> Path:
+    """A model directory of a random network; its classifier has weights of this deviation, so that probabilities are
+    neither equal, nor 0 and 1, and a wrong pixel shows in them."""
     torch.manual_seed(0)
     overlay = {"input_size": (3, *size), "crop_pct": 0.8, "mean": (0.4, 0.5, 0.6)} if size else {}
     model = cmpl_zoo.create_model(name, num_classes=4, clip=clip, pretrained_cfg_overlay=overlay)
     with torch.no_grad():
-        model.fc.weight.normal_(std=1.0)
+        model.fc.weight.normal_(std=std)
     return hub.save(model, folder, NAMES)
 
 
@@ -226,6 +229,6 @@ def test_a_missing_package_names_the_extra(saved, video, tmp_path, capsys, monke
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 @pytest.mark.parametrize("name", ["r3d50", "r3d50_half", "r3d50_quarter", "r3d18", *TORCHVISION])
 def test_every_network_is_exported(name, suffix, video, tmp_path):
-    folder = save(tmp_path / "model", name)
+    folder = save(tmp_path / "model", name, std=0.1)
     made = export_model(cmpl_zoo.create_model(folder).eval(), tmp_path / f"m{suffix}", [str(video)])
     assert made.difference <= 1e-3 and made.megabytes > 1

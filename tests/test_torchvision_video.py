@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from made_videos import encode
 from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,6 +21,7 @@ from training import CLASSES, command, run
 import cmpl_zoo
 from cmpl_zoo.datasets.classes import class_ids, class_names
 from cmpl_zoo.datasets.lists import Videos, read_list
+from cmpl_zoo.exporting import export_model
 from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.models.torchvision_video import ENTRIES, VideoMViT, VideoSwin, checkpoint_filter_fn
 from cmpl_zoo.training import Config
@@ -466,3 +468,24 @@ def test_a_run_trains_one_beside_ours_and_what_it_saves_predicts_and_evaluates(
     val = read_list(lists / "val.csv", videos)
     scores = cmpl_zoo.evaluate(model, Videos(val.paths, class_ids(val, CLASSES)), workers=0)
     assert (scores["videos"], scores["unreadable"]) == (len(val.paths), 0)
+
+
+# Exported
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_every_family_is_exported_with_any_batch(
+    family: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`export_model` compares the file's probabilities with the model's, in batches of one and of two."""
+    pytest.importorskip("onnxscript")
+    frames, height, width = FAMILIES[family][1]
+    model, _ = make(family, clip={"frames": frames, "stride": 1})
+    monkeypatch.setattr(type(model), "check_input", lambda *_: None)  # of the registered networks, which are larger
+    with torch.no_grad():
+        model.fc.weight.normal_()  # type: ignore[operator, union-attr]
+    size = {"input_size": (3, height, width), "crop_pct": 1.0, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    model.pretrained_cfg = {"architecture": family, "num_classes": 5, **size}  # type: ignore[assignment]
+    videos = [str(encode(tmp_path / f"{number}.mp4", frames=20 + 5 * number)) for number in range(3)]
+    made = export_model(model, tmp_path / f"m{suffix}", videos)
+    assert made.difference < 1e-4 and made.clips == 3

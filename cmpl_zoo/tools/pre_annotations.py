@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -29,7 +30,7 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
         file: what `cmpl-zoo predict` writes of videos (`--csv`, `--json`) or of the bouts in a recording.
         root: folder that the paths in it start from. Recordings are opened: the tool counts frames, at the rate of
             each file, which the tasks hold as `fps`.
-        address: what comes before a path in the address that the tool reads a video from.
+        address: what comes before a path below `root` in the address that the tool reads a video from.
 
     Returns:
         The tasks, to be written as JSON, and the config, in XML.
@@ -46,7 +47,8 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
     timed = any(row["start"] or row["end"] for rows in by_video.values() for row in rows)
     tasks = []
     for video, rows in by_video.items():
-        data: dict[str, Any] = {"video": address + quote(video)}
+        below = os.path.relpath(Path(root, video), root)
+        data: dict[str, Any] = {"video": address + quote(video if below.startswith("..") else below)}
         results = []
         frames = 0
         if timed:
