@@ -110,7 +110,7 @@ def row(network: str, minute: Path, recording: str, window: float, rounds: int) 
     return [
         f"`{network}`",
         f"{config['frames']}x{config['size'][0]}x{config['size'][1]}",
-        f"{minutes:.0f}",
+        f"{minutes:.1f}",
         *(f"{wall:.1f}" for wall in walls),
         f"{speed:.2f}",
         f"{cpu:.2f}",
@@ -141,16 +141,8 @@ def main() -> None:
         f"A recording of 640x360 in windows of {args.window:g} s, medians of {args.rounds} rounds, decoding alone and "
         f"the timeline taking turns, {where()}; memory is the most that a process had."
     )
-    columns = [
-        "",
-        "clip of a window",
-        "minutes",
-        "decoding alone, s",
-        "timeline, s",
-        "decoding / timeline",
-        "of CPU time",
-    ]
-    columns += ["memory for a minute, MB", "for all, MB"]
+    columns = ["", "clip of a window", "minutes", "decoding alone, s", "timeline, s", "decoding / timeline"]
+    columns += ["ratio of CPU time", "memory for a minute, MB", "for all, MB"]
     print(save({"experiment": "timeline", "caption": caption, "columns": columns, "rows": rows}))
 
 

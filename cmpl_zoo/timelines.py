@@ -107,8 +107,8 @@ def _timeline(
             warn_of_rate(one, video.path, video.fps)
         windows = read_windows(video, window, hop, ensemble.settings)
         for batch in _batches_ahead(windows, ensemble.batch_size):
-            views = [torch.stack(clips)[:, None] for clips in zip(*(one.clips for one in batch), strict=True)]
             with cores_beside(1):  # the thread that decodes
+                views = [torch.stack(clips)[:, None] for clips in zip(*(one.clips for one in batch), strict=True)]
                 per_window = ensemble.probabilities(views)
             for found, per_class in zip(batch, per_window, strict=True):
                 classes = ensemble.ranked(video.path, per_class, len(ensemble.names))
