@@ -23,7 +23,7 @@ import av
 from harness import save, where
 
 from cmpl_zoo.models import R3D, create_model
-from cmpl_zoo.timelines import timeline
+from cmpl_zoo.prediction.timelines import timeline
 from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import Video
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cmpl_zoo.evaluation import evaluate as evaluate
     from cmpl_zoo.hub import push as push
     from cmpl_zoo.hub import save as save
+    from cmpl_zoo.prediction import bouts as bouts
     from cmpl_zoo.prediction import predict as predict
-    from cmpl_zoo.timelines import bouts as bouts
-    from cmpl_zoo.timelines import timeline as timeline
+    from cmpl_zoo.prediction import timeline as timeline
     from cmpl_zoo.video import Video as Video
     from cmpl_zoo.video import VideoError as VideoError
     from cmpl_zoo.video import load_clip as load_clip
@@ -39,8 +39,7 @@ if TYPE_CHECKING:  # the same names for type checkers
 _FUNCTIONS = {
     "evaluation": ["evaluate"],
     "hub": ["push", "save"],
-    "prediction": ["predict"],
-    "timelines": ["bouts", "timeline"],
+    "prediction": ["bouts", "predict", "timeline"],
     "video": ["Video", "VideoError", "load_clip", "probe", "read_frames", "resolve_clip_config"],
 }
 

@@ -22,7 +22,7 @@ from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
-from cmpl_zoo.prediction import distinct_views, probabilities
+from cmpl_zoo.prediction.ensemble import distinct_views, probabilities
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import VideoError

@@ -2,6 +2,8 @@
 
 import argparse
 
+from cmpl_zoo_cli.video_words import matches_of, videos_of
+
 EXPORT = """\
 Write a model to one file that runs without this package: FILE.onnx, for
 onnxruntime and others, or FILE.pt2, for torch.export.load. It takes clips
@@ -35,7 +37,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         nargs="+",
         default=[],
         metavar="VIDEO",
-        help="videos to compare the probabilities on (default: eight videos that are rendered)",
+        help="videos, folders of videos, or patterns to compare the probabilities on (default: eight videos that are "
+        "rendered)",
     )
 
 
@@ -45,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.exporting import TOLERANCE, export_model
     from cmpl_zoo.models import create_model
 
+    videos = [video for word in args.videos for match in matches_of(word) for video in videos_of(match, root=".")]
     model = create_model(args.model, pretrained=True).eval()
-    made = export_model(model, args.output, args.videos, args.half)
+    made = export_model(model, args.output, videos, args.half)
     threads = torch.get_num_threads()
     print(f"{args.output}  {made.megabytes:.1f} MB")
     print(

@@ -199,7 +199,7 @@ def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", vide
 def predict_stream(args: argparse.Namespace, models: "Sequence[nn.Module]") -> int:
     """Predict a stream until it ends or Ctrl-C; 1 if it broke off."""
     from cmpl_zoo.models.labels import label_names
-    from cmpl_zoo.streams import predict_stream, without_password
+    from cmpl_zoo.prediction.streams import predict_stream, without_password
     from cmpl_zoo.video import VideoError
     from cmpl_zoo.video.segments import with_fragment
 

@@ -17,7 +17,7 @@ from cmpl_zoo_cli.prediction_text import clock, printable, report
 if TYPE_CHECKING:
     from torch import nn
 
-    from cmpl_zoo.timelines import Bout, Window
+    from cmpl_zoo.prediction.timelines import Bout, Window
 
 WINDOW_COLUMNS = ["video", "start", "end", "label", "probability"]
 BOUT_COLUMNS = ["video", "label", "start", "end", "probability"]
@@ -75,8 +75,8 @@ def check_windows(args: argparse.Namespace) -> None:
 def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", videos: Sequence[str]) -> int:
     """Print or write the timelines of recordings; the number of those that could not be read."""
     from cmpl_zoo.models.labels import label_names
-    from cmpl_zoo.overlay import check_encoder, write_overlay
-    from cmpl_zoo.timelines import bouts, timeline
+    from cmpl_zoo.prediction.overlay import check_encoder, write_overlay
+    from cmpl_zoo.prediction.timelines import bouts, timeline
     from cmpl_zoo.video import VideoError
 
     overlays = overlay_files(videos, args.overlay) if args.overlay else {}

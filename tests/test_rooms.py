@@ -15,8 +15,8 @@ FLOORS = [
     {"video", "demo"},
     {"datasets"},
     {"prediction"},
-    {"hub", "evaluation", "tools", "features", "streams", "timelines"},
-    {"training", "linear_probe", "overlay"},
+    {"hub", "evaluation", "tools", "features"},
+    {"training", "linear_probe"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGE = Path(cmpl_zoo.__file__).parent

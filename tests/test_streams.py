@@ -15,7 +15,7 @@ import torch
 from made_videos import encode, start
 
 import cmpl_zoo
-from cmpl_zoo.streams import predict_stream, without_password
+from cmpl_zoo.prediction.streams import predict_stream, without_password
 from cmpl_zoo.video import VideoError, crop_views, normalize, read_frames, resolve_clip_config
 from cmpl_zoo_cli.main import main
 

@@ -14,9 +14,9 @@ from made_videos import encode, refused, rows_of
 
 import cmpl_zoo
 from cmpl_zoo.demo.render import render_demo
-from cmpl_zoo.overlay import draw_label, write_overlay
 from cmpl_zoo.prediction import predict
-from cmpl_zoo.timelines import Bout, Window, bouts, timeline
+from cmpl_zoo.prediction.overlay import draw_label, write_overlay
+from cmpl_zoo.prediction.timelines import Bout, Window, bouts, timeline
 from cmpl_zoo.video.clips import crop_views
 from cmpl_zoo.video.segments import with_fragment
 from cmpl_zoo.video.video import Video, VideoError

@@ -12,7 +12,7 @@ from av.codec.codec import UnknownCodecError
 from PIL import Image, ImageDraw, ImageFont
 
 from cmpl_zoo._files import atomic_write
-from cmpl_zoo.timelines import Bout
+from cmpl_zoo.prediction.timelines import Bout
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.video import Video
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
 
 from cmpl_zoo.precision import Precision
-from cmpl_zoo.prediction import Ensemble, RankedClasses
+from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses
 from cmpl_zoo.video.clips import ViewConfig, crop_views
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import ROUNDING

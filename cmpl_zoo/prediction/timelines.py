@@ -15,7 +15,7 @@ from torch import nn
 
 from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.precision import Precision
-from cmpl_zoo.prediction import Ensemble, RankedClasses, warn_of_rate
+from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses, warn_of_rate
 from cmpl_zoo.video.video import Video
 from cmpl_zoo.video.windows import WindowClips, read_windows
 
