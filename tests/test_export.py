@@ -128,7 +128,7 @@ def test_the_example_predicts_without_torch_what_predict_does(clip, size, shared
     portrait = encode(tmp_path / "portrait.mp4", frames=30, width=90, height=160)
     videos.append(str(portrait))
     file = tmp_path / "model.onnx"
-    assert export(folder, "-o", file, "--videos", videos[0]) == 0
+    assert export(folder, "-o", file, "--videos", shared_data / "fights" / "fight" / "fi00[12].mp4") == 0
     done = subprocess.run(
         [sys.executable, "-X", "importtime", REPO / "examples" / "onnx_predict.py", file, *videos],
         capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""}, cwd=tmp_path,
