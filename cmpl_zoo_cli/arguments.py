@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 from collections.abc import Callable
 
 
@@ -38,7 +37,6 @@ def add_computing(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--workers",
         type=whole(0),
-        default=min(8, available_cores()),
         metavar="N",
         help="processes that read videos (default: one for each CPU core of this process, up to 8)",
     )
@@ -57,9 +55,11 @@ def add_computing(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def available_cores() -> int:
-    """The number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def reading_workers(args: argparse.Namespace) -> int:
+    """The processes that read videos; see `add_computing`."""
+    from cmpl_zoo.datasets.loader import available_cores
+
+    return min(8, available_cores()) if args.workers is None else args.workers
 
 
 def probability(text: str) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cmpl_zoo_cli.arguments import add_computing, add_root, whole
+from cmpl_zoo_cli.arguments import add_computing, add_root, reading_workers, whole
 
 if TYPE_CHECKING:
     from cmpl_zoo.records import Scores
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             scores = evaluate(
                 models,
                 videos,
-                workers=args.workers,
+                workers=reading_workers(args),
                 batch_size=args.batch_size,
                 precision=args.precision,
                 strict=args.strict,

@@ -3,7 +3,7 @@
 import argparse
 from typing import cast
 
-from cmpl_zoo_cli.arguments import add_computing, add_list, add_output
+from cmpl_zoo_cli.arguments import add_computing, add_list, add_output, reading_workers
 
 FEATURES = """\
 Compute what a model's classifier would see of each video of a list, the mean
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             video_list,
             args.root,
             args.output,
-            workers=args.workers,
+            workers=reading_workers(args),
             batch_size=args.batch_size,
             precision=args.precision,
         )

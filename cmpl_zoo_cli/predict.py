@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_computing, add_root, probability, whole
+from cmpl_zoo_cli.arguments import add_computing, add_root, probability, reading_workers, whole
 from cmpl_zoo_cli.predict_windows import add_windows, check_windows, predict_windows
 from cmpl_zoo_cli.prediction_files import CsvRows, JsonRows, PredictionFile
 from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, clock, report
@@ -161,7 +161,7 @@ def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", vide
             models,
             wanted,
             topk=len(names),
-            workers=args.workers,
+            workers=reading_workers(args),
             batch_size=args.batch_size,
             precision=args.precision,
         )

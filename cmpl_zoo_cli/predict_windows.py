@@ -23,15 +23,20 @@ WINDOW_COLUMNS = ["video", "start", "end", "label", "probability"]
 BOUT_COLUMNS = ["video", "label", "start", "end", "probability"]
 
 
+LONG_RECORDINGS = """\
+With --windows, a recording is looked at from start to end, in one pass: of
+each window, a model sees one clip from its middle, or spread over it if the
+model reads so, and the centre of the picture. Neighbouring windows of one
+label make a bout, and the bouts are printed. --csv and --json get a row for
+each window: video, start, end, label, probability, and the probability of
+each class. Times are in seconds."""
+
+
 def add_windows(verb: argparse.ArgumentParser) -> None:
     """The options for long recordings."""
     group = verb.add_argument_group(
         "long recordings",
-        "With --windows, a recording is looked at from start to end, in one pass: of each window, a model sees one"
-        " clip from its middle, or spread over it if the model reads so, and the centre of the picture. "
-        "Neighbouring windows of one label make a bout, and the bouts are printed. --csv and --json get a row for "
-        "each window: video, start, end, label, probability, and the probability of each class. Times are in "
-        "seconds.",
+        LONG_RECORDINGS,
     )
     group.add_argument("--windows", type=positive, metavar="S", help="seconds of a window (default: no windows)")
     group.add_argument(

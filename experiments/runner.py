@@ -32,7 +32,7 @@ import yaml
 from lists import LABELS, decode_once, make_lists
 from results import FREE, Result, ResultsWriter, difference, facts_of, read_results
 
-from cmpl_zoo.tools.worker_pool import available_cores
+from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.train_config import Config, flag
 
