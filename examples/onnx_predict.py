@@ -7,6 +7,7 @@ they are shown: upright, with square pixels. `cmpl-zoo prepare` makes such copie
 """
 
 import json
+import os
 import sys
 from bisect import bisect_right
 
@@ -82,6 +83,8 @@ def read_views(path, frames, clips, crops, size, crop_pct, mean, std, **sampling
 
 
 def main(file, paths):
+    if not os.path.isfile(file):
+        sys.exit(f"{file}: there is no such file; cmpl-zoo export MODEL -o {file} writes one")
     session = onnxruntime.InferenceSession(file)
     about = session.get_modelmeta().custom_metadata_map
     names, clip = json.loads(about["class_names"]), json.loads(about["clip"])
