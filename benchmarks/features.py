@@ -57,7 +57,7 @@ def main() -> None:
     args = parser.parse_args()
     caption = (
         f"The 300 videos of `fights`, {args.workers} processes that read; medians of {args.rounds} rounds, the two "
-        f"taking turns, {where()}; other work ran on the machine."
+        f"taking turns, {where()}."
     )
     columns = ["", "views of a video", "reading alone, s", "features, s", "ratio of a round", "ratio of CPU time"]
     rows = [measure(name, args.data, args.workers, args.rounds) for name in NETWORKS]

@@ -137,10 +137,8 @@ def main() -> None:
         whole, minute = (film(args.data / "clips", folder, minutes) for minutes in (args.minutes, 1))
         parts = {NETWORKS[0]: str(whole), NETWORKS[1]: f"{whole}#t=,{60 * args.part:g}"}
         rows = [row(network, minute, part, args.window, args.rounds) for network, part in parts.items()]
-    caption = (
-        f"A recording of 640x360 in windows of {args.window:g} s, medians of {args.rounds} rounds, decoding alone and "
-        f"the timeline taking turns, {where()}; memory is the most that a process had."
-    )
+    rounds = "one round" if args.rounds == 1 else f"medians of {args.rounds} rounds"
+    caption = f"A recording of 640x360 in windows of {args.window:g} s, {rounds} of decoding alone and the timeline, {where()}; memory is the most that a process had."
     columns = ["", "clip of a window", "minutes", "decoding alone, s", "timeline, s", "decoding / timeline"]
     columns += ["ratio of CPU time", "memory for a minute, MB", "for all, MB"]
     print(save({"experiment": "timeline", "caption": caption, "columns": columns, "rows": rows}))

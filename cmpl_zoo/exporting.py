@@ -124,7 +124,8 @@ def export_model(
         ) from error
     runtime, run = load(content)
     with torch.inference_mode():
-        found = torch.cat([run(part) for part in (clips[:1], *clips[1:].split(2))])
+        others = clips[1:].split(2) if len(clips) > 1 else ()
+        found = torch.cat([run(part) for part in (clips[:1], *others)])
         difference = (found.softmax(1) - expected.softmax(1)).abs().max().item()
         if not difference <= TOLERANCE[half]:
             raise ExportError(

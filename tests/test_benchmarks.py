@@ -6,7 +6,7 @@ import pytest
 from training import REPO, run
 
 
-@pytest.mark.parametrize("name", ["cost", "load", "predict"])
+@pytest.mark.parametrize("name", ["cost", "load", "predict", "timeline"])
 def test_a_benchmark_that_is_asked_for_help_measures_nothing(name):
     result = REPO / "benchmarks" / "results" / f"{name}.json"
     before = result.stat().st_mtime_ns

@@ -121,6 +121,7 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_the_lists_alone(own: Path,
     assert {f"lists/{name}": text for name, text in after.items()} == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_resume_end_with_the_same_weights_and_the_first_lists(own: Path, tmp_path: Path) -> None:
     words = [*SMALL, "--steps", "12", "--save-every-steps", "100"]
     run(call(own, "-o", tmp_path / "whole", *words))

@@ -134,6 +134,7 @@ def test_how_much_of_a_video_its_clips_show(tmp_path: Path) -> None:
         assert coverage(video, [spread | {"frames": 8}]).shown == 7 * 25 + 1
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_the_process_that_reads_it_costs_itself(
     model: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

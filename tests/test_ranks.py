@@ -201,6 +201,7 @@ def test_ranks_that_drift_apart_save_no_state(videos, lists, tmp_path):
     assert [file.name for file in (tmp_path / "run" / "states").iterdir()] == ["step-000000002.pt"]
 
 
+@pytest.mark.slow
 def test_batches_that_ranks_cannot_share_are_refused(videos, lists, tmp_path):
     args = options(lists, videos, tmp_path / "run", "--steps", "2")
     done = subprocess.run(torchrun("--standalone", "--nproc_per_node", "2", *args), capture_output=True, text=True)

@@ -104,6 +104,7 @@ def test_models_of_other_clips_vote_at_the_centre_of_a_window(film: Path) -> Non
         assert dict(window.classes) == pytest.approx(mean, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_models_that_are_slower_than_the_stream_leave_windows_out(film: Path) -> None:
     network = cmpl_zoo.create_model(DEMO, pretrained=True).eval()
     network.register_forward_hook(lambda *_: time.sleep(1.5))
@@ -130,6 +131,7 @@ def test_the_command_prints_a_line_a_window_until_the_stream_ends(
     assert all(re.match(r'"http://127\.0\.0\.1:\d+/live#t=\d,\d",\w+,', row) for row in rows), rows
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_also_where_nothing_comes(film: Path) -> None:
     with broadcast(film, seconds=60) as address:
         process = start("predict", DEMO, address, "--device", "cpu")

@@ -473,7 +473,7 @@ def test_a_run_trains_one_beside_ours_and_what_it_saves_predicts_and_evaluates(
 # Exported
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("suffix", [pytest.param(".onnx", marks=pytest.mark.slow), ".pt2"])
 def test_every_family_is_exported_with_any_batch(
     family: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
