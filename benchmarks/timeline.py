@@ -138,7 +138,10 @@ def main() -> None:
         parts = {NETWORKS[0]: str(whole), NETWORKS[1]: f"{whole}#t=,{60 * args.part:g}"}
         rows = [row(network, minute, part, args.window, args.rounds) for network, part in parts.items()]
     rounds = "one round" if args.rounds == 1 else f"medians of {args.rounds} rounds"
-    caption = f"A recording of 640x360 in windows of {args.window:g} s, {rounds} of decoding alone and the timeline, {where()}; memory is the most that a process had."
+    caption = (
+        f"A recording of 640x360 in windows of {args.window:g} s, {rounds} of decoding alone and the timeline, "
+        f"{where()}; memory is the most that a process had."
+    )
     columns = ["", "clip of a window", "minutes", "decoding alone, s", "timeline, s", "decoding / timeline"]
     columns += ["ratio of CPU time", "memory for a minute, MB", "for all, MB"]
     print(save({"experiment": "timeline", "caption": caption, "columns": columns, "rows": rows}))
