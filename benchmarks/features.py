@@ -13,14 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-import torch
-from harness import save, taking_turns, where
+from harness import reading_alone, save, taking_turns, views_of_a_video, where
 
-from cmpl_zoo.datasets import EvaluationBatches, Videos, iterate, read_list
+from cmpl_zoo.datasets import read_list
 from cmpl_zoo.features import extract_features
 from cmpl_zoo.models import R3D, create_model
-from cmpl_zoo.video.clips import resolve_clip_config, view_config
+from cmpl_zoo.video.clips import resolve_clip_config
 
 NETWORKS = ("r3d50_eighth.cmpl_demo", "model_cards/r3d50_quarter.cmpl_mocap13")
 
@@ -31,22 +29,16 @@ def measure(name: str, data: Path, workers: int, rounds: int) -> list[str]:
     config = resolve_clip_config(model)
     root = data / "fights"
     videos = read_list(root / "videos.csv", root)
-    batches = EvaluationBatches(Videos(videos.paths, np.arange(len(videos))), [view_config(config)])
-
-    def read() -> None:
-        for _ in iterate(batches, torch.device("cpu"), workers):
-            pass
+    read = reading_alone(videos.paths, config, workers)
 
     def extract() -> None:
         with tempfile.TemporaryDirectory() as folder:
             extract_features(model, name, videos, root, Path(folder, "features.npz"), workers=workers)
 
     walls, cpus = taking_turns(read, extract, rounds)
-    height, width = config["size"]
-    views = f"{config['clips'] * config['crops']} x {config['frames']}x{height}x{width}"
     medians = [f"{statistics.median(per_action):.1f}" for per_action in zip(*walls, strict=True)]
     ratios = [statistics.median(other / one for one, other in per_round) for per_round in (walls, cpus)]
-    return [f"`{Path(name).name}`", views, *medians, *(f"{ratio:.2f}" for ratio in ratios)]
+    return [f"`{Path(name).name}`", views_of_a_video(config), *medians, *(f"{ratio:.2f}" for ratio in ratios)]
 
 
 def main() -> None:

@@ -9,13 +9,16 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from cmpl_zoo._files import replace_text
+from cmpl_zoo.datasets import EvaluationBatches, Videos, iterate
+from cmpl_zoo.video.clips import view_config
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -99,6 +102,22 @@ def taking_turns(
         pairs.append({action: spent(action) for action in (first, second)})
     walls, cpus = ([(pair[one][place], pair[other][place]) for pair in pairs] for place in (0, 1))
     return walls, cpus
+
+
+def reading_alone(paths: Sequence[str], config: dict[str, Any], workers: int) -> Callable[[], None]:
+    """Decoding and resizing of the views of videos that a model asks for, by the loader that predicts and evaluates."""
+    batches = EvaluationBatches(Videos(paths, np.arange(len(paths))), [view_config(config)])
+
+    def read() -> None:
+        for _ in iterate(batches, torch.device("cpu"), workers):
+            pass
+
+    return read
+
+
+def views_of_a_video(config: dict[str, Any]) -> str:
+    """Their number and size, for a table."""
+    return f"{config['clips'] * config['crops']} x {config['frames']}x{'x'.join(map(str, config['size']))}"
 
 
 def save(result: dict[str, Any]) -> Path:

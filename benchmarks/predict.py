@@ -12,15 +12,13 @@ import statistics
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-import torch
-from harness import save, taking_turns, where
+from harness import reading_alone, save, taking_turns, views_of_a_video, where
 
-from cmpl_zoo.datasets import EvaluationBatches, Videos, iterate, read_list
+from cmpl_zoo.datasets import read_list
 from cmpl_zoo.models import R3D, create_model
 from cmpl_zoo.precision import Precision
 from cmpl_zoo.prediction import predict
-from cmpl_zoo.video.clips import resolve_clip_config, view_config
+from cmpl_zoo.video.clips import resolve_clip_config
 
 NETWORKS: tuple[tuple[str, Precision], ...] = (
     ("r3d50_eighth.cmpl_demo", "float32"),
@@ -36,22 +34,16 @@ def measure(name: str, precision: Precision, data: Path, workers: int, rounds: i
     config = resolve_clip_config(model)
     root = data / "fights"
     paths = read_list(root / "videos.csv", root).paths
-    batches = EvaluationBatches(Videos(paths, np.arange(len(paths))), [view_config(config)])
-
-    def read() -> None:
-        for _ in iterate(batches, torch.device("cpu"), workers):
-            pass
+    read = reading_alone(paths, config, workers)
 
     def predict_all() -> None:
         for _ in predict(model, paths, workers=workers, precision=precision):
             pass
 
     walls, cpus = taking_turns(read, predict_all, rounds)
-    height, width = config["size"]
-    views = f"{config['clips'] * config['crops']} x {config['frames']}x{height}x{width}"
     medians = [f"{statistics.median(per_action):.1f}" for per_action in zip(*walls, strict=True)]
     shares = [f"{statistics.median(one / other for one, other in rounds):.0%}" for rounds in (walls, cpus)]
-    return [f"`{Path(name).name}`", precision, views, *medians, *shares]
+    return [f"`{Path(name).name}`", precision, views_of_a_video(config), *medians, *shares]
 
 
 def main() -> None:

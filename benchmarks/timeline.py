@@ -97,7 +97,7 @@ def row(network: str, minute: Path, recording: str, window: float, rounds: int) 
     for number in range(rounds):
         for action in list(results)[:: 1 if number % 2 else -1]:
             results[action].append(in_process(action, recording, window))
-    peak_of_minute = in_process(network, minute, window)["peak"]
+    minute_peak = in_process(network, minute, window)["peak"]
     decoding, timelines = results.values()
     walls = [statistics.median(one["wall"] for one in of_action) for of_action in (decoding, timelines)]
     speed, cpu = (
@@ -114,7 +114,7 @@ def row(network: str, minute: Path, recording: str, window: float, rounds: int) 
         *(f"{wall:.1f}" for wall in walls),
         f"{speed:.2f}",
         f"{cpu:.2f}",
-        f"{peak_of_minute:.0f}",
+        f"{minute_peak:.0f}",
         f"{max(one['peak'] for one in timelines):.0f}",
     ]
 

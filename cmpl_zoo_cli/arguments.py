@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 
 def add_list(verb: argparse.ArgumentParser) -> None:
@@ -71,6 +72,12 @@ def probability(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"must be a probability from 0 to 1, not {text}")
     return number
+
+
+def check_output(output: str, *files: str, what: str = "this is the list that is read") -> None:
+    """Raise ValueError where the output is one of the files that are read."""
+    if any(Path(file).resolve() == Path(output).resolve() for file in files):
+        raise ValueError(f"{output}: {what}; give -o another name")
 
 
 def whole(least: int, greatest: int | None = None) -> Callable[[str], int]:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_output, positive
+from cmpl_zoo_cli.arguments import add_output, check_output, positive
 
 if TYPE_CHECKING:
     from cmpl_zoo.tools.find_videos import FoundVideos
@@ -189,10 +189,10 @@ def import_list(args: argparse.Namespace) -> int:
     elif args.kind == "videos":
         listing = importing.videos(args.root)
     elif args.kind == "kinetics":
-        _check_output(args.output, args.file)
+        check_output(args.output, args.file)
         listing = importing.kinetics(args.file, args.root)
     else:
-        _check_output(args.output, args.file)
+        check_output(args.output, args.file)
         listing = importing.pairs(args.file, args.root, class_names(args.classes) if args.classes else None)
     _write_list(listing, Path(args.output))
     _tell_passed_over(listing)
@@ -204,7 +204,7 @@ def import_labels(args: argparse.Namespace) -> int:
     from cmpl_zoo.tools.boris import boris
     from cmpl_zoo.tools.label_studio import label_studio
 
-    _check_output(args.output, *(args.file if args.kind == "boris" else [args.file]))
+    check_output(args.output, *(args.file if args.kind == "boris" else [args.file]))
     if args.kind == "labelstudio":
         listing = label_studio(args.file, args.root, args.fps)
     elif args.kind == "boris":
@@ -214,11 +214,6 @@ def import_labels(args: argparse.Namespace) -> int:
     _write_list(listing, Path(args.output))
     _tell_passed_over(listing)
     return 0
-
-
-def _check_output(output: str, *files: str) -> None:
-    if any(Path(file).resolve() == Path(output).resolve() for file in files):
-        raise ValueError(f"{output}: this is the list that is read; give -o another name")
 
 
 def import_split(args: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from cmpl_zoo_cli.arguments import add_output, add_root
+from cmpl_zoo_cli.arguments import add_output, add_root, check_output
 
 LABELSTUDIO = """\
 Make tasks for Label Studio of what cmpl-zoo predict has written, so that a
@@ -45,8 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.tools.pre_annotations import pre_annotations
     from cmpl_zoo.tools.text_files import write_text
 
-    if Path(args.file).resolve() == Path(args.output).resolve():
-        raise ValueError(f"{args.output}: these are the predictions that are read; give -o another name")
+    check_output(args.output, args.file, what="these are the predictions that are read")
     tasks, config = pre_annotations(args.file, args.root, args.address)
     write_text(Path(args.output), json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
     labels = sum(len(task["predictions"][0]["result"]) for task in tasks)

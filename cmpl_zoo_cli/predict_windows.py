@@ -1,17 +1,15 @@
 """`cmpl-zoo predict --windows`: the timelines of long recordings."""
 
 import argparse
-import csv
-import io
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import positive
+from cmpl_zoo_cli.prediction_files import Lines, csv_line
 from cmpl_zoo_cli.prediction_text import clock, printable, report
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 WINDOW_COLUMNS = ["video", "start", "end", "label", "probability"]
 BOUT_COLUMNS = ["video", "label", "start", "end", "probability"]
-
-
 LONG_RECORDINGS = """\
 With --windows, a recording is looked at from start to end, in one pass: of
 each window, a model sees one clip from its middle, or spread over it if the
@@ -34,10 +30,7 @@ each class. Times are in seconds."""
 
 def add_windows(verb: argparse.ArgumentParser) -> None:
     """The options for long recordings."""
-    group = verb.add_argument_group(
-        "long recordings",
-        LONG_RECORDINGS,
-    )
+    group = verb.add_argument_group("long recordings", LONG_RECORDINGS)
     group.add_argument("--windows", type=positive, metavar="S", help="seconds of a window (default: no windows)")
     group.add_argument(
         "--hop", type=positive, metavar="S", help="seconds from the start of a window to the next (default: --windows)"
@@ -184,10 +177,13 @@ class Files:
             raise ValueError(f"a class of the model is called {min(taken)!r}, as a column of --csv is; take --json")
         self.names = names
         self.printed = "-" not in (args.csv, args.json) and not args.bouts
+        outputs = args.csv, args.json, args.bouts
+        if there := [file for file in outputs if file and file != "-" and Path(file).exists()]:
+            raise ValueError(f"{there[0]}: is there already; give another file")
         headers = csv_line([*WINDOW_COLUMNS, *names]), "", csv_line(BOUT_COLUMNS)
         self.csv, self.json, self.bouts = (
-            stack.enter_context(closing(Lines(file, header))) if file else None
-            for file, header in zip((args.csv, args.json, args.bouts), headers, strict=True)
+            stack.enter_context(closing(Lines(file, header, "start again with another file"))) if file else None
+            for file, header in zip(outputs, headers, strict=True)
         )
 
     def written(self, windows: "Iterator[Window]") -> "Iterator[Window]":
@@ -213,46 +209,6 @@ class Files:
                 self.bouts.append(csv_line([printable(bout.video), bout.label, *times, round(bout.probability, 5)]))
             elif self.printed:
                 print(f"  {tenths(bout.start)}  {tenths(bout.end)}  {bout.probability:6.1%}  {bout.label}")
-
-
-class Lines:
-    """A new file of lines, or the standard output for `-`; one that stays empty is deleted.
-
-    Raises:
-        ValueError: there is such a file already.
-        OSError: it cannot be written.
-    """
-
-    def __init__(self, file: str, header: str) -> None:
-        from cmpl_zoo._appended_lines import AppendedLines
-
-        self._header, self._lines = header, None
-        if file == "-":
-            return
-        if Path(file).exists():
-            raise ValueError(f"{file}: is there already; give another file")
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        self._lines = AppendedLines(Path(file), "start again with another file")
-
-    def append(self, line: str) -> None:
-        """Write a line; raises an OSError where that fails."""
-        if self._lines:
-            self._lines.append(self._header + line)
-        else:
-            sys.stdout.write(self._header + line)
-        self._header = ""
-
-    def close(self) -> None:
-        if self._lines:
-            if not self._lines.file.stat().st_size:
-                self._lines.file.unlink()
-            self._lines.close()
-
-
-def csv_line(cells: Sequence[object]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
 
 
 def tenths(seconds: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmpl_zoo_cli.prediction_text import UNCERTAIN, label, printable
+from cmpl_zoo_cli.prediction_text import printable
 
 if TYPE_CHECKING:
     from cmpl_zoo.prediction import RankedClasses
@@ -39,7 +39,7 @@ class CsvRows:
         if taken := {"path", "label"} & set(classes):
             raise ValueError(f"a class of the model is called {min(taken)!r}, as a column of --csv is; take --json")
         self.columns = ["path", "label", *classes]
-        self.header = self._line(self.columns)
+        self.header = csv_line(self.columns)
 
     def path(self, path: str) -> str:
         """A path as the file has it: what a line of text cannot hold is spelled out."""
@@ -47,7 +47,7 @@ class CsvRows:
 
     def line(self, row: Row) -> str:
         numbers = (f"{row.probabilities[name]:.{DIGITS}f}" for name in self.columns[2:])
-        return self._line([row.path, row.label, *numbers])
+        return csv_line([row.path, row.label, *numbers])
 
     def rows(self, text: str) -> Iterator[Row]:
         """The rows of a file; raises a ValueError where it is of another form or other classes."""
@@ -59,12 +59,6 @@ class CsvRows:
                 yield Row(path, chosen, dict(zip(self.columns[2:], map(float, numbers), strict=True)))
         except (ValueError, csv.Error) as error:
             raise ValueError(f"line {lines.line_num}: {error}") from error
-
-    @staticmethod
-    def _line(cells: Sequence[str]) -> str:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
-        return text.getvalue()
 
 
 class JsonRows:
@@ -118,28 +112,17 @@ class PredictionFile:
     """
 
     def __init__(self, file: str, rows: CsvRows | JsonRows, min_probability: float, resume: bool) -> None:
-        from cmpl_zoo._appended_lines import AppendedLines
-
         self.name, self.former = file, list[Row]()
-        self._file, self._rows, self._min_probability = Path(file), rows, min_probability
+        self._rows, self._min_probability = rows, min_probability
         self._done: set[str] = set()
-        self._header = rows.header  # until it is written
-        self._lines: AppendedLines | None = None
-        if file == "-":
-            return
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"{file}: its folder cannot be made ({error.strerror}); give another file") from error
-        if self._file.exists() and (data := self._file.read_bytes()):
+        if file != "-" and Path(file).exists() and (data := Path(file).read_bytes()):
             if not resume:
                 raise ValueError(f"{file}: is there already; --resume continues it, or give another file")
             try:
                 self._continue(data)
             except ValueError as error:
                 raise ValueError(f"{file}: cannot be continued: {error}; give another file") from error
-        self._lines = AppendedLines(self._file, "--resume continues")
-        self._lines.read()  # which deletes a last line that is not complete
+        self._lines = Lines(file, "" if self._done else rows.header, "--resume continues")
 
     def __contains__(self, path: str) -> bool:
         """Whether it has a row of this video."""
@@ -147,25 +130,21 @@ class PredictionFile:
 
     def write(self, path: str, classes: "RankedClasses") -> None:
         """Write the row of a video, given all its classes; raises an OSError where that fails."""
+        from cmpl_zoo.prediction.ensemble import label_of
+
         rounded = [(name, round(probability, DIGITS)) for name, probability in classes]
-        row = Row(self._rows.path(path), label(rounded, self._min_probability), dict(rounded))
-        text = self._header + self._rows.line(row)
-        if self._lines:
-            self._lines.append(text)
-        else:
-            sys.stdout.write(text)
-        self._header = ""
+        row = Row(self._rows.path(path), label_of(rounded, self._min_probability), dict(rounded))
+        self._lines.append(self._rows.line(row))
         self._done.add(row.path)
 
     def close(self) -> None:
         """Close it; a file without a row is deleted."""
-        if self._lines:
-            if not self._file.stat().st_size:
-                self._file.unlink()
-            self._lines.close()
+        self._lines.close()
 
     def _continue(self, data: bytes) -> None:
         """Take over the rows of a file; raises a ValueError where they are not of this model."""
+        from cmpl_zoo.prediction.ensemble import UNCERTAIN
+
         begun = (self._rows.header or JSON_START).encode()
         if b"\n" not in data and data[: len(begun)] != begun[: len(data)]:
             raise ValueError(f"it begins with {data[:60]!r}")
@@ -173,5 +152,52 @@ class PredictionFile:
             if (max(row.probabilities.values()) < self._min_probability) != (row.label == UNCERTAIN):
                 raise ValueError("it was made with another --min-probability")
             self._done.add(row.path)
-            self._header = ""
             self.former += [row] if len(self.former) < 3 else []
+
+
+class Lines:
+    """A file of lines, or the standard output for `-`; one that stays empty is deleted.
+
+    Args:
+        file: its path; a last line that is not complete is deleted.
+        header: written before the first line.
+        next_step: as for `AppendedLines`.
+
+    Raises:
+        OSError: it cannot be written, or another process is writing it.
+    """
+
+    def __init__(self, file: str, header: str, next_step: str) -> None:
+        from cmpl_zoo._appended_lines import AppendedLines
+
+        self._header, self._lines = header, None
+        if file == "-":
+            return
+        try:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"{file}: its folder cannot be made ({error.strerror}); give another file") from error
+        self._lines = AppendedLines(Path(file), next_step)
+        self._lines.read()
+
+    def append(self, line: str) -> None:
+        """Write a line; raises an OSError where that fails."""
+        if self._lines:
+            self._lines.append(self._header + line)
+        else:
+            sys.stdout.write(self._header + line)
+        self._header = ""
+
+    def close(self) -> None:
+        """Close it."""
+        if self._lines:
+            if not self._lines.file.stat().st_size:
+                self._lines.file.unlink()
+            self._lines.close()
+
+
+def csv_line(cells: Sequence[object]) -> str:
+    """A line of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()

@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cmpl_zoo.prediction import Prediction, RankedClasses
 
-UNCERTAIN = "uncertain"  # in place of a class, where none is probable enough
 WIDEST_NAME = 60  # characters; longer names are not waited for
-
-
-def label(classes: "RankedClasses", min_probability: float) -> str:
-    """The most probable class, or `UNCERTAIN` where it is below the least probability."""
-    name, probability = classes[0]
-    return name if probability >= min_probability else UNCERTAIN
 
 
 def as_list(name: str, classes: "RankedClasses", min_probability: float) -> str:
     """The name of a video, and below it its classes."""
+    from cmpl_zoo.prediction.ensemble import UNCERTAIN, label_of
+
     lines = [f"{printable(name)}"]
-    if label(classes, min_probability) == UNCERTAIN:
+    if label_of(classes, min_probability) == UNCERTAIN:
         lines.append(f"  {UNCERTAIN}: no class reaches {min_probability:.0%}")
     return "\n".join(lines + [f"  {probability:6.1%}  {class_name}" for class_name, probability in classes])
 
@@ -31,7 +26,7 @@ class Table:
     Args:
         names: of the videos.
         classes: the names of all classes.
-        min_probability: below which a video is `UNCERTAIN`.
+        min_probability: below which a video is uncertain.
     """
 
     def __init__(self, names: Iterable[str], classes: Sequence[str], min_probability: float) -> None:
@@ -41,8 +36,10 @@ class Table:
 
     def line(self, name: str, classes: "RankedClasses") -> str:
         """The line of a video."""
+        from cmpl_zoo.prediction.ensemble import UNCERTAIN, label_of
+
         cells = [f"{probability:6.1%}  {class_name:{self._class_width}}" for class_name, probability in classes]
-        uncertain = self.min_probability and label(classes, self.min_probability) == UNCERTAIN
+        uncertain = self.min_probability and label_of(classes, self.min_probability) == UNCERTAIN
         marked = [f"{UNCERTAIN if uncertain else '':{len(UNCERTAIN)}}"] if self.min_probability else []
         return "  ".join([f"{printable(name):{self._name_width}}", *marked, *cells]).rstrip()
 

@@ -55,9 +55,8 @@ def _videos_in_shards(root: str) -> Iterator[str]:
     """The videos and segments that were packed, in the order of their list."""
     from cmpl_zoo.datasets import read_list
     from cmpl_zoo.storage.remote import is_url, read_range
-    from cmpl_zoo.storage.shards import INDEX_FILE, read_index
+    from cmpl_zoo.storage.shards import INDEX_FILE
 
-    read_index(root)  # says what is wrong with it
     index = f"{root.rstrip('/')}/{INDEX_FILE}"
     with TemporaryDirectory() as folder:
         if is_url(root):

@@ -131,6 +131,7 @@ def _paths(
     lines: "array[int]",
 ) -> Iterator[str]:
     """The path of each row, including the root; appends its label, its recording and its line number."""
+    find = _finder(root)
     reader = csv.reader(text, skipinitialspace=True, strict=True)  # else an unclosed quote would swallow rows
     columns = next(reader, [])
     for column in ("path", "label") if labeled else ("path",):
@@ -144,7 +145,6 @@ def _paths(
     label_column, start_column, end_column, recording_column = (
         columns.index(column) if column in columns else None for column in ("label", "start", "end", "recording")
     )
-    find = _finder(root)
     for row in reader:
         if not row:
             continue

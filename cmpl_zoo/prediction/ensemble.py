@@ -17,6 +17,7 @@ from cmpl_zoo.video.clips import ViewConfig, normalize, resolve_clip_config, vie
 from cmpl_zoo.video.sampling import far_apart
 
 RankedClasses = list[tuple[str, float]]  # class name and probability in [0, 1], most probable first
+UNCERTAIN = "uncertain"  # in place of a class, where none is probable enough
 _warned: WeakSet[nn.Module] = WeakSet()  # models of whose frame rate something was said
 
 
@@ -119,6 +120,12 @@ def probabilities(model: nn.Module, views: Tensor, batch_size: int) -> Tensor:
         logits.append(model(clips.to(weight.dtype)).float())
         check_logits(model, logits[-1].shape[1])
     return torch.cat(logits).softmax(dim=1).unflatten(0, views.shape[:2])
+
+
+def label_of(classes: RankedClasses, min_probability: float) -> str:
+    """The most probable class, or `UNCERTAIN` where it is below the least probability."""
+    name, probability = classes[0]
+    return name if probability >= min_probability else UNCERTAIN
 
 
 def warn_of_rate(model: VideoModel, path: str, rate: float | None) -> None:

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from cmpl_zoo.precision import Precision
 from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses
-from cmpl_zoo.video.clips import ViewConfig, crop_views
+from cmpl_zoo.video.clips import ViewConfig, crop_views, short_side_at_test
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import ROUNDING
 from cmpl_zoo.video.shown import pixel_shape, shown_size
@@ -231,14 +231,11 @@ class _Frame:
         if self._rgb is None:
             rgb = self._frame.to_ndarray(format="rgb24", width=self.size[0], height=self.size[1])
             self._rgb = torch.from_numpy(rgb).permute(2, 0, 1)
-        return tv.resize(self._rgb, [_short_side(views)], antialias=True)
-
-
-def _short_side(views: ViewConfig) -> int:
-    return round(max(views["size"]) / views["crop_pct"])
+        return tv.resize(self._rgb, [short_side_at_test(views["size"], views["crop_pct"])], antialias=True)
 
 
 def _crop(clip: list[Tensor], views: ViewConfig) -> Tensor:
     """uint8 (1, crops, 3, frames, height, width) of the resized frames of a clip."""
-    cropped = crop_views(torch.stack(clip), views["size"], _short_side(views), views["crops"])
+    short_side = short_side_at_test(views["size"], views["crop_pct"])
+    cropped = crop_views(torch.stack(clip), views["size"], short_side, views["crops"])
     return cropped.transpose(1, 2).contiguous()[None]

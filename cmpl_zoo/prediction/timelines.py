@@ -15,11 +15,9 @@ from torch import nn
 
 from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.precision import Precision
-from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses, warn_of_rate
+from cmpl_zoo.prediction.ensemble import UNCERTAIN, Ensemble, RankedClasses, label_of, warn_of_rate
 from cmpl_zoo.video.video import Video
 from cmpl_zoo.video.windows import WindowClips, read_windows
-
-UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,8 @@ def timeline(
     Args:
         model: as in `predict`.
         path: video file, or a segment of one.
-        window: length of a window in seconds, above 0. The last one is what is left of the recording; it is left out
-            where that is less than half a window.
+        window: length of a window in seconds, above 0. The last one is the rest of the recording; there is
+            none where that is less than half a window.
         hop: from the start of a window to that of the next in seconds, above 0; None for `window`.
         min_probability: below it, the label of a window is "uncertain".
         batch_size: windows that go through a model at a time.
@@ -112,9 +110,8 @@ def _timeline(
                 per_window = ensemble.probabilities(views)
             for found, per_class in zip(batch, per_window, strict=True):
                 classes = ensemble.ranked(video.path, per_class, len(ensemble.names))
-                name, best = classes[0]
-                label = name if best >= min_probability else UNCERTAIN
-                yield Window(video.file, found.start, found.end, label, best, classes)
+                chosen, best = label_of(classes, min_probability), classes[0][1]
+                yield Window(video.file, found.start, found.end, chosen, best, classes)
 
 
 def bouts(windows: Iterable[Window], shortest: float = 0) -> Iterator[Bout]:

@@ -109,7 +109,7 @@ def _segment(event: Event) -> LabeledSegment:
     if stop <= start:
         return LabeledSegment(video, label, reason=f"stops at {stop:g} s, when it starts")
     if duration is not None and stop > duration + 0.001:
-        return LabeledSegment(video, label, start, stop, reason="goes on in the next media file")
+        return LabeledSegment(video, label, start, stop, reason="continues in the next media file")
     return LabeledSegment(video, label, start, stop)
 
 

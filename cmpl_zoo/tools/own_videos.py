@@ -252,11 +252,11 @@ def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]
     first = labeled[::-1]  # of several, the first one stays
     by_folder = {row["folder"]: row["path"] for row in first if row.get("folder", row["path"]) != row["path"]}
     by_name = {name_without_number(row["path"]): row["path"] for row in first}
-    of_folder = [(row["path"], by_folder.get(row.get("folder", ""))) for row in val]
-    of_name = [(row["path"], by_name.get(name_without_number(row["path"]))) for row in val]
+    folder_pairs = [(row["path"], by_folder.get(row.get("folder", ""))) for row in val]
+    name_pairs = [(row["path"], by_name.get(name_without_number(row["path"]))) for row in val]
     rules = [
-        (of_folder, "are in one folder with a video to learn from"),
-        (of_name, "have the name of a video to learn from, but for a number at its end"),
+        (folder_pairs, "are in one folder with a video to learn from"),
+        (name_pairs, "have the name of a video to learn from, but for a number at its end"),
     ]
     for pairs, how in rules:
         if alike := [(held_out, other) for held_out, other in pairs if other]:

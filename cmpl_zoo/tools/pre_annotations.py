@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cmpl_zoo.datasets.lists import ListError
+from cmpl_zoo.prediction.ensemble import UNCERTAIN
 from cmpl_zoo.tools.segment_lists import StrPath, read_table, seconds_of, seconds_text
 from cmpl_zoo.tools.text_files import read_text
 from cmpl_zoo.video.segments import split_fragment
@@ -19,7 +20,6 @@ from cmpl_zoo.video.video import probe
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own machine
 FORM = "the --csv or --json of cmpl-zoo predict, or a table video,label,start,end"
-UNCERTAIN = "uncertain"  # what cmpl-zoo predict says where no class is probable enough
 DEFAULT_FPS = 24.0  # Label Studio's
 
 

@@ -155,7 +155,7 @@ def load_views(
         )
     if fps is not None and fps <= 0:
         raise ValueError(f"fps must be above 0, and is {fps}")
-    short_side = round(max(size) / crop_pct)
+    short_side = short_side_at_test(size, crop_pct)
 
     def resize(frame: Tensor) -> Tensor:
         """The first step of `crop_views`, frame by frame to save memory: 80 frames of a phone's 4K video are 2 GB."""
@@ -226,6 +226,11 @@ def load_clip(
     """
     views = load_views(path, frames, stride, size, crop_pct, clips, crops, fps, spread)
     return normalize(views.to(torch.float32), mean, std)
+
+
+def short_side_at_test(size: Sequence[int], crop_pct: float) -> int:
+    """The short side in pixels that test frames are resized to, before a crop of this size is cut from them."""
+    return round(max(size) / crop_pct)
 
 
 def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int = 1) -> Tensor:

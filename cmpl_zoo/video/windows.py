@@ -18,7 +18,7 @@ import av
 import torch
 from torch import Tensor
 
-from cmpl_zoo.video.clips import ViewConfig, crop_views
+from cmpl_zoo.video.clips import ViewConfig, crop_views, short_side_at_test
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import uniform_clips, uniform_spread
 from cmpl_zoo.video.segments import ROUNDING
@@ -181,4 +181,7 @@ def _clip(times: Sequence[float], frames: range, view: ViewConfig) -> list[int]:
 def _resize(video: Video, frame: av.VideoFrame, first: av.VideoFrame, settings: Sequence[ViewConfig]) -> list[Tensor]:
     """A frame in the sizes of the settings, each (3, height, width)."""
     rgb = video.as_shown(frame, first).permute(2, 0, 1)
-    return [crop_views(rgb[None], view["size"], round(max(view["size"]) / view["crop_pct"]))[0, 0] for view in settings]
+    return [
+        crop_views(rgb[None], view["size"], short_side_at_test(view["size"], view["crop_pct"]))[0, 0]
+        for view in settings
+    ]
