@@ -12,12 +12,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from cmpl_zoo.video.clips import IMAGENET_MEAN
-
 STRONG_VIEWS = ("randaugment", "autoaugment")
-
-# The color of Cutout's squares: the ImageNet mean, which is zero after normalization.
-_GREY = [round(255 * m) for m in IMAGENET_MEAN]
 
 
 class WeakView(nn.Module):
@@ -70,12 +65,12 @@ class StrongView(nn.Module):
         super().__init__()
         if augment not in STRONG_VIEWS:
             raise ValueError(f"unknown strong view {augment!r}: choose one of {', '.join(STRONG_VIEWS)}")
-        operations = v2.RandAugment if augment == "randaugment" else v2.AutoAugment
-        self.steps = nn.Sequential(
-            WeakView(size, short_side), operations(interpolation=v2.InterpolationMode.BILINEAR, fill=_GREY)
-        )
+        from cmpl_zoo.datasets.augmentations import GREY, AutoAugment, RandAugment  # OpenCV is of the extra `train`
+
+        operations = RandAugment if augment == "randaugment" else AutoAugment
+        self.steps = nn.Sequential(WeakView(size, short_side), operations())
         if cutout:
-            self.steps.append(v2.RandomErasing(p=1.0, scale=(0.1, 0.25), ratio=(1.0, 1.0), value=_GREY))
+            self.steps.append(v2.RandomErasing(p=1.0, scale=(0.1, 0.25), ratio=(1.0, 1.0), value=GREY))
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.steps(frames)
