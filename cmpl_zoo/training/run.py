@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.order import derived_seed
@@ -23,6 +22,7 @@ from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError, StopRequested
 from cmpl_zoo.training.lists import TrainingLists
 from cmpl_zoo.training.meters import Log, Meters, PseudoLabelWarnings
+from cmpl_zoo.training.progress import Progress
 from cmpl_zoo.training.provenance import commit, digests, hardware
 from cmpl_zoo.training.signals import Interrupt
 from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_summary
@@ -120,7 +120,7 @@ class Run:
         self._state_due = self._stopping = False
 
     def batches(self) -> Iterator[ClipBatch]:
-        """The remaining batches, with a progress bar.
+        """The remaining batches; the run shows how far it is.
 
         Raises:
             WorkerError: a worker process died or hangs.
@@ -132,10 +132,8 @@ class Run:
             began = time.perf_counter()
             self._validate()
             self._pause(began)
-        self.progress = tqdm(
-            total=config.steps, initial=self.step, desc=self.folder.name, unit="step", smoothing=0.05,
-            disable=not self.ranks.first,
-        )  # fmt: skip
+        assert config.steps is not None
+        self.progress = Progress(config.steps, self.step, shown=self.ranks.first)
         asked = time.perf_counter()
         remaining = range(self.step, self.step if self._patience_spent() else len(self.steps))
         for batch in iterate(self.steps, self.device, config.workers, remaining):
@@ -180,7 +178,7 @@ class Run:
         """
         self.step += 1
         self.seconds = time.perf_counter() - self.began
-        self.progress.update()
+        self.progress.end_step()
         self.meters.end_step(gradient_norm)
         last = self.step == self.config.steps
         log_due = last or self.step % self.config.log_every == 0
@@ -231,7 +229,9 @@ class Run:
         if self.log:
             self.log.write(self.step, line)
             self.warnings.check(self.step, line, clips)
-            self.progress.set_postfix(postfix(line, self.meters.networks))
+            clips_a_step = self.config.labeled_batch + (self.config.unlabeled_batch if self.lists.unlabeled else 0)
+            last_top1 = self.accuracies[-1] if self.accuracies else None
+            self.progress.tell(self.step, clips_a_step / line["clips_per_s"], line, last_top1)
 
     def _save_state(self) -> None:
         for network in self.networks.values():
@@ -305,10 +305,3 @@ class Run:
 def since_best(accuracies: Sequence[float]) -> int:
     """How many validations there were after the first of the best ones."""
     return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
-
-
-def postfix(line: dict[str, Any], networks: list[str]) -> dict[str, str]:
-    """What the progress bar has room for."""
-    masks = {f"above_{name}": f"{line[key]:.0%}" for name in networks if (key := f"{name}/mask") in line}
-    loss = "not finite" if line["loss"] is None else f"{line['loss']:.3f}"
-    return {"loss": loss, **masks, "clips/s": f"{line['clips_per_s']:.0f}"}
