@@ -1,20 +1,36 @@
 """Pages of videos and reports: what stands in them, and that they are one small file without any address."""
 
+import json
 import os
 import re
+import shutil
+from contextlib import suppress
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from made_videos import encode
-from training import read_rows, write_rows
+from training import CLASSES, command, options, read_rows, run, write_rows
 
+import cmpl_zoo
+from cmpl_zoo.datasets.lists import Videos
+from cmpl_zoo.distributed import Ranks
+from cmpl_zoo.evaluation import Accuracy, Evaluation
+from cmpl_zoo.report import sections
 from cmpl_zoo.report.contact_sheet import MOST_TILES, Tile, write_contact_sheet
+from cmpl_zoo.report.intervals import wilson
 from cmpl_zoo.report.pages import LARGEST
-from cmpl_zoo.report.pictures import frames_of, strip
+from cmpl_zoo.report.pictures import clip_frames, data_uri, frames_of, strip
+from cmpl_zoo.report.predictions import least_sure, most_confused, surest_mistakes, write_predictions
+from cmpl_zoo.report.pseudo_labels import pseudo_labels
+from cmpl_zoo.report.sections import principal_components
+from cmpl_zoo.training.lists import load_lists, training_steps
 from cmpl_zoo.video.video import read_frames
 from cmpl_zoo_cli.main import main
+from cmpl_zoo_cli.train_parser import parse_config
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -133,3 +149,162 @@ def test_a_name_that_is_no_text_is_spelled_out(tmp_path: Path) -> None:
     [name] = os.listdir(tmp_path)
     assert write_contact_sheet([Tile(str(tmp_path / name), name)], tmp_path / "page.html", "Odd") == 0
     assert r"\udcff.mp4" in Page(tmp_path / "page.html").text
+
+
+def test_the_interval_is_wilsons() -> None:
+    """45 of 60 by hand: centre (0.75 + 3.8415 / 120) / (1 + 3.8415 / 60) = 0.7350, and 0.1073 on both sides."""
+    assert wilson(45, 60) == pytest.approx((62.77, 84.22), abs=0.01)
+    assert wilson(0, 10)[0] == 0 and wilson(10, 10)[1] == pytest.approx(100)
+
+
+def hand_made() -> tuple[Videos, Evaluation]:
+    """Seven videos of three classes, of which one cannot be read, and what a network says of them."""
+    probabilities = np.array(
+        [[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.4, 0.35, 0.25], [0, 0.96, 0.04], [0.5, 0.3, 0.2], [np.nan] * 3, [0, 0, 1]],
+        np.float32,
+    )
+    videos = Videos([f"v/{number}.mp4" for number in range(7)], np.array([0, 0, 1, 2, 0, 1, 2]))
+    accuracy = Accuracy(3)
+    readable = ~np.isnan(probabilities[:, 0])
+    accuracy.update(torch.from_numpy(probabilities[readable])[:, None], torch.from_numpy(videos.ids[readable]))
+    scores = accuracy.compute(videos.ids, ["a", "b", "c"], 1, 1)
+    return videos, Evaluation(scores, probabilities, {5: "v/5.mp4: gone"}, np.empty((0, 0)), np.empty(0, int))
+
+
+def test_predictions_say_what_is_right_sure_and_unreadable(tmp_path: Path) -> None:
+    videos, evaluation = hand_made()
+    write_predictions(tmp_path / "p.csv", videos, ["a", "b", "c"], {"primary": evaluation, "auxiliary": evaluation})
+    rows = read_rows(tmp_path / "p.csv")
+    assert [row["path"] for row in rows] == list(videos.paths)
+    assert [row["predicted"] for row in rows] == ["a", "b", "a", "b", "a", "", "c"]
+    assert [row["right"] for row in rows] == ["yes", "no", "no", "no", "yes", "", "yes"]
+    assert rows[3]["probability"] == "0.9600" and rows[3]["label_probability"] == "0.0400"
+    assert rows[5]["error"] == "v/5.mp4: gone" and rows[5]["label"] == "b"
+    assert all(row["auxiliary_predicted"] == row["predicted"] for row in rows)
+    assert surest_mistakes(videos, evaluation, 2) == [3, 1]
+    assert least_sure(evaluation, 3) == [2, 4, 1]
+    assert evaluation.scores["confusion"] == [[2, 1, 0], [1, 0, 0], [0, 1, 1]]
+    assert most_confused(evaluation.scores["confusion"], 9) == [(0, 1, 1), (1, 0, 1), (2, 1, 1)]
+
+
+def test_the_map_keeps_the_directions_of_most_variance() -> None:
+    """Points along (3, 4, 0) with some along (0, 0, 1): the first component is 5 times their place."""
+    along, across = np.array([-3.0, -1, 0, 0, 4]), np.array([0.1, 0.1, 0.5, -0.8, 0.1])
+    rows = np.outer(along, [3, 4, 0]) + np.outer(across, [0, 0, 1]) + 7
+    for features in (rows, np.concatenate([rows, np.zeros((5, 9))], axis=1)):  # more rows or more columns
+        points, explained = principal_components(features)
+        assert points[:, 0] == pytest.approx(5 * along, abs=1e-6)
+        assert np.abs(points[:, 1]) == pytest.approx(np.abs(across), abs=1e-6)
+        assert explained == pytest.approx(1)
+
+
+def test_pseudo_labels_that_collapse_are_told() -> None:
+    late = {"step": 8, "primary/mask": 0.5, "primary/pseudo_accuracy": 0.25, "primary/pseudo_classes": [0.9, 0.1]}
+    early = late | {"step": 2, "primary/pseudo_classes": [0.5, 0.5]}
+    found = pseudo_labels([early, early, early, late], ["yes", "no"], [0, 1, 1], 0.8)
+    assert re.search(r"90 % .*primary.*'yes'.*nonsense", found["warnings"][0])
+    assert re.search(r"learned from 50 % .* 25 % .*right", found["sentences"][0])
+    assert found["rows"] == [("yes", [pytest.approx(90)], pytest.approx(100 / 3)), ("no", [10], pytest.approx(200 / 3))]
+    assert not pseudo_labels([early], ["yes", "no"], [0, 1, 1], 0.8)["warnings"]
+    none = pseudo_labels([late | {"primary/mask": 0.0}], ["yes", "no"], [0, 1], 0.8)
+    assert "no pseudo-label for the primary" in none["warnings"][0] and not none["rows"]
+    assert pseudo_labels([{"step": 1, "loss": 2.0}], ["yes", "no"], [0, 1], 0.8) is None
+
+
+def test_a_run_leaves_a_report(trained: Path, videos: Path, lists: Path) -> None:
+    """Of the run that other tests share: six steps, two networks, nine videos to validate on."""
+    page = Page(trained / "report.html")
+    summary = json.loads((trained / "summary.json").read_text())
+    assert "learned 3 classes from 9 labeled and 18 unlabeled videos" in page.text and "in 6 steps" in page.text
+    scores = summary["validation"]["primary"]
+    right = round(scores["video_top1"] * 9 / 100)
+    low, high = wilson(right, 9)
+    assert f"{right} of 9 videos" in page.text and f"95 % interval: {low:.1f} to {high:.1f} %" in page.text
+    assert f"always naming the largest class ({scores['largest_class']:.1f} %)" in page.text
+    headings = re.findall(r'<h2 id="(\w+)">', page.html)
+    assert headings == ["accuracy", "next", "curves", "pseudo", "confusion", "classes", "videos", "views", "map",
+                        "machine", "options"]  # fmt: skip
+    for verb in ("predict", "suggest", "app", "evaluate", "train"):
+        assert f"cmpl-zoo {verb} " in page.text
+    cells = [int(cell or 0) for cell in re.findall(r'<td class="(?:right|wrong)"[^>]*>(\d*)</td>', page.html)]
+    assert cells == [count for row in scores["confusion"] for count in row]
+
+    rows = read_rows(trained / "predictions.csv")
+    assert [row["path"] for row in rows] == [str(videos / row["path"]) for row in read_rows(lists / "val.csv")]
+    assert sum(row["right"] == "yes" for row in rows) == right
+    wrong = {f"{row['label']} → {row['predicted']}, {100 * float(row['probability']):.0f} %": row["path"]
+             for row in rows if row["right"] == "no"}  # fmt: skip
+    mistakes = page.html.partition("The surest mistakes")[2].partition("The least sure")[0]
+    assert len(wrong) and all(title in mistakes and path in mistakes for title, path in wrong.items())
+
+    # The views of the first step: two labeled clips, and two views of each of four unlabeled ones.
+    config = parse_config(options(lists, videos, trained, "--steps", "6")[1:])
+    steps = training_steps(replace(config, unlabeled_batch=4, labeled_batch=2), load_lists(config, Ranks()), Ranks())
+    seen = page.html.partition('<h2 id="views">')[2].partition("<h2 ")[0]
+    assert re.findall(r"labeled: (\w+)<", seen) == [CLASSES[i] for i in steps[0]["labels"].tolist()]
+    strong = data_uri(strip(clip_frames(steps[0]["strong"][0][3], 8, 80)), 75)
+    assert strong in seen and seen.count("<img") == 10
+
+
+def test_a_report_that_fails_does_not_lose_the_run(trained, videos, lists, tmp_path) -> None:
+    """A finished run is continued: its report is written again, and where that fails, a sentence says so."""
+    shutil.copytree(trained, tmp_path / "run")
+    report = tmp_path / "run" / "report.html"
+    report.unlink()
+    report.mkdir()  # nothing can take its place
+    again = command(lists, videos, tmp_path / "run", "--steps", "6", "--val-every", "4", "--resume",
+                    "--dataset", "mocap13", "--license", "cc-by-nc-4.0")  # fmt: skip
+    done = run(again)
+    assert re.search(r"warning: .*report\.html cannot be written \(.*--resume", done.stderr)
+    assert "Traceback" not in done.stderr and done.stdout.splitlines()[-1] == str(tmp_path / "run")
+    report.rmdir()
+    done = run(again)
+    assert "warning" not in done.stderr and f"report: {report}" in done.stdout
+    assert Page(report).images
+
+
+def test_a_run_without_validation_has_a_report_of_what_there_is(videos, lists, tmp_path) -> None:
+    alone = ["--val", "null", "--scheme", "none", "--auxiliary", "null", "--unlabeled", "null", "--steps", "2"]
+    run(command(lists, videos, tmp_path / "run", *alone))
+    page = Page(tmp_path / "run" / "report.html")
+    assert re.findall(r'<h2 id="(\w+)">', page.html) == ["next", "curves", "views", "machine", "options"]
+    assert "from 9 labeled videos from the labels alone" in page.text and "nobody knows how accurate" in page.text
+    assert not (tmp_path / "run" / "predictions.csv").exists()
+
+
+def test_evaluate_leaves_a_folder_that_is_replaced(trained, videos, lists, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = read_rows(lists / "val.csv")
+    write_rows(tmp_path / "test list.csv", [*rows, {"path": "gone.mp4", "label": "run"}])
+    words = ["evaluate", str(trained / "primary"), "--data", "test list.csv", "--root", str(videos), "--workers", "0",
+             "--device", "cpu"]  # fmt: skip
+    for _ in range(2):
+        assert main(words) == 0
+        folder = Path("evaluations", f"{trained.name}-primary-on-test-list")
+        assert capsys.readouterr().out.splitlines()[-1] == str(folder / "report.html")
+        assert sorted(os.listdir(folder)) == ["predictions.csv", "report.html", "scores.json"]
+    scores = json.loads((folder / "scores.json").read_text())
+    assert (scores["videos"], scores["unreadable"], scores["data"]) == (10, 1, "test list.csv")
+    page = Page(folder / "report.html")
+    assert "1 of the videos cannot be read and count as wrong" in page.text and " of 10 videos" in page.text
+    assert "evaluate" in page.text and "--data 'test list.csv'" in page.text
+    written = read_rows(folder / "predictions.csv")
+    assert re.search(r"no such file", written[-1]["error"], re.I) and not written[-1]["predicted"]
+    # Each video alone, as predict says it.
+    for row in written[:3]:
+        [(name, probability)] = cmpl_zoo.predict(cmpl_zoo.create_model(trained / "primary").eval(), row["path"], topk=1)
+        assert (row["predicted"], float(row["probability"])) == (name, pytest.approx(probability, abs=1e-4))
+    for more, message in (
+        (["-o", "test list.csv"], r"--output test list\.csv/report\.html cannot be written"),
+        (["-o", "a", "--json", "b.json"], r"--json: not allowed with argument -o"),
+    ):
+        with suppress(SystemExit):
+            assert main([*words, *more]) == 2
+        assert re.search(message, capsys.readouterr().err)
+
+
+def test_many_classes_are_a_table_of_pairs() -> None:
+    confusion = np.diag(np.full(40, 3))
+    confusion[7, 9] = 2
+    found = sections.confusion({"confusion": confusion.tolist()}, [f"class {number}" for number in range(40)])
+    assert found == {"pairs": [("class 7", "class 9", 2)]}
