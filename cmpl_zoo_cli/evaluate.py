@@ -177,9 +177,8 @@ def check_target(file: Path, option: str) -> None:
     try:
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        if not file.parent.exists():
-            file.parent.mkdir(parents=True)
-        with tempfile.TemporaryFile(dir=file.parent):
+        folder = next(folder for folder in file.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ValueError(f"{option} {file} cannot be written ({error.strerror}); give another place") from error

@@ -308,3 +308,34 @@ def test_many_classes_are_a_table_of_pairs() -> None:
     confusion[7, 9] = 2
     found = sections.confusion({"confusion": confusion.tolist()}, [f"class {number}" for number in range(40)])
     assert found == {"pairs": [("class 7", "class 9", 2)]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "light")])
+def test_a_browser_shows_a_report_without_errors_and_without_scrolling_sideways(trained, width, scheme, tmp_path):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (browser and driver):
+        pytest.skip("there is no chromium with its chromedriver")
+    settings = webdriver.ChromeOptions()
+    settings.binary_location = browser
+    for word in ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+                 "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path}"):  # fmt: skip
+        settings.add_argument(word)
+    settings.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(settings, webdriver.ChromeService(driver)) as chrome:
+        preference = [{"name": "prefers-color-scheme", "value": scheme}]
+        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": preference})
+        screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        chrome.get((trained / "report.html").as_uri())
+        chrome.execute_script("document.querySelector('details').open = true")
+        assert chrome.get_log("browser") == []
+        assert chrome.execute_script("return document.documentElement.scrollWidth") == width
+        broken = "return [...document.images].filter(image => !image.complete || !image.naturalWidth).length"
+        assert chrome.execute_script(broken) == 0 and chrome.execute_script("return document.images.length") > 10
+        text, page = chrome.execute_script(
+            "return [getComputedStyle(document.body).color, getComputedStyle(document.documentElement).backgroundColor]"
+        )
+        light = [sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in (text, page)]
+        assert (light[0] < 100 and light[1] > 200) if scheme == "light" else (light[0] > 200 and light[1] < 100)

@@ -123,11 +123,11 @@ def _curves(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The charts of losses, of validation accuracy and of the learning rate, where the log has them."""
 
     def series(keys: Mapping[str, str], scale: float = 1) -> dict[str, tuple[list[float], list[float]]]:
-        """Steps and values by name, of those keys that the log has."""
+        """Steps and values by name, of those keys that the log has more than once."""
         found = {}
         for key, name in keys.items():
             pairs = [(line["step"], scale * line[key]) for line in lines if line.get(key) is not None]
-            if pairs:
+            if len(pairs) > 1:
                 found[name] = ([step for step, _ in pairs], [value for _, value in pairs])
         return found
 
