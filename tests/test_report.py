@@ -21,6 +21,7 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.evaluation import Accuracy, Evaluation
 from cmpl_zoo.report import sections
 from cmpl_zoo.report.contact_sheet import MOST_TILES, Tile, write_contact_sheet
+from cmpl_zoo.report.evaluation_report import write_evaluation
 from cmpl_zoo.report.intervals import wilson
 from cmpl_zoo.report.pages import LARGEST
 from cmpl_zoo.report.pictures import clip_frames, data_uri, frames_of, strip
@@ -331,7 +332,8 @@ def test_a_browser_shows_a_report_without_errors_and_without_scrolling_sideways(
         chrome.get((trained / "report.html").as_uri())
         chrome.execute_script("document.querySelector('details').open = true")
         assert chrome.get_log("browser") == []
-        assert chrome.execute_script("return document.documentElement.scrollWidth") == width
+        sideways = "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
+        assert chrome.execute_script(sideways) == 0
         broken = "return [...document.images].filter(image => !image.complete || !image.naturalWidth).length"
         assert chrome.execute_script(broken) == 0 and chrome.execute_script("return document.images.length") > 10
         text, page = chrome.execute_script(
@@ -339,3 +341,16 @@ def test_a_browser_shows_a_report_without_errors_and_without_scrolling_sideways(
         )
         light = [sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in (text, page)]
         assert (light[0] < 100 and light[1] > 200) if scheme == "light" else (light[0] > 200 and light[1] < 100)
+
+
+def test_names_are_text_and_videos_may_have_gone(tmp_path: Path) -> None:
+    videos, evaluation = hand_made()
+    names = ["<b>a</b>", "b&amp;", "'\"c"]
+    scores = evaluation.scores | {"per_class": dict.fromkeys(names, 50.0)}
+    report = write_evaluation(
+        tmp_path / "out", ["m<i>"], "l.csv", videos, names, replace(evaluation, scores=scores), ["cmpl-zoo"], {"a": "<"}
+    )
+    page = Page(report)
+    assert not page.images and "<b>a</b> → b&amp;, 70 %" in page.text and "'\"c → b&amp;, 96 %" in page.text
+    assert page.text.count("cannot be read: ") == 6  # three mistakes and three right ones
+    assert "m<i> on l.csv" in page.text
