@@ -200,14 +200,23 @@ def test_the_map_keeps_the_directions_of_most_variance() -> None:
 
 
 def test_pseudo_labels_that_collapse_are_told() -> None:
-    late = {"step": 8, "primary/mask": 0.5, "primary/pseudo_accuracy": 0.25, "primary/pseudo_classes": [0.9, 0.1]}
-    early = late | {"step": 2, "primary/pseudo_classes": [0.5, 0.5]}
-    found = pseudo_labels([early, early, early, late], ["yes", "no"], [0, 1, 1], 0.8)
-    assert re.search(r"90 % .*primary.*'yes'.*nonsense", found["warnings"][0])
-    assert re.search(r"learned from 50 % .* 25 % .*right", found["sentences"][0])
-    assert found["rows"] == [("yes", [pytest.approx(90)], pytest.approx(100 / 3)), ("no", [10], pytest.approx(200 / 3))]
+    """Of the last quarter, two log lines: 20 and 80 % of the clips, so that 0.2 x 100 + 0.8 x 25 = 40 % are right."""
+    early = {"step": 2, "primary/mask": 0.5, "primary/pseudo_accuracy": 0.5, "primary/pseudo_classes": [0.5, 0.5]}
+    late = [
+        early | {"step": 7, "primary/mask": 0.2, "primary/pseudo_accuracy": 1.0, "primary/pseudo_classes": [0.0, 1.0]},
+        early | {"step": 8, "primary/mask": 0.8, "primary/pseudo_accuracy": 0.25, "primary/pseudo_classes": [1.0, 0.0]},
+    ]
+    found = pseudo_labels([early] * 6 + late, ["yes", "no"], [0, 1, 1], 0.8)
+    assert re.search(r"80 % .*primary.*'yes'.*nonsense", found["warnings"][0])
+    assert re.search(r"learned from 50 % .* 40 % .*right", found["sentences"][0])
+    assert found["rows"] == [
+        ("yes", [pytest.approx(80)], pytest.approx(100 / 3)),
+        ("no", [pytest.approx(20)], pytest.approx(200 / 3)),
+    ]
     assert not pseudo_labels([early], ["yes", "no"], [0, 1, 1], 0.8)["warnings"]
-    none = pseudo_labels([late | {"primary/mask": 0.0}], ["yes", "no"], [0, 1], 0.8)
+    unknown = pseudo_labels([early | {"primary/pseudo_accuracy": None}], ["yes", "no"], [0, 1], 0.8)
+    assert "right is not known" in unknown["sentences"][0] and "right" not in unknown["svg"]
+    none = pseudo_labels([early | {"primary/mask": 0.0}], ["yes", "no"], [0, 1], 0.8)
     assert "no pseudo-label for the primary" in none["warnings"][0] and not none["rows"]
     assert pseudo_labels([{"step": 1, "loss": 2.0}], ["yes", "no"], [0, 1], 0.8) is None
 
