@@ -14,7 +14,7 @@ from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.order import derived_seed
 from cmpl_zoo.datasets.training_steps import ClipBatch, TrainingSteps, UnreadableVideo
 from cmpl_zoo.distributed import RankError, Ranks
-from cmpl_zoo.evaluation import evaluate_ensembles
+from cmpl_zoo.evaluation import Evaluation, evaluate_ensembles
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.records import Scores, Summary
 from cmpl_zoo.semi import CMPLLoss
@@ -25,7 +25,7 @@ from cmpl_zoo.training.meters import Log, Meters, PseudoLabelWarnings
 from cmpl_zoo.training.progress import Progress
 from cmpl_zoo.training.provenance import commit, digests, hardware
 from cmpl_zoo.training.signals import Interrupt
-from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_summary
+from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_report, write_summary
 from cmpl_zoo.training.unreadable_videos import UnreadableVideos
 from cmpl_zoo.video.video import VideoError
 from cmpl_zoo_cli.train_config import Config
@@ -93,7 +93,7 @@ class Run:
                 part.load_state_dict(saved[name])
             self.step, self.seconds = saved["step"], saved["seconds"]
             metered, made_with = saved["meters"], saved["made_with"]
-        now = {"commit": commit(), "hardware": hardware(config, device, ranks)}
+        now = {"commit": commit(), "hardware": hardware(config.precision, device, ranks)}
         self.made_with = {key: list(dict.fromkeys([*made_with.get(key, []), value])) for key, value in now.items()}
         if ranks.first:
             print(f"{self.folder}: {now['hardware']}", file=sys.stderr)
@@ -106,7 +106,7 @@ class Run:
         validated = ranks.gather(self.log.validated() if self.log else {})[0]
         self.accuracies = list(validated.values())  # of F, in percent, of every validation by the log
         self.validated_at_start = self.step in validated
-        self.scores: dict[str, Scores] = {}
+        self.evaluations: dict[str, Evaluation] = {}  # of the last validation
         assert config.steps is not None
         risen = config.unlabeled_warmup / 2 if config.lambda_u else math.inf
         self.warnings = PseudoLabelWarnings(lists.classes, config.steps * config.unlabeled_batch, risen)
@@ -202,14 +202,15 @@ class Run:
         self._pause(began)  # neither is training
 
     def finish(self) -> Path:
-        """Save the last step's networks, which are the result, and the summary; returns the folder."""
-        if self.lists.val and not self.scores:  # a run that was stopped after its last validation
+        """Save the last step's networks, which are the result, the summary and the report; returns the folder."""
+        if self.lists.val and not self.evaluations:  # a run that was stopped after its last validation
             self._evaluate()
         if self.log:
             save_models(self.networks, self.folder, self.lists.classes, self._summary())
             write_summary(self.folder, self._summary(), self.log.lines())
             self.log.close()
-            tell_scores(self.scores)
+            tell_scores(self._scores)
+            write_report(self.folder, self.config, self._summary(), self.log.lines(), self.lists, self.evaluations)
             print(self.folder)
         return self.folder
 
@@ -253,29 +254,34 @@ class Run:
         The log comes last: a run that is killed before its line validates again.
         """
         self._evaluate()
-        accuracy = self.scores["primary"]["video_top1"]
+        accuracy = self._scores["primary"]["video_top1"]
         if self.ranks.first and accuracy > max(self.accuracies, default=-1.0):
             save_models(self.networks, self.folder / "best", self.lists.classes, self._summary())
         self.accuracies.append(accuracy)
         if self.log:
             self.log.write(
-                self.step, {f"{name}/val_top1": scores["video_top1"] for name, scores in self.scores.items()}
+                self.step, {f"{name}/val_top1": scores["video_top1"] for name, scores in self._scores.items()}
             )
 
     def _evaluate(self) -> None:
         val, each_alone = self.lists.val, [[network] for network in self.networks.values()]
         assert val is not None
         try:
-            scores = evaluate_ensembles(each_alone, val, workers=self.config.workers, ranks=self.ranks)
+            found = evaluate_ensembles(each_alone, val, workers=self.config.workers, ranks=self.ranks)
         except VideoError as error:
             raise VideoError(
                 f"{self.config.val}: {error}; the state is saved: repair or change --val and --val-root (by default as "
                 "--root), and the same command with --resume validates and continues"
             ) from error
-        self.scores = dict(zip(self.networks, scores, strict=True))
+        self.evaluations = dict(zip(self.networks, found, strict=True))
+
+    @property
+    def _scores(self) -> dict[str, Scores]:
+        """Of the last validation, by role of the network."""
+        return {role: evaluation.scores for role, evaluation in self.evaluations.items()}
 
     def _summary(self) -> Summary:
-        return summarize(self.config, self.lists, self.scores, self.made_with, self.step, self.seconds)
+        return summarize(self.config, self.lists, self._scores, self.made_with, self.step, self.seconds)
 
     def _pause(self, began: float) -> None:
         """Do not count the time since `began`, by `time.perf_counter`, as training."""
