@@ -78,10 +78,10 @@ def tenths(seconds: float) -> str:
     return f"{minutes}:{rest / 10:04.1f}"
 
 
-def data_uri(picture: Image.Image) -> str:
-    """A picture as a JPEG in an address."""
+def data_uri(picture: Image.Image, quality: int) -> str:
+    """A picture as a JPEG of this quality, from 1 to 95, in an address."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85)
+    picture.save(file, "JPEG", quality=quality)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

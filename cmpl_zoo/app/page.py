@@ -5,6 +5,7 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio looks at it when it is imported
 
 import errno
+import logging
 import signal
 import socket
 import tempfile
@@ -16,6 +17,7 @@ from time import time
 from typing import Any
 
 import gradio as gr
+from starlette.requests import ClientDisconnect
 
 from cmpl_zoo.app import html
 from cmpl_zoo.app.examples import render_examples
@@ -138,12 +140,18 @@ def serve(models: Iterable[str], host: str = "127.0.0.1", port: int = 7860) -> N
             prevent_thread_lock=True,
             quiet=True,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_fault)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         print(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}  Ctrl-C ends it")
         try:
             Event().wait()
         finally:
             page.close(verbose=False)
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether a message is of a fault of ours: no traceback is needed for a browser that leaves half-way."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ClientDisconnect))
 
 
 def check_port(host: str, port: int) -> None:
@@ -165,29 +173,31 @@ def check_port(host: str, port: int) -> None:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for all temporary files of this process; what is in it is deleted at the end.
+    """A folder for the temporary files of the page; what is in it is deleted at the end.
 
-    Uploads that a browser breaks off stay in `tempfile.gettempdir()`, and gradio forgets them: here they are deleted
-    once nothing was written to them for `MINUTES_KEPT`.
+    Gradio forgets an upload that the browser breaks off: here it is deleted once nothing was written to it for
+    `MINUTES_KEPT`.
     """
     with tempfile.TemporaryDirectory(prefix="cmpl-zoo-app-") as name:
-        folder, former = Path(name), tempfile.tempdir
-        uploading = folder / "uploading"
-        uploading.mkdir()
-        tempfile.tempdir = os.environ["TMPDIR"] = str(uploading)
-        os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploaded")
+        uploads = Path(name, "uploads")
+        uploads.mkdir()
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
         stopped = Event()
-        Thread(target=_delete_old, args=(uploading, stopped), daemon=True).start()
+        Thread(target=_delete_broken_off, args=(uploads, stopped), daemon=True).start()
         try:
-            yield folder
+            yield Path(name)
         finally:
             stopped.set()
-            tempfile.tempdir = former
 
 
-def _delete_old(folder: Path, stopped: Event) -> None:
+def _delete_broken_off(uploads: Path, stopped: Event) -> None:
     while not stopped.wait(60):
-        for file in folder.iterdir():
-            with suppress(OSError):  # it has just been moved
-                if time() - file.stat().st_mtime > 60 * MINUTES_KEPT:
-                    file.unlink()
+        delete_broken_off(uploads, 60 * MINUTES_KEPT)
+
+
+def delete_broken_off(uploads: Path, seconds: float) -> None:
+    """Delete uploads to which nothing was written for so long; those that came to an end have a folder of their own."""
+    for file in uploads.iterdir():
+        with suppress(FileNotFoundError):  # it has just come to its end
+            if file.is_file() and time() - file.stat().st_mtime > seconds:
+                file.unlink()
