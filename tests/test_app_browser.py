@@ -89,7 +89,7 @@ def test_uploads_results_and_errors(browser, server, videos, tmp_path, width):
     open_page(browser, server, width)
     upload(browser, videos[0])
     wait_for(browser, ".cz-reading", "walk.mp4: 128 x 128 pixels")
-    wait_for(browser, "[data-testid=label-output-value], .output-class", "walk")
+    wait_for(browser, "[data-testid=label-output-value]", "walk")
     assert len(browser.find_elements(By.CSS_SELECTOR, ".cz-frames img")) == 16
 
     (notes := tmp_path / "notes.mp4").write_text("These are notes, not a video.\n")
@@ -100,7 +100,6 @@ def test_uploads_results_and_errors(browser, server, videos, tmp_path, width):
     upload(browser, videos[-1])
     wait_for(browser, ".cz-rows", SEVERAL[-1])
     bouts = browser.find_elements(By.CSS_SELECTOR, ".cz-bout")
-    assert [bout.text for bout in bouts][0] in ("0:00.0 to 0:03.0", "")
     assert len(bouts) == len(SEVERAL)
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     assert hosts_asked(browser) == {f"127.0.0.1:{server.port}"}
@@ -111,18 +110,19 @@ def test_an_example(browser, server):
     [example] = [button for button in browser.find_elements(By.TAG_NAME, "button") if button.text == "circle arms fast"]
     example.click()
     wait_for(browser, ".cz-reading", "circle_arms_fast.mp4: 128 x 128 pixels")
-    wait_for(browser, "[data-testid=label-output-value], .output-class", "circle_arms_fast")
+    wait_for(browser, "[data-testid=label-output-value]", "circle_arms_fast")
 
 
 def test_a_recording_of_the_camera(browser, server):
     """Chromium's own test picture, without a microphone."""
     open_page(browser, server, 1280)
     browser.find_element(By.CSS_SELECTOR, "button[aria-label='Capture from camera']").click()
-    wait_for(browser, "button.access-wrap, .access-wrap, [title='grant webcam access']")
-    browser.find_element(By.CSS_SELECTOR, ".access-wrap, [title='grant webcam access']").click()
+    wait_for(browser, "button", "Click to Access Webcam")
+    browser.find_element(By.CSS_SELECTOR, "[title='grant webcam access'] button").click()
     wait_for(browser, "button", "Record")
-    record = next(one for one in browser.find_elements(By.TAG_NAME, "button") if "Record" in one.text)
+    record = browser.find_element(By.CSS_SELECTOR, ".capture-button")
     record.click()
+    wait_for(browser, ".capture-button", "Stop")
     time.sleep(2)
     record.click()
     wait_for(browser, ".cz-reading", f"{SHIPPED} saw 2 clips of 8 frames")
