@@ -78,6 +78,10 @@ def test_the_reading_tells_what_there_is(networks, examples):
         f"walk.mp4 : 128 x 128 pixels, 3.0 s, 48 frames at 16 a second. {SHIPPED} saw 2 clips of 8 frames, scaled to "
         "48 x 48 pixels."
     )
+    # Two clips of 15 frames from the first to the last, 16 a second.
+    assert "48 x 48 pixels. That is 1.9 s of it; the timeline is of all." in text_of(
+        html.reading_html(last(networks, examples[-1]))
+    )
 
 
 def test_the_frames_are_those_that_the_network_saw(networks, examples):
@@ -108,7 +112,7 @@ def test_a_longer_video_has_a_timeline_that_grows(networks, examples):
         (action, SECONDS * i, SECONDS * (i + 1)) for i, action in enumerate(SEVERAL)
     ]
     page = html.timelines_html(result)
-    assert page.count('class="cz-bout') == page.count("<tr><td>") == 4
+    assert page.count('class="cz-bout"') == page.count("<tr><td>") == 4
     assert 'style="left:25.000%;width:25.000%;' in page
     assert "0:03.0 to 0:06.0" in text_of(page) and re.search(r"0:03\.0 0:06\.0 wave_fast \d\d %", text_of(page))
     assert html.timelines_html(last(networks, examples[0])) == "", "three seconds are too short for one"

@@ -15,7 +15,7 @@ from cmpl_zoo.app.networks import Network
 from cmpl_zoo.prediction import Bout, RankedClasses, Window, bouts, timeline
 from cmpl_zoo.prediction.ensemble import distinct_views, rate_notice
 from cmpl_zoo.prediction.streams import USUAL_FPS, clip_times
-from cmpl_zoo.video.clips import ViewConfig, clips_of_views, read_views
+from cmpl_zoo.video.clips import ViewConfig, clips_of_views, coverage, read_views
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.video import Video, VideoInfo
 
@@ -90,20 +90,24 @@ class Result:
         name: of its file.
         info: of the file.
         seconds: its length; None where it has no frame rate.
+        shown_seconds: how much of that the clips show; likewise.
         notices: what to know about the result, each a sentence.
         seen: what the networks saw.
         networks: their names.
         classes: of each network, most probable first.
-        timelines: of each network, or of those so far; none of a short video.
+        window: seconds of a window of the timelines; None where the video is too short for one, or has no time.
+        timelines: of each network, or of those so far.
     """
 
     name: str
     info: VideoInfo
     seconds: float | None
+    shown_seconds: float | None
     notices: list[str]
     seen: list[Seen]
     networks: list[str]
     classes: list[RankedClasses]
+    window: float | None
     timelines: list[Timeline] = field(default_factory=list)
 
 
@@ -124,8 +128,8 @@ def look_at(networks: Sequence[Network], path: str) -> Iterator[Result]:
             check_limits(video)
             result = _without_timelines(networks, video)
         yield result
-        if window := _window(result):
-            yield from _with_timelines(networks, path, result, window)
+        if result.window:
+            yield from _with_timelines(networks, path, result, result.window)
     except VideoError as error:
         raise VideoError(str(error).replace(path, Path(path).name)) from error
 
@@ -173,7 +177,18 @@ def _without_timelines(networks: Sequence[Network], video: Video) -> Result:
             [probabilities] = network.ensemble.probabilities([batches[place][None]])
         classes.append(network.ensemble.ranked(name, probabilities, len(network.ensemble.names)))
     names, notices = [network.name for network in networks], list(dict.fromkeys(notices))
-    return Result(name, video.info, _seconds(video), notices, seen, names, classes)
+    seconds, shown = _seconds(video), coverage(video, settings)
+    return Result(
+        name,
+        video.info,
+        seconds,
+        shown.shown / shown.fps if shown.fps else None,
+        notices,
+        seen,
+        names,
+        classes,
+        _window(settings, seconds, video.fps),
+    )
 
 
 def _shown_clips(video: Video, batch: Tensor, read: list[list[int]]) -> list[SeenClip]:
@@ -206,13 +221,13 @@ def _picture(frame: Tensor) -> Image.Image:
     return picture
 
 
-def _window(result: Result) -> float | None:
-    """The seconds of a window of the timeline; None where the video is too short for one, or has no time."""
-    if result.seconds is None:
+def _window(settings: Sequence[ViewConfig], seconds: float | None, fps: float | None) -> float | None:
+    """The `window` of a result."""
+    if seconds is None:
         return None
-    clip = max(clip_times(seen.settings, result.info.fps or USUAL_FPS)[1] for seen in result.seen)
-    window = max(clip, result.seconds / MOST_WINDOWS)
-    return window if result.seconds >= FEWEST_WINDOWS * window else None
+    clip = max(clip_times(views, fps or USUAL_FPS)[1] for views in settings)
+    window = max(clip, seconds / MOST_WINDOWS)
+    return window if seconds >= FEWEST_WINDOWS * window else None
 
 
 def _with_timelines(networks: Sequence[Network], path: str, result: Result, window: float) -> Iterator[Result]:
