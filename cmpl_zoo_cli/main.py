@@ -15,6 +15,7 @@ EXTRAS = {
     **dict.fromkeys(("jsonargparse", "torchmetrics", "tensorboard", "yaml", "matplotlib"), "train"),
     **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "export"),
     "sklearn": "probe",
+    "gradio": "app",
 }
 
 

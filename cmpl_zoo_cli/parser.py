@@ -3,6 +3,7 @@
 import argparse
 
 from cmpl_zoo_cli import (
+    app,
     catalogue,
     check,
     convert,
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs.add_parser("train", help="train networks that label unlabeled videos for each other", add_help=False)
     evaluate.add_parser(verbs)
     predict.add_parser(verbs)
+    app.add_parser(verbs)
     catalogue.add_parsers(verbs)
     features.add_parser(verbs)
     probe.add_parser(verbs)

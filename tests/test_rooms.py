@@ -17,7 +17,7 @@ FLOORS = [
     {"prediction"},
     {"hub", "evaluation", "tools", "features"},
     {"report"},
-    {"training", "linear_probe", "exporting"},
+    {"training", "linear_probe", "exporting", "app"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGE = Path(cmpl_zoo.__file__).parent
