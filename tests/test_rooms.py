@@ -15,7 +15,7 @@ FLOORS = [
     {"video", "demo"},
     {"datasets"},
     {"prediction"},
-    {"hub", "evaluation", "tools", "features"},
+    {"hub", "evaluation", "tools", "features", "suggestions"},
     {"training", "linear_probe", "exporting"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
