@@ -50,7 +50,7 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
     starts_from = needed(config) | {
         "--unlabeled": line.unlabeled,
         "VIDEOS": line.own.videos,
-        "--labels": line.own.labels,
+        **{f"--labels {file}": file for file in line.own.labels or ()},
     }
     if line.own.videos is not None:
         starts_from["--labeled"] = None  # it is still to be made

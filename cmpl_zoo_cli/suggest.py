@@ -1,21 +1,17 @@
 """`cmpl-zoo suggest`."""
 
 import argparse
-import errno
 import os
 import tempfile
-from collections.abc import Sequence
-from glob import has_magic
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import add_computing, add_root, check_output, reading_workers, whole
-from cmpl_zoo_cli.prediction_text import printable, report
+from cmpl_zoo_cli.prediction_text import report
 from cmpl_zoo_cli.unlabeled_videos import ListedVideo, relative, unlabeled_videos
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from cmpl_zoo.suggestions import Suggestion
 
 COLUMNS = ["path", "label", "predicted", "probability", "disagreement"]
@@ -58,21 +54,22 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.suggestions import choose
+    from cmpl_zoo_cli.next_training import next_training
 
-    names, words = models_and_videos(args.model, args.videos)
-    file, page = Path(args.output), Path(args.output).with_suffix(".html")
-    check_files(file, page, words)
+    models, words = models_and_videos(args.model, args.videos)
+    file = Path(args.output)
+    check_file(file, words)
     videos, refused = unlabeled_videos(words, args.root)
     if not videos:
         return 1
-    found, unreadable = predicted(names, videos, args)
+    found, unreadable = what_models_say(models, videos, args)
     chosen = choose(found, args.n)
-    training = next_training(names[0], folder_of(words, videos, args.root), lists_with_labels(words, args.root))
-    write(chosen, videos, names, training.videos, file, page)
+    training = next_training(models[0], folder_of(words, args.root), [word for word in words if word.endswith(".csv")])
+    page = write_files(chosen, {video.path: video for video in videos}, models, training.videos, file)
     if args.n > len(chosen):
         report(f"-n {args.n} is more than there are: all {len(chosen)} videos without a label are suggested")
-    classes, recordings = (len(set(values)) for values in zip(*((v.predicted, v.recording) for v in chosen), strict=True))
-    print(f"{file}  {len(chosen)} videos to label, of {recordings} recordings, predicted to be of {classes} classes")
+    classes, recordings = len({one.predicted for one in chosen}), len({one.recording for one in chosen})
+    print(f"{file}  {len(chosen)} videos of {recordings} recordings to label, predicted to be of {classes} classes")
     print(f"{page}  shows them")
     print("\n".join(training.lines(file)))
     return 1 if refused or unreadable else 0
@@ -102,14 +99,14 @@ def is_model(word: str) -> bool:
     return word.startswith(("hf-hub:", "local-dir:")) or word.partition(".")[0] in list_models()
 
 
-def check_files(file: Path, page: Path, words: Sequence[str]) -> None:
-    """Raise ValueError where the files cannot be written, or are there already: somebody may have typed labels."""
+def check_file(file: Path, words: Sequence[str]) -> None:
+    """Raise ValueError where a file cannot be written, or is there already: somebody may have typed labels into it."""
     check_output(str(file), *words)
     if file.suffix.lower() != ".csv":
-        raise ValueError(f"-o {file}: must end in .csv, as spreadsheet programs want it; a page goes to .html beside it")
-    for each in (file, page):
+        raise ValueError(f"-o {file}: must end in .csv, and a page of that name in .html; give another name")
+    for each in (file, file.with_suffix(".html")):
         if each.exists():
-            raise ValueError(f"{each}: is there already, and may hold labels; give -o another name, or delete it")
+            raise ValueError(f"{each}: is there already, and is kept; give -o another name, or delete it")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=file.parent):
@@ -118,7 +115,13 @@ def check_files(file: Path, page: Path, words: Sequence[str]) -> None:
         raise ValueError(f"-o {file} cannot be written ({error.strerror}); give another path") from error
 
 
-def predicted(
+def folder_of(words: Sequence[str], root: str) -> str:
+    """The folder that paths are written relative to: the only folder among the words, else the root of lists."""
+    folders = [word for word in words if os.path.isdir(word)]
+    return folders[0] if len(folders) == 1 and root == "." else root
+
+
+def what_models_say(
     names: Sequence[str], videos: Sequence[ListedVideo], args: argparse.Namespace
 ) -> tuple[list["Suggestion"], int]:
     """What the models say of the videos, and how many cannot be read, which are told.
@@ -152,9 +155,9 @@ def predicted(
             batch_size=args.batch_size,
             precision=args.precision,
         )
-        rows = tqdm(zip(videos, predictions, strict=True), total=len(videos), unit="video", disable=None, leave=False)
+        both = zip(videos, predictions, strict=True)
         try:
-            for video, prediction in rows:
+            for video, prediction in tqdm(both, total=len(videos), unit="video", disable=None, leave=False):
                 if prediction.error:
                     report(prediction.error)
                     unreadable += 1
@@ -167,32 +170,48 @@ def predicted(
     return found, unreadable
 
 
-def write(
-    chosen: Sequence["Suggestion"],
-    videos: Sequence[ListedVideo],
-    models: Sequence[str],
-    folder: str,
-    file: Path,
-    page: Path,
-) -> None:
-    """Write the list to fill in, whose paths start from the folder, and the page that shows the videos; both or none.
+def write_files(
+    chosen: Sequence["Suggestion"], listed: Mapping[str, ListedVideo], models: Sequence[str], folder: str, file: Path
+) -> Path:
+    """Write the list to fill in, and a page beside it that shows the videos; both or none. Returns the page.
+
+    Args:
+        chosen: the videos, in order.
+        listed: videos by their paths, and more.
+        models: their names, for the page.
+        folder: that paths in the list start from.
+        file: the list.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: one of the files cannot be written.
     """
+    from cmpl_zoo.report.contact_sheet import Tile, write_contact_sheet
+
     from cmpl_zoo._files import as_csv, replace_text
 
-    columns = {video.path: video.columns for video in videos}
-    rows = [
-        {
+    rows, tiles = [], []
+    for video in chosen:
+        own = {
             "path": relative(video.path, folder),
             "label": "",
             "predicted": video.predicted,
             "probability": f"{video.probability:.3f}",
             "disagreement": f"{video.disagreement:.3f}",
         }
-        | {name: cell for name, cell in columns[video.path].items() if name not in COLUMNS}
-        for video in chosen
+        rows.append(listed[video.path].columns | own)
+        each = [f"{Path(name).name}: {label} {p:.0%}" for name, (label, p) in zip(models, video.per_model, strict=True)]
+        tiles.append(Tile(video.path, own["path"], each))
+    columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+    page = file.with_suffix(".html")
+    how = "disagree on most" if len(models) > 1 else "is least sure of"
+    intro = [
+        f"{len(rows)} videos that {' and '.join(models)} {how}, spread over the classes that are predicted and over "
+        f"recordings. Type what they show into the column label of {file.name}."
     ]
-    header = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
-    replace_text(file, as_csv(rows, header))
+    try:
+        write_contact_sheet(tiles, page, "What to label next", intro)
+        replace_text(file, as_csv(rows, list(columns)))
+    except BaseException:
+        page.unlink(missing_ok=True)
+        raise
+    return page
