@@ -101,7 +101,7 @@ def lists_of(line: CommandLine) -> "MadeLists":
         return MadeLists({"unlabeled.csv": as_csv(({"path": path} for path in paths), ["path"])}, 0, len(paths), [], [])
     return make_lists(
         own.videos,
-        own.labels,
+        own.labels or (),
         unlabeled=line.unlabeled,
         unlabeled_root=config.unlabeled_root,
         val_share=0 if config.val else own.val_share,
