@@ -149,7 +149,8 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
         files: CSV, or with semicolons or tabs in place of the commas, with the columns `label` and `path` (or
             `filepath`, `video`, `filename`); other columns are kept, of which `start`, `end` and `recording` have the
             meaning that they have in a list. A row without a label counts as not there.
-        group: where it is `folder`, and no file has such a column, one is added: the folder that a video is in.
+        group: a column, in which a video without a value is a group of its own. Where it is `folder`, and no file has
+            such a column, one is added: the folder that a video is in.
 
     Raises:
         ListError: a file cannot be read, lacks a column or has no label, two have other labels for one video, or none
@@ -183,6 +184,9 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     if group == "folder" and "folder" not in columns:
         for row in merged.rows:
             row["folder"] = os.path.dirname(row["path"]) or row["path"]
+    elif group in columns:
+        for row in merged.rows:
+            row[group] = row[group] or row["path"]
     labeled = {row["path"] for row in merged.rows}
     return merged, [path for path in finder.videos if path not in labeled]
 
