@@ -12,7 +12,7 @@ from cmpl_zoo_cli.parser import build_parser
 
 # Packages that an extra of this one brings.
 EXTRAS = {
-    **dict.fromkeys(("jsonargparse", "torchmetrics", "tensorboard", "yaml"), "train"),
+    **dict.fromkeys(("jsonargparse", "torchmetrics", "tensorboard", "yaml", "matplotlib"), "train"),
     **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "export"),
     "sklearn": "probe",
 }

@@ -12,6 +12,7 @@ from cmpl_zoo_cli import (
     features,
     importing,
     labelstudio,
+    look,
     predict,
     prepare,
     probe,
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, dest="verb", title="commands", metavar="COMMAND")
     importing.add_parser(verbs)
     check.add_parser(verbs)
+    look.add_parser(verbs)
     prepare.add_parser(verbs)
     split.add_parser(verbs)
     shard.add_parser(verbs)

@@ -16,6 +16,7 @@ FLOORS = [
     {"datasets"},
     {"prediction"},
     {"hub", "evaluation", "tools", "features", "suggestions"},
+    {"report"},
     {"training", "linear_probe", "exporting"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
