@@ -67,5 +67,5 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
 
 def next_name(name: str) -> str:
     """`mine_2` after `mine`, and `mine_3` after that."""
-    stem, number = re.fullmatch(r"(.+?)(?:_(\d+))?", name).groups()
-    return f"{stem}_{int(number or 1) + 1}"
+    numbered = re.fullmatch(r"(.+)_(\d+)", name)
+    return f"{numbered[1]}_{int(numbered[2]) + 1}" if numbered else f"{name}_2"

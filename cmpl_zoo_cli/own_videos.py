@@ -185,6 +185,10 @@ def tell_next(config: Config) -> None:
     if config.val:
         root = config.val_root or config.root
         commands.append(["cmpl-zoo", "evaluate", *models, "--data", config.val, "--root", root])
+    if config.unlabeled:
+        root = config.unlabeled_root or config.root
+        commands.append(["cmpl-zoo", "suggest", *models, config.unlabeled, "--root", root, "-o", "todo.csv"])
+    notes = {"suggest": "  # what to label next"} | ({"evaluate": "  # both vote"} if len(models) > 1 else {})
     print("next:")
     for words in commands:
-        print("  " + shlex.join(words) + ("  # both vote" if len(models) > 1 and words[1] == "evaluate" else ""))
+        print("  " + shlex.join(words) + notes.get(words[1], ""))

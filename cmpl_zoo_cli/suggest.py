@@ -133,7 +133,7 @@ def what_models_say(
 
     from cmpl_zoo.distributed import device_errors_explained, pick_device
     from cmpl_zoo.models import R3D, create_model
-    from cmpl_zoo.models.labels import check_same_classes
+    from cmpl_zoo.models.labels import check_same_classes, label_names
     from cmpl_zoo.prediction import predict
     from cmpl_zoo.suggestions import suggestion
     from cmpl_zoo.video import VideoError
@@ -150,7 +150,7 @@ def what_models_say(
         predictions = predict(
             models,
             [video.path for video in videos],
-            topk=models[0].num_classes,
+            topk=len(label_names(models[0])),
             workers=reading_workers(args),
             batch_size=args.batch_size,
             precision=args.precision,
@@ -185,9 +185,8 @@ def write_files(
     Raises:
         OSError: one of the files cannot be written.
     """
-    from cmpl_zoo.report.contact_sheet import Tile, write_contact_sheet
-
     from cmpl_zoo._files import as_csv, replace_text
+    from cmpl_zoo.report.contact_sheet import Tile, write_contact_sheet
 
     rows, tiles = [], []
     for video in chosen:
@@ -211,7 +210,9 @@ def write_files(
     try:
         write_contact_sheet(tiles, page, "What to label next", intro)
         replace_text(file, as_csv(rows, list(columns)))
-    except BaseException:
+    except BaseException as error:
         page.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # as of a full disk
+            raise OSError(f"{file} cannot be written ({error.strerror}); make room, or give another path") from error
         raise
     return page

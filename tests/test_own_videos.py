@@ -61,7 +61,10 @@ def labels_of(own: Path) -> list[dict[str, str]]:
 # One command
 
 
-def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(own: Path, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     output = tmp_path / "runs" / "mine"
     done = run(call(own, "-o", output, *SHORT, "--val-share", "0.25", "--group", "folder"), expect=2)
     assert re.search(r"no column 'folder'.*without subfolders", done.stderr) and not output.exists()
@@ -86,7 +89,7 @@ def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(own: Path,
     config = yaml.safe_load((output / "config.yaml").read_text())
     assert (config["crop_pct"], config["scheme"], config["root"]) == (0.9, "cross", str(own))  # of own_videos.yaml
     commands = [shlex.split(line, comments=True)[1:] for line in scores if line.startswith("  cmpl-zoo ")]
-    assert [words[0] for words in commands] == ["predict", "evaluate"]
+    assert [words[0] for words in commands] == ["predict", "evaluate", "suggest"]
     for words in commands:
         assert main(words) == 0
 
