@@ -35,10 +35,10 @@ FIRST, AT_RANDOM, CHOSEN = f"{LABELS} labels a class", "more at random", "more b
 
 # As own_videos but for random weights, at a rate for these, and what makes a run take a minute on a core. The weights
 # of mocap13 have seen the labels that are to be suggested, and those of the demo know some of its actions.
-STEPS = 250
 OPTIONS: dict[str, Any] = {"config": "own_videos", "init": None, "auxiliary_init": None, "subtract_mean_frame": True,
-                           "size": 32, "short_side": [34, 40], "test_clips": 1, "lr": 0.1, "unlabeled_batch": 8,
-                           "steps": STEPS, "unlabeled_warmup": STEPS, "log_every": 50}  # fmt: skip
+                           "size": 32, "short_side": [34, 40], "test_clips": 1, "lr": 0.1, "log_every": 50}  # fmt: skip
+LENGTH: dict[str, dict[str, Any]] = {"lips": {"steps": 250, "unlabeled_warmup": 250, "unlabeled_batch": 8},
+                                     "mocap13": {"steps": 200, "unlabeled_warmup": 200, "unlabeled_batch": 4}}  # fmt: skip
 
 Rows = list[dict[str, str]]
 
@@ -62,7 +62,7 @@ def main() -> None:
             rows = [AT_RANDOM, CHOSEN, *(rule for rule in RULES if args.choose and rule != CHOSEN)]
             waiting = [row for row in rows if (row, seed) not in finished]
             if (FIRST, seed) not in finished:
-                writer.add(run(FIRST, seed, parts, frames, first))
+                writer.add(run(data, FIRST, seed, parts, frames, first))
             if not waiting:
                 continue
             picked = suggested(data, seed, parts["unlabeled"], frames, first)
@@ -70,7 +70,8 @@ def main() -> None:
                 more = picked[row]
                 rest = [video for video in parts["unlabeled"] if video not in more]
                 lists = {"labeled": parts["labeled"] + more, "unlabeled": rest, "val": parts["val"]}
-                writer.add(run(row, seed, lists, frames, first.with_name(row.replace(",", "").replace(" ", "-"))))
+                folder = first.with_name(row.replace(",", "").replace(" ", "-"))
+                writer.add(run(data, row, seed, lists, frames, folder))
 
 
 def decoded(data: str, source: Path, work: Path) -> Path:
@@ -135,9 +136,9 @@ RULES = {
 }
 
 
-def run(row: str, seed: int, lists: dict[str, Rows], frames: Path, folder: Path) -> Result:
+def run(data: str, row: str, seed: int, lists: dict[str, Rows], frames: Path, folder: Path) -> Result:
     """Train and measure; what is kept of it."""
-    options = OPTIONS | {"root": frames, "output": folder, "seed": seed, "resume": True}
+    options = OPTIONS | LENGTH[data] | {"root": frames, "output": folder, "seed": seed, "resume": True}
     for part, videos in lists.items():
         write_rows(options.setdefault(part, folder.with_name(f"{folder.name}-{part}.csv")), videos)
     words = ["train"]
