@@ -1,6 +1,7 @@
 """What to label next: the videos that two models disagree on most, spread over classes and recordings."""
 
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def suggest(
         RuntimeError, ValueError, StorageError, WorkerError: as `predict`.
     """
     found = list[Suggestion]()
-    for one in predict(models, videos, topk=10**9, workers=workers, batch_size=batch_size, precision=precision):
+    for one in predict(models, videos, topk=sys.maxsize, workers=workers, batch_size=batch_size, precision=precision):
         if one.error:
             warnings.warn(one.error, stacklevel=2)
         else:

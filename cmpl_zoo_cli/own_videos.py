@@ -187,7 +187,8 @@ def tell_next(config: Config) -> None:
         commands.append(["cmpl-zoo", "evaluate", *models, "--data", config.val, "--root", root])
     if config.unlabeled:
         root = config.unlabeled_root or config.root
-        commands.append(["cmpl-zoo", "suggest", *models, config.unlabeled, "--root", root, "-o", "todo.csv"])
+        todo = f"{Path(config.output).name}_todo.csv"  # another one for each run
+        commands.append(["cmpl-zoo", "suggest", *models, config.unlabeled, "--root", root, "-o", todo])
     notes = {"suggest": "  # what to label next"} | ({"evaluate": "  # both vote"} if len(models) > 1 else {})
     print("next:")
     for words in commands:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import add_computing, add_root, check_output, reading_workers, whole
 from cmpl_zoo_cli.prediction_text import report
-from cmpl_zoo_cli.unlabeled_videos import ListedVideo, relative, unlabeled_videos
+from cmpl_zoo_cli.unlabeled_videos import ListedVideo, lists_with_labels, relative, unlabeled_videos
 
 if TYPE_CHECKING:
     from cmpl_zoo.suggestions import Suggestion
@@ -64,8 +64,11 @@ def run(args: argparse.Namespace) -> int:
         return 1
     found, unreadable = what_models_say(models, videos, args)
     chosen = choose(found, args.n)
-    training = next_training(models[0], folder_of(words, args.root), [word for word in words if word.endswith(".csv")])
-    page = write_files(chosen, {video.path: video for video in videos}, models, training.videos, file)
+    listed = {video.path: video for video in videos}
+    folders = [word for word in words if os.path.isdir(word) and word not in listed]  # and none of frames
+    folder = folders[0] if len(folders) == 1 and args.root == "." else args.root
+    training = next_training(models[0], folder, lists_with_labels(words, args.root))
+    page = write_files(chosen, listed, models, training.videos, file)
     if args.n > len(chosen):
         report(f"-n {args.n} is more than there are: all {len(chosen)} videos without a label are suggested")
     classes, recordings = len({one.predicted for one in chosen}), len({one.recording for one in chosen})
@@ -113,12 +116,6 @@ def check_file(file: Path, words: Sequence[str]) -> None:
             pass
     except OSError as error:
         raise ValueError(f"-o {file} cannot be written ({error.strerror}); give another path") from error
-
-
-def folder_of(words: Sequence[str], root: str) -> str:
-    """The folder that paths are written relative to: the only folder among the words, else the root of lists."""
-    folders = [word for word in words if os.path.isdir(word)]
-    return folders[0] if len(folders) == 1 and root == "." else root
 
 
 def what_models_say(
@@ -189,7 +186,7 @@ def write_files(
     from cmpl_zoo.report.contact_sheet import Tile, write_contact_sheet
 
     rows, tiles = [], []
-    for video in chosen:
+    for number, video in enumerate(chosen, 1):
         own = {
             "path": relative(video.path, folder),
             "label": "",
@@ -199,7 +196,7 @@ def write_files(
         }
         rows.append(listed[video.path].columns | own)
         each = [f"{Path(name).name}: {label} {p:.0%}" for name, (label, p) in zip(models, video.per_model, strict=True)]
-        tiles.append(Tile(video.path, own["path"], each))
+        tiles.append(Tile(video.path, f"{number}. {own['path']}", each))
     columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
     page = file.with_suffix(".html")
     how = "disagree on most" if len(models) > 1 else "is least sure of"

@@ -74,13 +74,24 @@ def _listed(word: str, root: str) -> Iterator[ListedVideo]:
     """The videos of a word; see `videos_of`."""
     from cmpl_zoo.datasets import read_list
 
-    if not (isfile(word) and word.lower().endswith(".csv")):
+    if not is_list(word):
         yield from map(ListedVideo, videos_of(word, root))
         return
     listed = read_list(word, root, labeled=False)
     for path, row in zip(listed.paths, listed.rows, strict=True):
         columns = {name: cell for name, cell in row.items() if name not in ("path", "label", "start", "end")}
         yield ListedVideo(path, row.get("label", ""), columns)
+
+
+def is_list(word: str) -> bool:
+    return isfile(word) and word.lower().endswith(".csv")
+
+
+def lists_with_labels(words: Sequence[str], root: str) -> list[str]:
+    """The lists among the words that label a video."""
+    from cmpl_zoo.datasets import read_list
+
+    return [word for word in words if is_list(word) and any(read_list(word, root, labeled=False).labels or ())]
 
 
 def relative(path: str, folder: str) -> str:

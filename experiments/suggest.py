@@ -37,8 +37,10 @@ FIRST, AT_RANDOM, CHOSEN = f"{LABELS} labels a class", "more at random", "more b
 # of mocap13 have seen the labels that are to be suggested, and those of the demo know some of its actions.
 OPTIONS: dict[str, Any] = {"config": "own_videos", "init": None, "auxiliary_init": None, "subtract_mean_frame": True,
                            "size": 32, "short_side": [34, 40], "test_clips": 1, "lr": 0.1, "log_every": 50}  # fmt: skip
-LENGTH: dict[str, dict[str, Any]] = {"lips": {"steps": 250, "unlabeled_warmup": 250, "unlabeled_batch": 8},
-                                     "mocap13": {"steps": 200, "unlabeled_warmup": 200, "unlabeled_batch": 4}}  # fmt: skip
+LENGTH: dict[str, dict[str, Any]] = {
+    "lips": {"steps": 250, "unlabeled_warmup": 250, "unlabeled_batch": 8},
+    "mocap13": {"steps": 200, "unlabeled_warmup": 200, "unlabeled_batch": 4},
+}
 
 Rows = list[dict[str, str]]
 

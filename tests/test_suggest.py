@@ -208,7 +208,7 @@ def test_a_run_suggests_and_the_filled_file_goes_into_the_next_run(
     train = [sys.executable, str(REPO / "train" / "cmpl.py"), str(own)]
     first = tmp_path / "runs" / "mine"
     done = run([*train, "--labels", str(tmp_path / "labels.csv"), "-o", str(first), *small])
-    [command] = re.findall(r"  cmpl-zoo (suggest .* -o) todo\.csv", done.stdout)
+    [command] = re.findall(r"  cmpl-zoo (suggest .* -o) mine_todo\.csv", done.stdout)
     todo = tmp_path / "todo.csv"
     assert main([*command.split(), str(todo)]) == 0
     found = read_rows(todo)
