@@ -20,6 +20,7 @@ from cmpl_zoo_cli import (
     push,
     shard,
     split,
+    suggest,
 )
 from cmpl_zoo_cli.version import __version__
 
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     catalogue.add_parsers(verbs)
     features.add_parser(verbs)
     probe.add_parser(verbs)
+    suggest.add_parser(verbs)
     labelstudio.add_parser(verbs)
     export.add_parser(verbs)
     push.add_parser(verbs)

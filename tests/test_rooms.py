@@ -15,7 +15,7 @@ FLOORS = [
     {"video", "demo"},
     {"datasets"},
     {"prediction"},
-    {"hub", "evaluation", "tools", "features"},
+    {"hub", "evaluation", "tools", "features", "suggestions"},
     {"report"},
     {"training", "linear_probe", "exporting", "app"},
 ]

@@ -69,8 +69,8 @@ class Ensemble:
         return next(self.models[0].parameters()).device
 
     @torch.inference_mode()
-    def probabilities(self, views: Sequence[Tensor]) -> Tensor:
-        """Of the classes, float32 (videos, classes) on the CPU, given the views of some videos.
+    def probabilities_per_model(self, views: Sequence[Tensor]) -> Tensor:
+        """Of the classes, float32 (models, videos, classes) on the CPU, given the views of some videos.
 
         Args:
             views: per settings, uint8 (videos, views, 3, frames, height, width).
@@ -79,7 +79,11 @@ class Ensemble:
         for model, place in zip(self.models, self._places, strict=True):
             with autocast(next(model.parameters()).device, self.precision):
                 votes.append(probabilities(model, views[place], self.batch_size).mean(dim=1).cpu())
-        return torch.stack(votes).mean(dim=0)
+        return torch.stack(votes)
+
+    def probabilities(self, views: Sequence[Tensor]) -> Tensor:
+        """The mean of `probabilities_per_model` over the models, (videos, classes)."""
+        return self.probabilities_per_model(views).mean(dim=0)
 
     def ranked(self, path: str, probabilities: Tensor, topk: int) -> RankedClasses:
         """The most probable classes of a video, given its probabilities (classes,).
