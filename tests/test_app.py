@@ -103,6 +103,14 @@ def test_the_frames_are_those_that_the_network_saw(networks, examples):
     assert text_of(page).startswith("Frames that were seen Clip 1 of 2 0.00 s 0.12 s")
 
 
+def test_of_many_clips_some_are_shown_by_their_number(examples):
+    [[network]] = load_networks([SHIPPED]).values()
+    network.ensemble.models[0].clip["clips"] = 5
+    network = Network(network.name, Ensemble(network.ensemble.models))
+    page = html.frames_html(last([network], examples[0]))
+    assert re.findall(r"Clip (\d) of (\d)", page) == [("1", "5"), ("3", "5"), ("5", "5")]
+
+
 def test_a_longer_video_has_a_timeline_that_grows(networks, examples):
     first, *_, result = look_at(networks, str(examples[-1]))
     assert not first.timelines and first.classes == result.classes

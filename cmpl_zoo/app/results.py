@@ -42,10 +42,12 @@ class SeenClip:
     """A clip as a network saw it.
 
     Attributes:
+        number: of the clip, from 1.
         pictures: the frames that are shown of it, in order.
         times: when they are in the video, in seconds; None where it has no frame rate.
     """
 
+    number: int
     pictures: list[Image.Image]
     times: list[float] | None
 
@@ -205,7 +207,7 @@ def _shown_clips(video: Video, batch: Tensor, read: list[list[int]]) -> list[See
     for clip in _spread(len(read), CLIPS_SHOWN):
         frames = _spread(views.shape[3], FRAMES_SHOWN)
         pictures = [_picture(views[clip, centre, :, frame]) for frame in frames]
-        clips.append(SeenClip(pictures, times and [times[read[clip][frame]] for frame in frames]))
+        clips.append(SeenClip(clip + 1, pictures, times and [times[read[clip][frame]] for frame in frames]))
     return clips
 
 

@@ -106,7 +106,7 @@ def _commands(folder: Path, config: Config, lists: Mapping[str, Videos]) -> list
     commands = [
         ("Predict other videos.", ["cmpl-zoo", "predict", models[0], "VIDEOS"]),
         ("Choose which videos to label next.", ["cmpl-zoo", "suggest", *models, *unlabeled, "-o", "todo.csv"]),
-        ("Try it in a web page.", ["cmpl-zoo", "app", *models]),
+        ("Try it in a web page.", ["cmpl-zoo", "app", str(folder)]),
     ]
     if config.val:
         vote = ", by the vote of both networks" if len(models) > 1 else ""
