@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cmpl_zoo.prediction import bouts as bouts
     from cmpl_zoo.prediction import predict as predict
     from cmpl_zoo.prediction import timeline as timeline
+    from cmpl_zoo.suggestions import suggest as suggest
     from cmpl_zoo.video import Video as Video
     from cmpl_zoo.video import VideoError as VideoError
     from cmpl_zoo.video import load_clip as load_clip
@@ -40,6 +41,7 @@ _FUNCTIONS = {
     "evaluation": ["evaluate"],
     "hub": ["push", "save"],
     "prediction": ["bouts", "predict", "timeline"],
+    "suggestions": ["suggest"],
     "video": ["Video", "VideoError", "load_clip", "probe", "read_frames", "resolve_clip_config"],
 }
 

@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +28,29 @@ from cmpl_zoo.prediction.ensemble import distinct_views, probabilities
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import VideoError
+
+MAPPED = 2000  # videos of a list whose features are kept, for a map of them
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an ensemble makes of the videos of a list.
+
+    Attributes:
+        scores: over all videos.
+        probabilities: of the classes for each video, the mean over its views and the models, float32 (videos, classes);
+            NaN where a video cannot be read.
+        unreadable: why, by index in the list.
+        features: what the classifier of the first model sees, the mean over the views, float32 (some videos, channels),
+            of up to `MAPPED` readable videos that are spread evenly over the list.
+        mapped: the indices of these videos, in rising order.
+    """
+
+    scores: Scores
+    probabilities: np.ndarray
+    unreadable: dict[int, str]
+    features: np.ndarray
+    mapped: np.ndarray
 
 
 def evaluate(
@@ -68,10 +93,10 @@ def evaluate(
     if not isinstance(videos, Videos):
         video_list = read_list(videos, root)
         videos = Videos(video_list.paths, class_ids(video_list, label_names(ensemble[0])))
-    [scores] = evaluate_ensembles(
+    [found] = evaluate_ensembles(
         [ensemble], videos, workers=workers, batch_size=batch_size, precision=precision, strict=strict
     )
-    return scores
+    return found.scores
 
 
 @torch.inference_mode()
@@ -84,10 +109,10 @@ def evaluate_ensembles(
     precision: Precision = "float32",
     strict: bool = False,
     ranks: Ranks | None = None,
-) -> list[Scores]:
-    """The scores of several ensembles, each one model or several that vote; see `evaluate`.
+) -> list[Evaluation]:
+    """What several ensembles, each one model or several that vote, make of a list; see `evaluate`.
 
-    A video is read once for all models of the same views.
+    A video is read once for all models of the same views, and goes through each model once.
 
     Args:
         ensembles: of models on one device, all of the same classes and with as many views of a video.
@@ -105,35 +130,98 @@ def evaluate_ensembles(
     models = list(dict.fromkeys(model for ensemble in ensembles for model in ensemble))
     device = next(models[0].parameters()).device
     settings, places = distinct_views(models)  # views that models have in common are read once
-    accuracies = [Accuracy(models[0].num_classes) for _ in ensembles]
+    classes = models[0].num_classes
+    class_of = torch.as_tensor(np.asarray(videos.ids, dtype=np.int64))
+    mapped = set(np.linspace(0, len(videos) - 1, MAPPED).astype(int).tolist())
+    accuracies = [Accuracy(classes) for _ in ensembles]
+    per_video = [np.full((len(videos), classes), np.nan, np.float32) for _ in ensembles]
+    features: list[dict[int, np.ndarray]] = [{} for _ in ensembles]
+    unreadable: dict[int, str] = {}
 
-    share = Videos(videos.paths[ranks.rank :: ranks.size], videos.ids[ranks.rank :: ranks.size])
-    batches = EvaluationBatches(share, settings, batch=batch_size)
-    loaded = iterate_views(batches, device, workers)
-    unreadable: list[str] = []
-    progress = tqdm(loaded, total=len(batches), desc="evaluate", disable=not ranks.first, leave=False)
-    with evaluation_mode(*models):
-        for views, ids, failed, *_ in progress:
+    own = np.arange(ranks.rank, len(videos), ranks.size)  # indices; as the ids in a batch, they tell what is missing
+    batches = EvaluationBatches(Videos(videos.paths[ranks.rank :: ranks.size], own), settings, batch=batch_size)
+    progress = tqdm(
+        iterate_views(batches, device, workers),
+        total=len(batches),
+        desc="evaluate",
+        disable=not ranks.first,
+        leave=False,
+    )
+    done = 0
+    with evaluation_mode(*models), classifier_inputs(ensemble[0] for ensemble in ensembles) as inputs:
+        for views, indices, failed, *_ in progress:
             if strict and failed:
                 raise VideoError(failed[0][1])
-            for _, message in failed:
+            indices = indices.cpu()
+            expected = own[done : done + len(indices) + len(failed)]
+            done += len(expected)
+            for index, (_, message) in zip(np.setdiff1d(expected, indices).tolist(), failed, strict=True):
                 tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
-                unreadable.append(message)
-            if not len(ids):
+                unreadable[index] = message
+            if not len(indices):
                 continue
             with cores_beside(workers), autocast(device, precision):
                 per_model = {
                     model: probabilities(model, views[place], batch_size)
                     for model, place in zip(models, places, strict=True)
                 }
-            for ensemble, accuracy in zip(ensembles, accuracies, strict=True):
-                accuracy.update(torch.stack([per_model[model] for model in ensemble]).mean(dim=0).cpu(), ids.cpu())
+            for number, ensemble in enumerate(ensembles):
+                votes = torch.stack([per_model[model] for model in ensemble]).mean(dim=0).cpu()
+                accuracies[number].update(votes, class_of[indices])
+                per_video[number][indices.numpy()] = votes.mean(dim=1).numpy()
+                features[number] |= mean_over_views(inputs[ensemble[0]], indices, mapped)
+            for kept in inputs.values():
+                kept.clear()
 
-    unreadable = [message for per_rank in ranks.gather(unreadable) for message in per_rank]
+    unreadable = {index: reason for of_rank in ranks.gather(unreadable) for index, reason in of_rank.items()}
     if len(unreadable) == len(videos):
         raise VideoError(f"none of the {len(videos)} videos can be read; the first: {unreadable[0]}")
     names, clip = label_names(models[0]), settings[0]
-    return [accuracy.compute(videos.ids, names, clip["clips"], clip["crops"]) for accuracy in accuracies]
+    evaluations = []
+    for accuracy, own_rows, own_features in zip(accuracies, per_video, features, strict=True):
+        rows = np.empty_like(own_rows)
+        for rank, rows_of_rank in enumerate(ranks.gather(own_rows[own])):
+            rows[rank :: ranks.size] = rows_of_rank
+        by_index = {index: row for of_rank in ranks.gather(own_features) for index, row in of_rank.items()}
+        seen = sorted(by_index)
+        evaluations.append(
+            Evaluation(
+                accuracy.compute(videos.ids, names, clip["clips"], clip["crops"]),
+                rows,
+                unreadable,
+                np.stack([by_index[index] for index in seen]) if seen else np.empty((0, 0), np.float32),
+                np.array(seen, dtype=int),
+            )
+        )
+    return evaluations
+
+
+@contextmanager
+def classifier_inputs(models: Iterable[VideoModel]) -> Iterator[dict[VideoModel, list[Tensor]]]:
+    """What the classifiers of models see while the models compute: for each a list of (views, channels).
+
+    It stays empty for a model that torch.compile has compiled, whose code was made without this.
+    """
+    inputs: dict[VideoModel, list[Tensor]] = {model: [] for model in models}
+    hooks = [
+        model.global_pool.register_forward_hook(lambda _module, _args, pooled, kept=kept: kept.append(pooled))
+        for model, kept in inputs.items()
+        if model._compiled_call_impl is None
+    ]
+    try:
+        yield inputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def mean_over_views(inputs: list[Tensor], indices: Tensor, wanted: set[int]) -> dict[int, np.ndarray]:
+    """The mean of the features of a video over its views, by index, of the wanted ones of some videos."""
+    if not inputs:
+        return {}
+    rows = [place for place, index in enumerate(indices.tolist()) if index in wanted]
+    per_video = torch.cat(inputs).float().unflatten(0, (len(indices), -1))[rows].mean(dim=1).cpu().numpy()
+    return dict(zip(indices[rows].tolist(), per_video, strict=True))
 
 
 class Accuracy:

@@ -3,8 +3,10 @@
 import argparse
 import errno
 import json
+import re
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,12 +15,23 @@ from cmpl_zoo_cli.arguments import add_computing, add_root, reading_workers, who
 if TYPE_CHECKING:
     from cmpl_zoo.records import Scores
 
+EVALUATE = """\
+Top-1 and top-5 accuracy of a model, or of several that vote, on a labeled
+list of videos. It is printed, and a folder is written, in which a former
+evaluation of the same name is replaced:
+
+  report.html       a page to look at: interval, confused classes, the surest
+                    mistakes, a map of the videos
+  predictions.csv   what the model says of each video
+  scores.json       the accuracies"""
+
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = verbs.add_parser(
         "evaluate",
         help="accuracy of a model, or of several that vote, on a labeled list",
-        description="Top-1 and top-5 accuracy of a model, or of several that vote, on a labeled list of videos.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=EVALUATE,
     )
     parser.set_defaults(run=run)
     parser.add_argument(
@@ -40,8 +53,16 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         action="store_true",
         help="stop at a video that cannot be read (default: report it and count it as wrong)",
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write the scores to this file (default: only print them)"
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder of the report (default: evaluations/MODEL-on-LIST in this folder)",
+    )
+    written.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the scores to this file and no report (default: a report)"
     )
     parser.add_argument(
         "--card",
@@ -55,16 +76,21 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"--card is for one model directory with a README.md; {' '.join(args.models)} is none, leave --card out"
         )
+    folder = args.output or default_folder(args.models, args.data)
     if args.json:
-        check_target(args.json)
+        check_target(args.json, "--json")
+    else:
+        check_target(folder / "report.html", "--output")
 
     from cmpl_zoo._files import replace_text
     from cmpl_zoo.datasets import Videos, class_ids, read_list
-    from cmpl_zoo.distributed import device_errors_explained, pick_device
-    from cmpl_zoo.evaluation import check_alike, evaluate
+    from cmpl_zoo.distributed import Ranks, device_errors_explained, pick_device
+    from cmpl_zoo.evaluation import check_alike, evaluate_ensembles
     from cmpl_zoo.hub.cards import add_scores
     from cmpl_zoo.models import VideoModel, create_model
     from cmpl_zoo.models.labels import label_names
+    from cmpl_zoo.report.evaluation_report import write_evaluation
+    from cmpl_zoo.training.provenance import hardware, versions
 
     try:
         with device_errors_explained():
@@ -76,8 +102,9 @@ def run(args: argparse.Namespace) -> int:
             check_alike(args.models, models)
             video_list = read_list(args.data, args.root)
             videos = Videos(video_list.paths, class_ids(video_list, label_names(models[0])))
-            scores = evaluate(
-                models,
+            began = time.perf_counter()
+            [found] = evaluate_ensembles(
+                [models],
                 videos,
                 workers=reading_workers(args),
                 batch_size=args.batch_size,
@@ -86,12 +113,43 @@ def run(args: argparse.Namespace) -> int:
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing is written") from None
+    seconds, scores = time.perf_counter() - began, found.scores
     print(as_table(scores))
     if args.json:
         replace_text(args.json, json.dumps({"model": args.models, "data": args.data, **scores}, indent=2) + "\n")
     if args.card:
         add_scores(args.models[0], scores, args.data)
+    if not args.json:
+        views = scores["videos"] * scores["clips"] * scores["crops"]
+        machine = {
+            "hardware": hardware(args.precision, device, Ranks()),
+            "versions": versions(),
+            "time": f"{seconds:.0f} s, {views / seconds:.1f} views a second",
+        }
+        words = command_of(args)
+        names = label_names(models[0])
+        print(write_evaluation(folder, args.models, args.data, videos, names, found, words, machine))
     return 0
+
+
+def default_folder(models: Sequence[str], data: str) -> Path:
+    """Where an evaluation goes: evaluations/mine-primary-on-val, for runs/mine/primary on lists/val.csv."""
+    names = []
+    for model in models:
+        parts = (Path(model).resolve() if Path(model).exists() else Path(model.removeprefix("hf-hub:"))).parts
+        names.append("-".join(parts[-2:] if len(parts) > 1 else parts))
+    name = f"{'+'.join(names)}-on-{Path(data).stem}"
+    return Path("evaluations", re.sub(r"[^\w.+-]+", "-", name)[:100])
+
+
+def command_of(args: argparse.Namespace) -> list[str]:
+    """The command line, with the options that have another value than their default."""
+    words = ["cmpl-zoo", "evaluate", *args.models]
+    defaults = {action.dest: action.default for action in args.parser._actions}
+    for name in ("data", "root", "test_clips", "test_crops", "device", "precision", "output"):
+        if (value := getattr(args, name)) != defaults[name]:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
 
 
 def as_table(scores: "Scores") -> str:
@@ -114,14 +172,13 @@ def as_table(scores: "Scores") -> str:
     return "\n".join(lines + [name.ljust(width) + numbers for name, numbers in rows])
 
 
-def check_target(file: Path) -> None:
+def check_target(file: Path, option: str) -> None:
     """Raise ValueError where a file cannot be written, before the evaluation has cost anything."""
     try:
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        if not file.parent.exists():
-            file.parent.mkdir(parents=True)
-        with tempfile.TemporaryFile(dir=file.parent):
+        folder = next(folder for folder in file.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ValueError(f"--json {file} cannot be written ({error.strerror}); give another file") from error
+        raise ValueError(f"{option} {file} cannot be written ({error.strerror}); give another place") from error

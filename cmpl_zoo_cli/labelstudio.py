@@ -12,9 +12,9 @@ Import. The label config for its settings is printed.
   cmpl-zoo predict MODEL VIDEOS --csv predictions.csv
   cmpl-zoo labelstudio predictions.csv -o tasks.json
 
-FILE is the --csv or --json of predict, or a table video,label,start,end (and
-probability), as of bouts. What is corrected comes back with
-cmpl-zoo import labelstudio.
+FILE is the --csv or --json of predict, the file of cmpl-zoo suggest, or a
+table video,label,start,end (and probability), as of bouts. What is corrected
+comes back with cmpl-zoo import labelstudio.
 """
 
 

@@ -12,9 +12,10 @@ from cmpl_zoo_cli.parser import build_parser
 
 # Packages that an extra of this one brings.
 EXTRAS = {
-    **dict.fromkeys(("cv2", "jsonargparse", "torchmetrics", "tensorboard", "yaml"), "train"),
+    **dict.fromkeys(("cv2", "jsonargparse", "torchmetrics", "tensorboard", "yaml", "matplotlib"), "train"),
     **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "export"),
     "sklearn": "probe",
+    "gradio": "app",
 }
 
 

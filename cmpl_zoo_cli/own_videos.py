@@ -50,7 +50,7 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
     starts_from = needed(config) | {
         "--unlabeled": line.unlabeled,
         "VIDEOS": line.own.videos,
-        "--labels": line.own.labels,
+        **{f"--labels {file}": file for file in line.own.labels or ()},
     }
     if line.own.videos is not None:
         starts_from["--labeled"] = None  # it is still to be made
@@ -101,7 +101,7 @@ def lists_of(line: CommandLine) -> "MadeLists":
         return MadeLists({"unlabeled.csv": as_csv(({"path": path} for path in paths), ["path"])}, 0, len(paths), [], [])
     return make_lists(
         own.videos,
-        own.labels,
+        own.labels or (),
         unlabeled=line.unlabeled,
         unlabeled_root=config.unlabeled_root,
         val_share=0 if config.val else own.val_share,
@@ -185,6 +185,11 @@ def tell_next(config: Config) -> None:
     if config.val:
         root = config.val_root or config.root
         commands.append(["cmpl-zoo", "evaluate", *models, "--data", config.val, "--root", root])
+    if config.unlabeled:
+        root = config.unlabeled_root or config.root
+        todo = f"{Path(config.output).name}_todo.csv"  # another one for each run
+        commands.append(["cmpl-zoo", "suggest", *models, config.unlabeled, "--root", root, "-o", todo])
+    notes = {"suggest": "  # what to label next"} | ({"evaluate": "  # both vote"} if len(models) > 1 else {})
     print("next:")
     for words in commands:
-        print("  " + shlex.join(words) + ("  # both vote" if len(models) > 1 and words[1] == "evaluate" else ""))
+        print("  " + shlex.join(words) + notes.get(words[1], ""))

@@ -3,6 +3,7 @@
 import argparse
 
 from cmpl_zoo_cli import (
+    app,
     catalogue,
     check,
     convert,
@@ -12,12 +13,14 @@ from cmpl_zoo_cli import (
     features,
     importing,
     labelstudio,
+    look,
     predict,
     prepare,
     probe,
     push,
     shard,
     split,
+    suggest,
 )
 from cmpl_zoo_cli.version import __version__
 
@@ -34,15 +37,18 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, dest="verb", title="commands", metavar="COMMAND")
     importing.add_parser(verbs)
     check.add_parser(verbs)
+    look.add_parser(verbs)
     prepare.add_parser(verbs)
     split.add_parser(verbs)
     shard.add_parser(verbs)
     verbs.add_parser("train", help="train networks that label unlabeled videos for each other", add_help=False)
     evaluate.add_parser(verbs)
     predict.add_parser(verbs)
+    app.add_parser(verbs)
     catalogue.add_parsers(verbs)
     features.add_parser(verbs)
     probe.add_parser(verbs)
+    suggest.add_parser(verbs)
     labelstudio.add_parser(verbs)
     export.add_parser(verbs)
     push.add_parser(verbs)

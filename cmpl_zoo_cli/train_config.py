@@ -59,10 +59,8 @@ class OwnVideos:
 
     videos: str | None = None
     """The folder; without one, lists are given."""
-    labels: str | None = None
-    """Labels of the videos in VIDEOS: CSV, also with semicolons or tabs, with the columns label and path (or filepath,
-    video, filename); the videos that it does not name are learned from without a label; by default the class folders
-    are the labels."""
+    labels: list[str] | None = None
+    """Files with the labels of the videos in the folder; by default the class folders are the labels."""
     group: str | None = None
     """Column of --labels, or folder: videos with the same value in it, such as clips of one recording, are held out for
     validation together or not at all; by default a video is a group of its own, and the segments of a file are one."""

@@ -34,6 +34,9 @@ OWN = [field.name for field in fields(OwnVideos)]
 VIDEOS = """folder of your videos, with a folder in it for each class, or any folder with --labels; videos directly in
 it, or in a folder `unlabeled`, are learned from without a label (by default --labeled, --val and --unlabeled give the
 videos)"""
+LABELS = """one file or several with the labels of the videos in VIDEOS: CSV, also with semicolons or tabs, with the
+columns label and path (or filepath, video, filename); the videos that they do not name, and those in rows without a
+label, are learned from without one; by default the class folders are the labels"""
 DESCRIPTION = f"""{Config.__doc__}
 
 With VIDEOS, lists of them are made in DIR/lists, a share is held out for validation, and the run says what it will do
@@ -95,6 +98,9 @@ def parse(args: Sequence[str]) -> CommandLine:
     parser = _parser()
     words = spelling.today("train", args)
     options = _options(parser, words)
+    labels = options["labels"] or []
+    if options["videos"] is None and len(labels) > 1 and Path(labels[-1]).is_dir():
+        options["videos"] = labels.pop()  # typed after the files, which have no number
     try:
         own = OwnVideos(**{name: options[name] for name in OWN})
     except ValueError as error:
@@ -155,7 +161,8 @@ def _parser() -> "Parser":
         help=f"recipe: a YAML file of options, or the name of one that comes with cmpl_zoo: {names} (default: none)",
     )
     parser.add_argument("videos", nargs="?", metavar="VIDEOS", help=" ".join(VIDEOS.split()))
-    parser.add_class_arguments(OwnVideos, as_group=False, skip={"videos"})
+    parser.add_argument("--labels", nargs="+", type=str, help=" ".join(LABELS.split()))
+    parser.add_class_arguments(OwnVideos, as_group=False, skip={"videos", "labels"})
     parser.add_class_arguments(Config, as_group=False)
     parser.add_argument(
         "--dry-run", action="store_true", help="say what the run will do, and end before training (default: false)"

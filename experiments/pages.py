@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from scipy.stats import ttest_1samp
+
 REPO = Path(__file__).resolve().parents[1]
 PAGES = [
     *(REPO / folder / "README.md" for folder in (".", "experiments", "benchmarks")),
@@ -39,3 +41,12 @@ def mean_and_spread(values: Iterable[float]) -> str:
     values = list(values)
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{spread}"
+
+
+def mean_and_interval(values: Sequence[float]) -> str:
+    """Mean and, of several values, its 95 % interval by Student's t."""
+    mean = f"{statistics.mean(values):.1f}"
+    if len(values) < 2:
+        return mean
+    interval = ttest_1samp(values, 0).confidence_interval(0.95)
+    return f"{mean} ({interval.low:.1f} to {interval.high:.1f})"

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from pages import fill_pages, markdown, mean_and_spread
+from pages import fill_pages, markdown, mean_and_interval, mean_and_spread
 from results import (
     FREE,
     RESULTS,
@@ -161,6 +161,34 @@ def labels_table(setting: str, measured_on: str) -> str:
     return markdown(columns, cells) + where_machines_differ(rows)
 
 
+def suggested(experiment: str) -> str:
+    """The rows of an experiment on what to label next, with what each gains over as many labels drawn at random."""
+    rows: RunsByRow = {}
+    for result in read_results(RESULTS / f"{experiment}.jsonl"):
+        rows.setdefault(result["row"], {})[result["seed"]] = result
+    rows = in_common(rows) if rows else {}
+    if not rows:
+        return "Not yet run."
+    columns = ["labels", "labeled videos", "seeds", "top-1, %", "mean over classes, %",
+               "top-1 over labels at random, seed by seed", "the same, mean of both networks"]  # fmt: skip
+    cells = []
+    for row, runs in rows.items():
+        measured = accuracies(list(runs.values()))
+        line = [row, span(run["labeled_videos"] for run in runs.values()), len(runs)]
+        line += [mean_and_spread(values) for values in measured.values()]
+        base = rows["more at random"]
+        gains = [[run[key] - base[seed][key] for seed, run in runs.items()] for key in ("top1", "auxiliary_top1")]
+        own = [] if runs is base else [gains[0], [statistics.mean(both) for both in zip(*gains, strict=True)]]
+        cells.append(line + ([mean_and_interval(values) for values in own] or ["", ""]))
+    first = next(iter(rows["more at random"].values()))
+    caption = (
+        f"{span(run['videos'] for runs in rows.values() for run in runs.values())} test videos, {views_text(first)}, "
+        f"{len(first['per_class'])} classes, {first['step']} steps, on {first['hardware']}; the primary network's last "
+        "step; ± is the standard deviation, and in brackets is the 95 % interval of the mean."
+    )
+    return f"{caption}\n\n{markdown(columns, cells)}"
+
+
 def where_machines_differ(rows: RunsByRow) -> str:
     """How many runs were made on what, where that is not one thing; processors and versions round sums differently."""
     counts = Counter(run["hardware"] for runs in rows.values() for run in runs.values())
@@ -179,6 +207,8 @@ def named_table(name: str) -> str | None:
     if name == "probe":
         probes = json.loads((RESULTS / "probe.json").read_text())
         return f"{probes['caption']}\n\n{markdown(probes['columns'], probes['rows'])}"
+    if name.startswith("suggest-"):
+        return suggested(name)
     results = read_results(RESULTS / f"{name}.jsonl")
     return table_of_test_runs(results) if results else None
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import jsonargparse  # noqa: F401
+import matplotlib.figure  # noqa: F401
 import timm  # noqa: F401
 import torch.utils.tensorboard  # noqa: F401
 import torchmetrics.classification  # noqa: F401

@@ -358,7 +358,7 @@ def test_an_imported_list_is_read_as_segments(root, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"no line with the columns video, label, start, end; give the --csv or --json"),
+        ("", r"no line with the columns video, label, start, end; give the file of cmpl-zoo suggest"),
         ("video,label,start,end\n", r"holds no prediction"),
         ("video,label,start,end\nfriday.mp4,sit,2,1\n", r"line 2: .*before it ends"),
         ("video,label,start,end\ngone.mp4,sit,0,1\n", r"gone\.mp4"),

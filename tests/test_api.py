@@ -15,7 +15,7 @@ import cmpl_zoo
 REPO = Path(__file__).resolve().parents[1]
 FUNCTIONS = {
     "Video", "VideoError", "bouts", "create_model", "evaluate", "list_models", "load_clip", "predict", "probe", "push",
-    "read_frames", "resolve_clip_config", "save", "timeline",
+    "read_frames", "resolve_clip_config", "save", "suggest", "timeline",
 }  # fmt: skip
 PACKAGES = {"datasets", "demo", "hub", "models", "semi", "storage", "tools", "training", "video"}
 FAMILY = (400, (3, 224, 224), {"frames": 8, "stride": 8, "clips": 10, "crops": 3})

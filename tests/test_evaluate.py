@@ -96,9 +96,12 @@ def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(videos, 
                 file.write_bytes(b"no picture")
     folders = Videos([str(tmp_path / video) for video in "abc"], np.array([0, 1, 2]))
     [together] = evaluate_ensembles([networks], folders, workers=0)
-    assert (together["videos"], together["unreadable"]) == (3, 2)
+    assert (together.scores["videos"], together.scores["unreadable"]) == (3, 2)
     [of_c] = evaluate_ensembles([networks], Videos(folders.paths[2:], folders.ids[2:]), workers=0)
-    assert together["confusion"] == of_c["confusion"]
+    assert together.scores["confusion"] == of_c.scores["confusion"]
+    assert np.isnan(together.probabilities[:2]).all() and together.mapped.tolist() == [2]
+    assert np.array_equal(together.probabilities[2], of_c.probabilities[0])
+    assert [path in together.unreadable[index] for index, path in enumerate(folders.paths[:2])] == [True, True]
 
 
 def test_networks_that_are_measured_together_read_a_video_once(videos, lists, monkeypatch):
@@ -118,6 +121,19 @@ def test_networks_that_are_measured_together_read_a_video_once(videos, lists, mo
     val = read_list(lists / "val.csv", videos)
     of_val = Videos(val.paths, class_ids(val, CLASSES))
     a, b = network("r3d50_quarter"), network("r3d50_eighth")
+    passes = []
+    for model in (a, b):
+        model.register_forward_hook(lambda model, *_: passes.append(model))
     together = evaluate_ensembles([[a], [b], [a, b]], of_val, workers=0)
     assert read == list(val.paths)
-    assert together == [evaluate_ensembles([ensemble], of_val, workers=0)[0] for ensemble in ([a], [b], [a, b])]
+    assert passes.count(a) == passes.count(b) == 1  # of the views of all nine videos
+    for ensemble, found in zip(([a], [b], [a, b]), together, strict=True):
+        [alone] = evaluate_ensembles([ensemble], of_val, workers=0)
+        assert found.scores == alone.scores and np.array_equal(found.probabilities, alone.probabilities)
+        # What the classifier of the first model sees, from which its logits follow.
+        with torch.inference_mode():
+            views = torch.stack([load_clip(path, **resolve_clip_config(ensemble[0])) for path in val.paths])
+            seen = ensemble[0].eval().forward_head(ensemble[0].forward_features(views.flatten(0, 1)), pre_logits=True)
+        assert found.mapped.tolist() == list(range(9))
+        assert np.allclose(found.features, seen.unflatten(0, (9, 2)).mean(1), rtol=1e-4, atol=1e-5)
+    assert not a.global_pool._forward_hooks

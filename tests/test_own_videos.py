@@ -61,7 +61,10 @@ def labels_of(own: Path) -> list[dict[str, str]]:
 # One command
 
 
-def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(own: Path, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     output = tmp_path / "runs" / "mine"
     done = run(call(own, "-o", output, *SHORT, "--val-share", "0.25", "--group", "folder"), expect=2)
     assert re.search(r"no column 'folder'.*without subfolders", done.stderr) and not output.exists()
@@ -86,7 +89,7 @@ def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(own: Path,
     config = yaml.safe_load((output / "config.yaml").read_text())
     assert (config["crop_pct"], config["scheme"], config["root"]) == (0.9, "cross", str(own))  # of own_videos.yaml
     commands = [shlex.split(line, comments=True)[1:] for line in scores if line.startswith("  cmpl-zoo ")]
-    assert [words[0] for words in commands] == ["predict", "evaluate"]
+    assert [words[0] for words in commands] == ["predict", "evaluate", "suggest"]
     for words in commands:
         assert main(words) == 0
 
@@ -190,7 +193,7 @@ def test_a_file_of_labels_says_the_same_in_every_form(own: Path, tmp_path: Path,
         writer = csv.DictWriter(lines, rows[0], delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
-    assert make_lists(str(own), str(file)).files == make_lists(str(own)).files
+    assert make_lists(str(own), [str(file)]).files == make_lists(str(own)).files
 
 
 def test_videos_without_a_label_in_the_file_are_unlabeled_and_missing_ones_are_told(own: Path, tmp_path: Path) -> None:
@@ -199,7 +202,7 @@ def test_videos_without_a_label_in_the_file_are_unlabeled_and_missing_ones_are_t
     (own / rows[1]["path"]).unlink()
     rows[2]["path"] = Path(rows[2]["path"]).name  # found by its name alone
     write_rows(tmp_path / "labels.csv", rows)
-    made = make_lists(str(own), str(tmp_path / "labels.csv"))
+    made = make_lists(str(own), [str(tmp_path / "labels.csv")])
     unlabeled = {row["path"] for row in csv.DictReader(made.files["unlabeled.csv"].splitlines())}
     assert unlabeled == {rows[0]["path"], "spare_b.mp4", "unlabeled/spare_a.mp4"}
     assert [(row["path"], row["reason"]) for row in made.left_out] == [(rows[1]["path"], "not found")]
@@ -213,7 +216,7 @@ def test_two_videos_of_one_name_are_not_guessed(own: Path, tmp_path: Path) -> No
     shutil.copy(own / rows[0]["path"], own / "unlabeled" / name)
     rows[0]["path"] = name
     write_rows(tmp_path / "labels.csv", rows)
-    made = make_lists(str(own), str(tmp_path / "labels.csv"))
+    made = make_lists(str(own), [str(tmp_path / "labels.csv")])
     assert [row["reason"] for row in made.left_out] == [f"may be {CLASSES[0]}/{name} or unlabeled/{name}"]
 
 
@@ -227,7 +230,7 @@ def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path
             rows.append({"path": path, "label": label, **times})
     rows.append(rows[0] | {"path": "gone.mp4"})
     write_rows(tmp_path / "labels.csv", rows)
-    made = make_lists(str(own), str(tmp_path / "labels.csv"))
+    made = make_lists(str(own), [str(tmp_path / "labels.csv")])
     parts = [list(csv.DictReader(made.files[name].splitlines())) for name in ("labeled.csv", "val.csv")]
     files = [{row["path"] for row in part} for part in parts]
     assert {(row["start"], row["end"]) for part in parts for row in part} == {("0.0", "0.5"), ("0.5", "1.2")}
@@ -238,7 +241,7 @@ def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path
     assert [row["path"] for row in made.left_out] == ["gone.mp4"]
     assert "spare_b.mp4" in made.files["unlabeled.csv"] and made.unlabeled == 2
     write_rows(tmp_path / "labels.csv", [row | {"scene": str(number)} for number, row in enumerate(rows)])
-    made = make_lists(str(own), str(tmp_path / "labels.csv"), group="scene")
+    made = make_lists(str(own), [str(tmp_path / "labels.csv")], group="scene")
     for name in ("labeled.csv", "val.csv"):  # training then takes the segments of a file as of several recordings
         assert all(row["recording"] == row["scene"] for row in csv.DictReader(made.files[name].splitlines()))
 
@@ -249,7 +252,7 @@ def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path
 def test_videos_of_a_group_stay_together(own: Path, tmp_path: Path) -> None:
     rows = [row | {"day": str(number % 4)} for number, row in enumerate(labels_of(own))]
     write_rows(tmp_path / "labels.csv", rows)
-    made = make_lists(str(own), str(tmp_path / "labels.csv"), group="day")
+    made = make_lists(str(own), [str(tmp_path / "labels.csv")], group="day")
     days = [
         {row["day"] for row in csv.DictReader(made.files[name].splitlines())} for name in ("labeled.csv", "val.csv")
     ]
@@ -425,7 +428,7 @@ def test_a_file_of_labels_names_the_line_at_fault(tmp_path: Path) -> None:
     ):
         file.write_text(text)
         with pytest.raises(ListError, match=message):
-            make_lists(str(tmp_path), str(file))
+            make_lists(str(tmp_path), [str(file)])
     file.write_bytes("path,label\nä,b\n".encode("latin-1"))
     with pytest.raises(ListError, match=r"labels\.csv: not a text file in UTF-8"):
-        make_lists(str(tmp_path), str(file))
+        make_lists(str(tmp_path), [str(file)])

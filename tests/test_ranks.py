@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from training import REPO, losses, options, run, weights
+from training import REPO, losses, options, read_rows, run, weights
 
 EVEN = ["--labeled-batch", "4", "--unlabeled-batch", "8", "--primary", "r3d50_eighth", "--auxiliary-stride", "2"]
 FROZEN = [*EVEN, "--drop-rate", "0", "--batch-norm", "frozen", "--steps", "20", "--threshold", "0.3"]
@@ -75,7 +75,10 @@ def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(videos,
     done = run(torchrun("--standalone", "--nproc_per_node", "2", *args))
     of_run = re.search(r"primary: top-1 (\S+) %, 9 videos", done.stdout)[1]
     alone = run([sys.executable, "train/evaluate.py", str(output / "primary"), "--data",
-                 str(lists / "val.csv"), "--root", str(videos), "--workers", "0"])  # fmt: skip
+                 str(lists / "val.csv"), "--root", str(videos), "--workers", "0", "-o", str(tmp_path)])  # fmt: skip
+    of_ranks, of_one = read_rows(output / "predictions.csv"), read_rows(tmp_path / "predictions.csv")
+    for key in ("path", "predicted", "right"):
+        assert [row[key] for row in of_ranks] == [row[key] for row in of_one]
     assert float(re.search(r"video, 2 x 1 views \(clips x crops\)\s+(\S+)", alone.stdout)[1]) == float(of_run)
 
 

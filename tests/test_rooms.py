@@ -15,8 +15,9 @@ FLOORS = [
     {"video", "demo"},
     {"datasets"},
     {"prediction"},
-    {"hub", "evaluation", "tools", "features"},
-    {"training", "linear_probe", "exporting"},
+    {"hub", "evaluation", "tools", "features", "suggestions"},
+    {"report"},
+    {"training", "linear_probe", "exporting", "app"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGE = Path(cmpl_zoo.__file__).parent

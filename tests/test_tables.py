@@ -110,3 +110,11 @@ def test_removed_options_divide_runs_by_their_values_alone(tables: ModuleType, f
 
 def test_empty_cells(tables: ModuleType) -> None:
     assert tables.markdown(["", "a"], [["x", ""], ["", ""]]) == "| | a |\n|---|---|\n| x | |\n| | |"
+
+
+def test_the_interval_of_a_mean_is_students(tables: ModuleType) -> None:
+    import pages
+
+    # Of 1, 2, 3 the standard error is 1 / sqrt(3), and t of 2 degrees of freedom is 4.303.
+    assert pages.mean_and_interval([1, 2, 3]) == "2.0 (-0.5 to 4.5)"
+    assert pages.mean_and_interval([7]) == "7.0"

@@ -70,7 +70,7 @@ def test_what_is_measured_afterwards_is_told_in_the_card(trained, lists, videos,
     model = shutil.copytree(trained / "primary", tmp_path / "primary")
     before = (model / "README.md").read_text()
     call = [sys.executable, "train/evaluate.py", str(model), "--data", str(lists / "val.csv"), "--root",
-            str(videos), "--workers", "0", "--card"]  # fmt: skip
+            str(videos), "--workers", "0", "--card", "-o", str(tmp_path / "report")]  # fmt: skip
     run(call)
     assert (model / "README.md").read_text().replace("| this one |", "| primary (this one) |") == before, "as before"
     for _ in range(2):
@@ -368,7 +368,7 @@ def test_own_videos_by_the_steps_one_after_another(videos, tmp_path):
     together = [str(tmp_path / "run" / network) for network in ("primary", "auxiliary")]
     for models in (together, [str(tmp_path / "alone" / "primary")]):
         scored = run([sys.executable, "train/evaluate.py", *models, "--data", str(lists / "val.csv"),
-                      "--root", str(videos), "--test-clips", "1"])  # fmt: skip
+                      "--root", str(videos), "--test-clips", "1", "-o", str(tmp_path / "report")])  # fmt: skip
         assert re.search(r"\nalways the largest class +33\.33\n", scored.stdout)
 
 
@@ -530,7 +530,7 @@ def test_bad_videos_are_named_once_counted_and_too_many_end_the_run(videos, list
     scores = json.loads((tmp_path / "run" / "summary.json").read_text())["validation"]["primary"]
     assert (scores["videos"], scores["unreadable"]) == (9, 1)
     evaluate = [sys.executable, "train/evaluate.py", str(tmp_path / "run" / "primary"), "--data",
-                str(lists / "val.csv"), "--root", str(root), "--workers", "0"]  # fmt: skip
+                str(lists / "val.csv"), "--root", str(root), "--workers", "0", "-o", str(tmp_path)]  # fmt: skip
     elsewhere = command(lists, videos, tmp_path / "run", "--steps", "12", "--resume", "true")
     counted = run([*elsewhere, "--val-root", str(root)]).stderr
     assert re.search(rf"wrong.*{root / lost}: .*no such file", counted) and str(root / bad) not in counted

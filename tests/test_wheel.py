@@ -51,7 +51,10 @@ def test_the_wheel_trains_for_five_steps_in_an_empty_folder(environment: Path, t
     call("train", "--config", "demo", *lists, "--root", "videos", "--steps", "5", "--output", "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["step"], summary["commit"]) == (5, "unknown")
-    scored = call("evaluate", "run/primary", "--data", "lists/val.csv", "--root", "videos", "--json", "scores.json")
+    scored = call("evaluate", "run/primary", "--data", "lists/val.csv", "--root", "videos")
     assert "top-1" in scored
-    measured = json.loads((tmp_path / "scores.json").read_text())
+    folder = tmp_path / "evaluations" / "run-primary-on-val"
+    measured = json.loads((folder / "scores.json").read_text())
+    for report in (tmp_path / "run" / "report.html", folder / "report.html"):  # by templates that the wheel brings
+        assert f"{measured['video_top1']:.1f} %" in report.read_text()
     assert measured["video_top1"] == summary["validation"]["primary"]["video_top1"]

@@ -259,6 +259,6 @@ def test_clips_that_are_filled_up_with_copies_are_told_once_for_the_file(tmp_pat
     assert len(re.findall(message, error)) == 1 and "whole.mp4" not in error and "UserWarning" not in error
     data = write_list(tmp_path / "list.csv", ["short.mp4", "whole.mp4"], "walk")
     args = ["evaluate", "r3d50_eighth.cmpl_demo", "--data", str(data), "--root", str(tmp_path), "--workers", "1"]
-    assert main(args) == 0
+    assert main([*args, "-o", str(tmp_path / "report")]) == 0
     error = capsys.readouterr().err
     assert len(re.findall(message, error)) == 1 and "whole.mp4" not in error

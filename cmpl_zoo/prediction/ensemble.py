@@ -69,8 +69,8 @@ class Ensemble:
         return next(self.models[0].parameters()).device
 
     @torch.inference_mode()
-    def probabilities(self, views: Sequence[Tensor]) -> Tensor:
-        """Of the classes, float32 (videos, classes) on the CPU, given the views of some videos.
+    def probabilities_per_model(self, views: Sequence[Tensor]) -> Tensor:
+        """Of the classes, float32 (models, videos, classes) on the CPU, given the views of some videos.
 
         Args:
             views: per settings, uint8 (videos, views, 3, frames, height, width).
@@ -79,7 +79,11 @@ class Ensemble:
         for model, place in zip(self.models, self._places, strict=True):
             with autocast(next(model.parameters()).device, self.precision):
                 votes.append(probabilities(model, views[place], self.batch_size).mean(dim=1).cpu())
-        return torch.stack(votes).mean(dim=0)
+        return torch.stack(votes)
+
+    def probabilities(self, views: Sequence[Tensor]) -> Tensor:
+        """The mean of `probabilities_per_model` over the models, (videos, classes)."""
+        return self.probabilities_per_model(views).mean(dim=0)
 
     def ranked(self, path: str, probabilities: Tensor, topk: int) -> RankedClasses:
         """The most probable classes of a video, given its probabilities (classes,).
@@ -128,16 +132,22 @@ def label_of(classes: RankedClasses, min_probability: float) -> str:
     return name if probability >= min_probability else UNCERTAIN
 
 
-def warn_of_rate(model: VideoModel, path: str, rate: float | None) -> None:
-    """Warn, once for a model, where it counts frames and the video's rate is far from that of its training videos."""
+def rate_notice(model: VideoModel, path: str, rate: float | None) -> str:
+    """What to say where a model counts frames and a video's rate is far from that of its training videos, else ""."""
     learned = typical_fps(model.pretrained_cfg)
-    if learned is None or rate is None or "fps" in model.clip or "spread" in model.clip or model in _warned:
-        return
-    if far_apart(rate, learned):
+    if learned is None or rate is None or "fps" in model.clip or "spread" in model.clip:
+        return ""
+    if not far_apart(rate, learned):
+        return ""
+    return (
+        f"{path} has {rate:g} frames a second, and the model counts frames and learned from videos of {learned:g}: it "
+        f"sees another motion than it knows; clip={{'fps': {learned:g}}} in create_model, or --fps {learned:g} in "
+        "training, reads by time"
+    )
+
+
+def warn_of_rate(model: VideoModel, path: str, rate: float | None) -> None:
+    """Warn of what `rate_notice` says, once for a model."""
+    if model not in _warned and (notice := rate_notice(model, path, rate)):
         _warned.add(model)
-        warnings.warn(
-            f"{path} has {rate:g} frames a second, and the model counts frames and learned from videos of "
-            f"{learned:g}: it sees another motion than it knows; clip={{'fps': {learned:g}}} in create_model, or "
-            f"--fps {learned:g} in training, reads by time",
-            stacklevel=4,
-        )
+        warnings.warn(notice, stacklevel=4)

@@ -165,7 +165,7 @@ def _windows(container: InputContainer, settings: Sequence[ViewConfig]) -> Itera
     """The windows of an open stream, one after the other."""
     stream = cast(VideoStream, container.streams.best("video"))
     rate = stated_rate(stream) or USUAL_FPS
-    times = [_times(views, rate) for views in settings]
+    times = [clip_times(views, rate) for views in settings]
     length = max(end for _, end in times)
     wanted = sorted(
         (time + (length - end) / 2, place) for place, (offsets, end) in enumerate(times) for time in offsets
@@ -200,8 +200,15 @@ def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
             continue
 
 
-def _times(views: ViewConfig, rate: float) -> tuple[list[float], float]:
-    """When the frames of a clip are shown, in seconds from its start, and its length."""
+def clip_times(views: ViewConfig, rate: float) -> tuple[list[float], float]:
+    """When the frames of a clip are shown, in seconds from its start, and its length.
+
+    A clip that is spread over a video is taken to be `SPREAD_SECONDS` long.
+
+    Args:
+        views: the settings of the clip.
+        rate: frames a second of the video, at which a stride in frames counts.
+    """
     frames = views["frames"]
     if views.get("spread"):
         return [(i + 0.5) * SPREAD_SECONDS / frames for i in range(frames)], SPREAD_SECONDS

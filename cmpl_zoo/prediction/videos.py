@@ -29,12 +29,14 @@ class Prediction:
         classes: (class name, probability in [0, 1]) pairs, most probable first; empty if it cannot be read.
         error: why it cannot be read, with its path; "" if it can.
         coverage: how much of the video the models have seen; None if it cannot be read.
+        per_model: what each model says alone, as `classes`; empty if it cannot be read.
     """
 
     path: str
     classes: RankedClasses
     error: str = ""
     coverage: Coverage | None = None
+    per_model: Sequence[RankedClasses] = ()
 
 
 @overload
@@ -146,7 +148,7 @@ def _read_and_predict(
         found: dict[int, tuple[Tensor, Coverage]] = {}
         if len(batch.ids):
             with cores_beside(workers):
-                per_video = ensemble.probabilities(batch.views)
+                per_video = ensemble.probabilities_per_model(batch.views).unbind(dim=1)
             found = dict(zip(batch.ids.tolist(), zip(per_video, batch.coverage, strict=True), strict=True))
         unreadable = iter(batch.unreadable)
         end = start + len(batch.ids) + len(batch.unreadable)
@@ -155,8 +157,9 @@ def _read_and_predict(
             if index not in found:
                 yield Prediction(path, [], next(unreadable).message)
                 continue
-            per_class, covered = found[index]
+            votes, covered = found[index]
             for model in ensemble.models:
                 warn_of_rate(model, path, covered.fps)
-            yield Prediction(path, ensemble.ranked(path, per_class, topk), coverage=covered)
+            classes, *per_model = (ensemble.ranked(path, vote, topk) for vote in (votes.mean(dim=0), *votes))
+            yield Prediction(path, classes, coverage=covered, per_model=per_model)
         start = end

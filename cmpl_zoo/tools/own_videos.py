@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,8 @@ class MadeLists:
         labeled: how many videos are learned from with their labels.
         unlabeled: how many without.
         left_out: videos that are labeled, but not found or not for sure: `path`, `label` and `reason`.
-        doubts: sentences about videos on both sides that may be of one recording.
+        doubts: sentences about names of classes that may mean one, and about videos on both sides that may be of one
+            recording.
     """
 
     files: dict[str, str]
@@ -48,7 +49,7 @@ class MadeLists:
 
 def make_lists(
     root: str,
-    labels: str | None = None,
+    labels: Sequence[str] = (),
     *,
     unlabeled: str | None = None,
     unlabeled_root: str | None = None,
@@ -60,7 +61,7 @@ def make_lists(
 
     Args:
         root: folder of the videos.
-        labels: file with their labels; see `labels_of_file`. Without it, see `labels_of_folders`.
+        labels: files with their labels; see `labels_of_files`. Without any, see `labels_of_folders`.
         unlabeled: folder or list of more videos without labels. Those that have a label in `root` are skipped.
         unlabeled_root: folder that the paths in that list start from; by default `root`.
         val_share: see `split_list`; 0: no `val.csv`.
@@ -71,15 +72,16 @@ def make_lists(
         ListError: there is no video, one class alone, a class of one video although some are to be held out, no such
             group, or a file that cannot be read.
     """
-    found, without_label = labels_of_file(root, labels, group) if labels else labels_of_folders(root)
-    source = labels or root
+    found, without_label = labels_of_files(root, labels, group) if labels else labels_of_folders(root)
+    source = ", ".join(labels) or root
     sizes = Counter(row["label"] for row in found.rows)
     if len(sizes) < 2:
         raise ListError(f"{source}: all labeled videos are of one class, {next(iter(sizes))!r}; label at least two")
+    alike = classes_alike(sizes)
     if alone := [name for name in sorted_classes(sizes) if val_share and sizes[name] < 2]:
         raise ListError(
             f"{source}: class {alone[0]!r} has one video, and one to learn from and one to validate on are needed; add "
-            "videos, or leave the class out"
+            f"videos, or leave the class out{''.join(f'; {doubt}' for doubt in alike)}"
         )
     if group and group not in found.rows[0]:
         known = [column for column in found.rows[0] if column not in ("path", "label")]
@@ -111,7 +113,7 @@ def make_lists(
         files["left_out.csv"] = as_csv(found.left_out, ["path", "label", "reason"])
     named = group or "recording" in found.rows[0]
     doubts = [] if named else doubtful_recordings(parts["labeled"], parts.get("val", []))
-    return MadeLists(files, len(parts["labeled"]), len(without_label), found.left_out, doubts)
+    return MadeLists(files, len(parts["labeled"]), len(without_label), found.left_out, alike + doubts)
 
 
 def labels_of_folders(root: str) -> tuple[FoundVideos, list[str]]:
@@ -137,29 +139,71 @@ def labels_of_folders(root: str) -> tuple[FoundVideos, list[str]]:
     return FoundVideos(rows, left_out, scan.passed_over), [path for path in scan.videos if path not in labeled]
 
 
-def labels_of_file(root: str, file: str, group: str | None = None) -> tuple[FoundVideos, list[str]]:
-    """The videos of a folder that a file labels, and the paths of the others.
+def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -> tuple[FoundVideos, list[str]]:
+    """The videos of a folder that files label, and the paths of the others.
+
+    A video or a segment that several files give the same label is taken once, with the columns of the first one.
 
     Args:
-        root: the folder; a video is found by its name, see `VideoFinder.find`.
-        file: CSV, or with semicolons or tabs in place of the commas, with the columns `label` and `path` (or
+        root: the folder; a video is found by its name, see `VideoFinder.find`, or outside of it by its absolute path.
+        files: CSV, or with semicolons or tabs in place of the commas, with the columns `label` and `path` (or
             `filepath`, `video`, `filename`); other columns are kept, of which `start`, `end` and `recording` have the
             meaning that they have in a list. A row without a label counts as not there.
-        group: where it is `folder`, and the file has no such column, one is added: the folder that a video is in.
+        group: a column, in which a video without a value is a group of its own. Where it is `folder`, and no file has
+            such a column, one is added: the folder that a video is in.
 
     Raises:
-        ListError: the file cannot be read or lacks a column, or none of its videos is found.
+        ListError: a file cannot be read, lacks a column or has no label, two have other labels for one video, or none
+            of the videos is found.
     """
-    rows = [row for row in read_labels(file) if row["label"]]
-    if not rows:
-        raise ListError(f"{file}: no row has a label; fill in the column label")
+    rows = {file: [row for row in read_labels(file) if row["label"]] for file in files}
+    if empty := [file for file in files if not rows[file]]:
+        instead = ", or leave the file out" if len(files) > 1 else ""
+        raise ListError(f"{empty[0]}: no row has a label; fill in the column label{instead}")
     finder = VideoFinder(root)
-    found = finder.find({"": without_fragments(rows)})[""]
-    if group == "folder" and "folder" not in rows[0]:
-        for row in found.rows:
+    listed = {file: without_fragments(rows[file]) for file in rows}
+    outside = {file: [row for row in listed[file] if is_outside(row["path"], root)] for file in rows}
+    below = {file: [row for row in listed[file] if not is_outside(row["path"], root)] for file in rows}
+    found = finder.find(below) if any(below.values()) else {}
+    merged = FoundVideos([], [], found[files[0]].passed_over if found else Counter())
+    first: dict[tuple[str, object, object], tuple[str, str]] = {}  # label and file of each video or segment
+    for file in rows:
+        merged.left_out.extend(found[file].left_out if found else ())
+        for row in [*(found[file].rows if found else ()), *outside[file]]:
+            video = row["path"], _time(row.get("start") or "0"), _time(row.get("end") or "inf")
+            label, other = first.get(video, (row["label"], ""))
+            if label != row["label"]:
+                raise ListError(
+                    f"{row['path']} is {label!r} in {other} and {row['label']!r} in {file}; correct one of them"
+                )
+            if video not in first:
+                first[video] = label, file
+                merged.rows.append(row)
+    columns = dict.fromkeys(name for row in merged.rows for name in row)
+    merged.rows[:] = [{name: row.get(name, "") for name in columns} for row in merged.rows]
+    if group == "folder" and "folder" not in columns:
+        for row in merged.rows:
             row["folder"] = os.path.dirname(row["path"]) or row["path"]
-    labeled = {row["path"] for row in found.rows}
-    return found, [path for path in finder.videos if path not in labeled]
+    elif group in columns:
+        for row in merged.rows:
+            row[group] = row[group] or row["path"]
+    labeled = {row["path"] for row in merged.rows}
+    return merged, [path for path in finder.videos if path not in labeled]
+
+
+def is_outside(path: str, root: str) -> bool:
+    """Whether a path is absolute, and that of a file which is not below a folder."""
+    return (
+        os.path.isabs(path) and os.path.exists(path) and not Path(path).resolve().is_relative_to(Path(root).resolve())
+    )
+
+
+def _time(cell: str) -> float | str:
+    """The seconds in a cell; the cell where it holds none, of which the reader of the list tells."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
 
 
 def without_fragments(rows: list[ListRow]) -> list[ListRow]:
@@ -238,6 +282,24 @@ def more_videos(folder_or_list: str, root: str) -> list[str]:
     else:
         paths = read_list(folder_or_list, root, labeled=False).paths
     return [os.path.abspath(path) for path in paths]
+
+
+def classes_alike(sizes: Mapping[str, int]) -> list[str]:
+    """A sentence for each class whose name is that of a larger one but for case, spaces and underscores.
+
+    Args:
+        sizes: how many videos each class has.
+    """
+    largest: dict[str, str] = {}
+    doubts = []
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        known = largest.setdefault(re.sub(r"[\s_-]+", " ", name).casefold(), name)
+        if known != name:
+            doubts.append(
+                f"class {name!r} ({sizes[name]} videos) is {known!r} ({sizes[known]}) but for case, spaces or "
+                "underscores: if they are one, correct these labels"
+            )
+    return doubts
 
 
 def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]:

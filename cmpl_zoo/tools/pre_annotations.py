@@ -1,9 +1,8 @@
 """Predictions as tasks for Label Studio, which shows them as labels that a person corrects ("pre-annotations")."""
 
-import csv
-import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -19,7 +18,7 @@ from cmpl_zoo.video.segments import split_fragment
 from cmpl_zoo.video.video import probe
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own machine
-FORM = "the --csv or --json of cmpl-zoo predict, or a table video,label,start,end"
+FORM = "the file of cmpl-zoo suggest, the --csv or --json of cmpl-zoo predict, or a table video,label,start,end"
 DEFAULT_FPS = 24.0  # Label Studio's
 
 
@@ -27,7 +26,8 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
     """Tasks with their predictions, a task for each video, and the label config that they need.
 
     Args:
-        file: what `cmpl-zoo predict` writes of videos (`--csv`, `--json`) or of the bouts in a recording.
+        file: what `cmpl-zoo predict` writes of videos (`--csv`, `--json`) or of the bouts in a recording, or what
+            `cmpl-zoo suggest` writes, where a label that is filled in comes before the predicted class.
         root: folder that the paths in it start from. Recordings are opened: the tool counts frames, at the rate of
             each file, which the tasks hold as `fps`.
         address: what comes before a path below `root` in the address that the tool reads a video from.
@@ -94,7 +94,12 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ListError(f"{file}, line {number}: is of an unknown form ({error!r}); give {FORM}") from error
         return
-    header = next(csv.reader(io.StringIO(text)), [])
+    header = [cell.strip(' "') for cell in re.split("[,;\t]", text.partition("\n")[0].strip())]
+    if {"path", "label", "predicted", "probability"} <= set(header):  # of cmpl-zoo suggest
+        for _, row in read_table(file, text, ("path", "label", "predicted", "probability"), FORM):
+            probability = row["probability"].replace(",", ".")  # of spreadsheet programs in many languages
+            yield _video_row(row["path"], row["label"] or row["predicted"], "" if row["label"] else probability)
+        return
     if header[:2] == ["path", "label"]:
         for _, row in read_table(file, text, ("path", "label"), FORM):
             yield _video_row(row["path"], row["label"], row.get(row["label"], ""))

@@ -50,12 +50,13 @@ def plan(config: Config, lists: TrainingLists, held_out: str, reason: str) -> li
         f" and {config.unlabeled_batch} unlabeled clips" if lists.unlabeled else " clips"
     )
     takes = f"about {duration(steps * seconds)}, at {seconds:.2g} s a step measured now on"
+    machine = hardware(config.precision, pick_device(config.device), Ranks())
     return [
         f"labeled     {len(lists.labeled)} videos of {len(lists.classes)} classes: {names}{more}",
         f"unlabeled   {f'{len(lists.unlabeled)} videos' if lists.unlabeled else 'none: learns from the labels alone'}",
         f"validation  {f'{len(lists.val)} videos, {held_out}' if lists.val else 'none'}",
         f"networks    {built} ({reason})",
-        f"training    {steps} steps of {clips}, {takes} {hardware(config, pick_device(config.device), Ranks())}",
+        f"training    {steps} steps of {clips}, {takes} {machine}",
     ]
 
 

@@ -43,10 +43,10 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def hardware(config: Config, device: torch.device, ranks: Ranks) -> str:
-    """What a run ran on, for its reader: devices, versions, precision."""
+def hardware(precision: str, device: torch.device, ranks: Ranks) -> str:
+    """What something was computed on, for a reader: devices, versions, precision."""
     threads = torch.get_num_threads()
-    libraries, precision = f"torch {torch.__version__.partition('+')[0]}", str(config.precision)
+    libraries = f"torch {torch.__version__.partition('+')[0]}"
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         libraries += f", CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"

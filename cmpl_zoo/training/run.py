@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.order import derived_seed
 from cmpl_zoo.datasets.training_steps import ClipBatch, TrainingSteps, UnreadableVideo
 from cmpl_zoo.distributed import RankError, Ranks
-from cmpl_zoo.evaluation import evaluate_ensembles
+from cmpl_zoo.evaluation import Evaluation, evaluate_ensembles
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.records import Scores, Summary
 from cmpl_zoo.semi import CMPLLoss
@@ -23,9 +22,10 @@ from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError, StopRequested
 from cmpl_zoo.training.lists import TrainingLists
 from cmpl_zoo.training.meters import Log, Meters, PseudoLabelWarnings
+from cmpl_zoo.training.progress import Progress
 from cmpl_zoo.training.provenance import commit, digests, hardware
 from cmpl_zoo.training.signals import Interrupt
-from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_summary
+from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_report, write_summary
 from cmpl_zoo.training.unreadable_videos import UnreadableVideos
 from cmpl_zoo.video.video import VideoError
 from cmpl_zoo_cli.train_config import Config
@@ -93,7 +93,7 @@ class Run:
                 part.load_state_dict(saved[name])
             self.step, self.seconds = saved["step"], saved["seconds"]
             metered, made_with = saved["meters"], saved["made_with"]
-        now = {"commit": commit(), "hardware": hardware(config, device, ranks)}
+        now = {"commit": commit(), "hardware": hardware(config.precision, device, ranks)}
         self.made_with = {key: list(dict.fromkeys([*made_with.get(key, []), value])) for key, value in now.items()}
         if ranks.first:
             print(f"{self.folder}: {now['hardware']}", file=sys.stderr)
@@ -106,7 +106,7 @@ class Run:
         validated = ranks.gather(self.log.validated() if self.log else {})[0]
         self.accuracies = list(validated.values())  # of F, in percent, of every validation by the log
         self.validated_at_start = self.step in validated
-        self.scores: dict[str, Scores] = {}
+        self.evaluations: dict[str, Evaluation] = {}  # of the last validation
         assert config.steps is not None
         risen = config.unlabeled_warmup / 2 if config.lambda_u else math.inf
         self.warnings = PseudoLabelWarnings(lists.classes, config.steps * config.unlabeled_batch, risen)
@@ -120,7 +120,7 @@ class Run:
         self._state_due = self._stopping = False
 
     def batches(self) -> Iterator[ClipBatch]:
-        """The remaining batches, with a progress bar.
+        """The remaining batches; the run shows how far it is.
 
         Raises:
             WorkerError: a worker process died or hangs.
@@ -132,10 +132,8 @@ class Run:
             began = time.perf_counter()
             self._validate()
             self._pause(began)
-        self.progress = tqdm(
-            total=config.steps, initial=self.step, desc=self.folder.name, unit="step", smoothing=0.05,
-            disable=not self.ranks.first,
-        )  # fmt: skip
+        assert config.steps is not None
+        self.progress = Progress(config.steps, self.step, shown=self.ranks.first)
         asked = time.perf_counter()
         remaining = range(self.step, self.step if self._patience_spent() else len(self.steps))
         for batch in iterate(self.steps, self.device, config.workers, remaining):
@@ -180,7 +178,7 @@ class Run:
         """
         self.step += 1
         self.seconds = time.perf_counter() - self.began
-        self.progress.update()
+        self.progress.end_step()
         self.meters.end_step(gradient_norm)
         last = self.step == self.config.steps
         log_due = last or self.step % self.config.log_every == 0
@@ -204,14 +202,15 @@ class Run:
         self._pause(began)  # neither is training
 
     def finish(self) -> Path:
-        """Save the last step's networks, which are the result, and the summary; returns the folder."""
-        if self.lists.val and not self.scores:  # a run that was stopped after its last validation
+        """Save the last step's networks, which are the result, the summary and the report; returns the folder."""
+        if self.lists.val and not self.evaluations:  # a run that was stopped after its last validation
             self._evaluate()
         if self.log:
             save_models(self.networks, self.folder, self.lists.classes, self._summary())
             write_summary(self.folder, self._summary(), self.log.lines())
             self.log.close()
-            tell_scores(self.scores)
+            tell_scores(self._scores)
+            write_report(self.folder, self.config, self._summary(), self.log.lines(), self.lists, self.evaluations)
             print(self.folder)
         return self.folder
 
@@ -231,7 +230,9 @@ class Run:
         if self.log:
             self.log.write(self.step, line)
             self.warnings.check(self.step, line, clips)
-            self.progress.set_postfix(postfix(line, self.meters.networks))
+            clips_a_step = self.config.labeled_batch + (self.config.unlabeled_batch if self.lists.unlabeled else 0)
+            last_top1 = self.accuracies[-1] if self.accuracies else None
+            self.progress.tell(self.step, clips_a_step / line["clips_per_s"], line, last_top1)
 
     def _save_state(self) -> None:
         for network in self.networks.values():
@@ -253,29 +254,34 @@ class Run:
         The log comes last: a run that is killed before its line validates again.
         """
         self._evaluate()
-        accuracy = self.scores["primary"]["video_top1"]
+        accuracy = self._scores["primary"]["video_top1"]
         if self.ranks.first and accuracy > max(self.accuracies, default=-1.0):
             save_models(self.networks, self.folder / "best", self.lists.classes, self._summary())
         self.accuracies.append(accuracy)
         if self.log:
             self.log.write(
-                self.step, {f"{name}/val_top1": scores["video_top1"] for name, scores in self.scores.items()}
+                self.step, {f"{name}/val_top1": scores["video_top1"] for name, scores in self._scores.items()}
             )
 
     def _evaluate(self) -> None:
         val, each_alone = self.lists.val, [[network] for network in self.networks.values()]
         assert val is not None
         try:
-            scores = evaluate_ensembles(each_alone, val, workers=self.config.workers, ranks=self.ranks)
+            found = evaluate_ensembles(each_alone, val, workers=self.config.workers, ranks=self.ranks)
         except VideoError as error:
             raise VideoError(
                 f"{self.config.val}: {error}; the state is saved: repair or change --val and --val-root (by default as "
                 "--root), and the same command with --resume validates and continues"
             ) from error
-        self.scores = dict(zip(self.networks, scores, strict=True))
+        self.evaluations = dict(zip(self.networks, found, strict=True))
+
+    @property
+    def _scores(self) -> dict[str, Scores]:
+        """Of the last validation, by role of the network."""
+        return {role: evaluation.scores for role, evaluation in self.evaluations.items()}
 
     def _summary(self) -> Summary:
-        return summarize(self.config, self.lists, self.scores, self.made_with, self.step, self.seconds)
+        return summarize(self.config, self.lists, self._scores, self.made_with, self.step, self.seconds)
 
     def _pause(self, began: float) -> None:
         """Do not count the time since `began`, by `time.perf_counter`, as training."""
@@ -305,10 +311,3 @@ class Run:
 def since_best(accuracies: Sequence[float]) -> int:
     """How many validations there were after the first of the best ones."""
     return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
-
-
-def postfix(line: dict[str, Any], networks: list[str]) -> dict[str, str]:
-    """What the progress bar has room for."""
-    masks = {f"above_{name}": f"{line[key]:.0%}" for name in networks if (key := f"{name}/mask") in line}
-    loss = "not finite" if line["loss"] is None else f"{line['loss']:.3f}"
-    return {"loss": loss, **masks, "clips/s": f"{line['clips_per_s']:.0f}"}

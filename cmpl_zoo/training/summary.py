@@ -1,17 +1,22 @@
-"""What a run leaves beside its log: model directories, and a summary that cards and tables are made of."""
+"""What a run leaves beside its log: model directories, a summary that cards and tables are made of, and a report."""
 
 import json
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from cmpl_zoo._files import replace_text
+from cmpl_zoo.distributed import Ranks
+from cmpl_zoo.evaluation import Evaluation
 from cmpl_zoo.hub.saving import save
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.records import Scores, Summary, views_text
-from cmpl_zoo.training.lists import TrainingLists
+from cmpl_zoo.training.lists import TrainingLists, training_steps
 from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.version import __version__
+
+LABELED_SHOWN, UNLABELED_SHOWN = 2, 4  # clips of the first step in the report
 
 
 def summarize(
@@ -50,6 +55,40 @@ def write_summary(folder: Path, summary: Summary, log_lines: list[dict[str, Any]
     names = dict.fromkeys(key for line in log_lines for key, value in line.items() if isinstance(value, (int, float)))
     curves = {name: [line.get(name) for line in log_lines] for name in names}
     replace_text(folder / "summary.json", json.dumps({**summary, "curves": curves}, indent=2) + "\n")
+
+
+def write_report(
+    folder: Path,
+    config: Config,
+    summary: Summary,
+    log_lines: list[dict[str, Any]],
+    lists: TrainingLists,
+    evaluations: dict[str, Evaluation],
+) -> None:
+    """report.html and predictions.csv; whatever fails here is a warning, as the run has saved its result."""
+    try:
+        from cmpl_zoo.report.run_report import write_run_report  # matplotlib takes a while
+
+        few = replace(config, labeled_batch=LABELED_SHOWN, unlabeled_batch=UNLABELED_SHOWN)
+        views = training_steps(few, lists, Ranks())[0]
+        write_run_report(
+            folder,
+            config,
+            summary,
+            log_lines,
+            lists.classes,
+            lists.by_option(),
+            evaluations,
+            None if isinstance(views, Exception) else views,
+        )
+    except Exception as error:
+        print(
+            f"warning: {folder / 'report.html'} cannot be written ({error}); the models are saved, and once that is "
+            "repaired, the same command with --resume writes the report",
+            file=sys.stderr,
+        )
+    else:
+        print(f"report: {folder / 'report.html'}")
 
 
 def tell_scores(scores: dict[str, Scores]) -> None:

@@ -111,13 +111,18 @@ def coverage(video: Video, settings: Iterable[ViewConfig]) -> Coverage:
     shown: set[int] = set()
     widest = WIDEST_GAP * (video.fps or 25)  # of pictures, which have no rate
     for views in settings:
-        for clip in clip_indices(video, **{key: views[key] for key in _WHICH_FRAMES & views.keys()}):  # type: ignore[literal-required]
+        for clip in clips_of_views(video, views):
             indices = sorted(set(clip))
             shown.update(indices)
             for index, following in pairwise(indices):
                 if following - index < widest:
                     shown.update(range(index, following))
     return Coverage(video.num_frames, len(shown), video.fps)
+
+
+def clips_of_views(video: Video, views: ViewConfig) -> list[list[int]]:
+    """The indices of the frames of each test clip of these settings."""
+    return clip_indices(video, **{key: views[key] for key in _WHICH_FRAMES & views.keys()})  # type: ignore[literal-required]
 
 
 def clip_indices(
@@ -148,6 +153,22 @@ def load_views(
     Returns:
         uint8 (clips * crops, 3, frames, height, width); the crops of one clip follow each other.
     """
+    with nullcontext(path) if isinstance(path, Video) else Video(path) as video:
+        return read_views(video, frames, stride, size, crop_pct, clips, crops, fps, spread)[0]
+
+
+def read_views(
+    video: Video,
+    frames: int,
+    stride: int = 8,
+    size: Sequence[int] = (224, 224),
+    crop_pct: float = 0.875,
+    clips: int = 1,
+    crops: int = 1,
+    fps: float | None = None,
+    spread: bool = False,
+) -> tuple[Tensor, list[list[int]]]:
+    """The views of `load_views` of an open video, and for each clip the indices of the frames that were read."""
     if min(frames, stride, clips, *size) < 1 or not 0 < crop_pct <= 1:
         raise ValueError(
             f"frames, stride, clips and both numbers of size must be at least 1 and crop_pct above 0, up to 1, not "
@@ -161,23 +182,23 @@ def load_views(
         """The first step of `crop_views`, frame by frame to save memory: 80 frames of a phone's 4K video are 2 GB."""
         return tv.resize(frame.permute(2, 0, 1), [short_side], antialias=True)
 
-    with nullcontext(path) if isinstance(path, Video) else Video(path) as video:
-        indices = clip_indices(video, frames, stride, clips, fps, spread)
-        if fps and not spread:
-            if video.timestamps is None:
-                warnings.warn("pictures have no frame rate; their frames are counted, not timed", stacklevel=3)
-            elif not video.timed:
-                warnings.warn("a video without timestamps is read at the frame rate that it states", stacklevel=3)
-        resized, found = video.read_with_indices([i for clip in indices for i in clip], resize)
-        if (last := max(found)) < max(map(max, indices)):
-            warnings.warn(
-                f"{video.path}: only {last + 1} of its {video.num_frames} frames can be decoded; copies of the last "
-                "one fill the clips",
-                stacklevel=3,
-            )
+    indices = clip_indices(video, frames, stride, clips, fps, spread)
+    if fps and not spread:
+        if video.timestamps is None:
+            warnings.warn("pictures have no frame rate; their frames are counted, not timed", stacklevel=4)
+        elif not video.timed:
+            warnings.warn("a video without timestamps is read at the frame rate that it states", stacklevel=4)
+    resized, found = video.read_with_indices([i for clip in indices for i in clip], resize)
+    if (last := max(found)) < max(map(max, indices)):
+        warnings.warn(
+            f"{video.path}: only {last + 1} of its {video.num_frames} frames can be decoded; copies of the last "
+            "one fill the clips",
+            stacklevel=4,
+        )
     views = crop_views(resized, size, short_side, crops)  # (crops, clips * frames, C, H, W)
     views = views.unflatten(1, (clips, frames)).transpose(0, 1).flatten(0, 1)
-    return views.transpose(1, 2).contiguous()
+    read = [found[start : start + frames] for start in range(0, len(found), frames)]
+    return views.transpose(1, 2).contiguous(), read
 
 
 def load_clip(

@@ -1,0 +1,51 @@
+"""The networks that the page offers: models, and the two networks of a run side by side."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmpl_zoo.distributed import device_errors_explained, pick_device
+from cmpl_zoo.models import R3D, create_model
+from cmpl_zoo.prediction import Ensemble
+
+PARTS = ("primary", "auxiliary")  # folders of a run, each with a network
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the page.
+
+    Attributes:
+        name: `primary` or `auxiliary` of a run, else the name of the model.
+        ensemble: the network alone.
+    """
+
+    name: str
+    ensemble: Ensemble
+
+
+def load_networks(models: Iterable[str]) -> dict[str, list[Network]]:
+    """For each model its network, or for the folder of a run those of its two networks that are there.
+
+    Args:
+        models: each a name, model directory or `hf-hub:ORG/NAME`, as `create_model` takes them, or the folder of a run.
+
+    Raises:
+        ValueError, RuntimeError, OSError: as `create_model`, or a model cannot classify videos.
+    """
+    with device_errors_explained():
+        return {model: [_load(name, place) for name, place in _places(model)] for model in models}
+
+
+def _places(model: str) -> list[tuple[str, str]]:
+    """The name and the place of each network that a word stands for."""
+    folder = Path(model).expanduser()
+    parts = [(part, str(folder / part)) for part in PARTS if (folder / part / "config.json").is_file()]
+    return [(model, model)] if (folder / "config.json").is_file() or not parts else parts
+
+
+def _load(name: str, place: str) -> Network:
+    model = create_model(place, pretrained=True).eval()
+    if isinstance(model, R3D):
+        model.reparameterize()
+    return Network(name, Ensemble(model.to(pick_device("auto"))))

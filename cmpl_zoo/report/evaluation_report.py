@@ -1,0 +1,72 @@
+"""The folder that an evaluation leaves: report.html, predictions.csv and scores.json."""
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cmpl_zoo._files import replace_text
+from cmpl_zoo.datasets.lists import Videos
+from cmpl_zoo.evaluation import Evaluation
+from cmpl_zoo.report import sections
+from cmpl_zoo.report.pages import render, write_page
+from cmpl_zoo.report.predictions import write_predictions
+
+
+def write_evaluation(
+    folder: str | os.PathLike[str],
+    models: Sequence[str],
+    list_file: str,
+    videos: Videos,
+    classes: Sequence[str],
+    evaluation: Evaluation,
+    command: Sequence[str],
+    machine: Mapping[str, str],
+) -> Path:
+    """Write the folder, in which the three files of a former evaluation are replaced; the path of its report.
+
+    Args:
+        folder: to write to.
+        models: as the user named them; several have voted.
+        list_file: the list.
+        videos: of the list.
+        classes: class names by class id.
+        evaluation: of the models on these videos.
+        command: that made it, as words.
+        machine: what it was made with, by what that is.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = evaluation.scores
+    replace_text(
+        folder / "scores.json", json.dumps({"model": list(models), "data": list_file, **scores}, indent=2) + "\n"
+    )
+    write_predictions(folder / "predictions.csv", videos, classes, {"model": evaluation})
+    name = " and ".join(models)
+    voted = ", which vote by the mean of their probabilities," if len(models) > 1 else ""
+    page = render(
+        "evaluation.html",
+        title=f"{name} on {Path(list_file).name}",
+        sentence=f"{name}{voted} on the {len(videos)} videos of {list_file}, of {len(classes)} classes.",
+        results=[sections.result(name, scores)],
+        unreadable=len(evaluation.unreadable),
+        commands=[
+            ("Predict other videos.", shlex.join(["cmpl-zoo", "predict", models[0], "VIDEOS", *_voters(models[1:])])),
+            ("This evaluation again.", shlex.join(command)),
+        ],
+        confusion=sections.confusion(scores, classes),
+        classes=sections.class_rows(videos, scores, classes),
+        sheets=sections.sheets(videos, classes, evaluation),
+        map=sections.video_map(videos, classes, evaluation),
+        machine=machine,
+    )
+    write_page(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _voters(others: Sequence[str]) -> list[str]:
+    return [word for model in others for word in ("--with", model)]

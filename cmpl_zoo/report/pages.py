@@ -1,0 +1,64 @@
+"""HTML from the templates beside this file: every value is escaped, and a page is one file."""
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from cmpl_zoo._files import replace_text
+
+LARGEST = 3_000_000  # bytes of a page, which people send each other
+GENERATOR = '<meta name="generator" content="cmpl-zoo">'  # in the head of every page
+LONGEST = 120  # characters of a name that are shown
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of a page; a template that asks for a value that is not given is an error."""
+    return _templates().get_template(template).render(**values)
+
+
+def write_page(file: str | os.PathLike[str], html: str) -> None:
+    """Write a page, whole or not at all; bytes of file names that are not UTF-8 are spelled out.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_text(file, html.encode("utf-8", "backslashreplace").decode())
+
+
+def check_replaceable(file: str | os.PathLike[str]) -> None:
+    """Refuse a place that holds something other than a page of ours, which a new one would replace.
+
+    Raises:
+        ValueError: it does, or it cannot be written to.
+    """
+    file = Path(file)
+    if file.is_dir():
+        raise ValueError(f"{file}: is a folder; give -o the name of a file, such as {file / 'videos.html'}")
+    try:
+        if file.exists() and GENERATOR not in file.read_bytes()[:1000].decode(errors="replace"):
+            raise ValueError(f"{file}: is there already and no page of cmpl-zoo; give -o another name")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be written ({error.strerror}); give -o another place") from error
+
+
+def shortened(text: str) -> str:
+    """A name in at most `LONGEST` characters: of a longer one the end, which tells files of a folder apart."""
+    return text if len(text) <= LONGEST else "…" + text[1 - LONGEST :]
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
