@@ -59,6 +59,7 @@ class StrongView(nn.Module):
 
     Raises:
         ValueError: `augment` is unknown, or `short_side` is wrong as in `WeakView`.
+        ModuleNotFoundError: OpenCV is not installed, which the extra `train` brings.
     """
 
     def __init__(self, size: int, short_side: Sequence[int], augment: str = "randaugment", cutout: bool = True) -> None:
