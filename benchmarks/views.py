@@ -84,7 +84,7 @@ def main() -> None:
         for round_ in range(args.rounds):
             for number, clip in enumerate(clips):
                 torch.manual_seed(number)
-                view = weak(clip).contiguous()
+                view = weak(clip)
                 signed_magnitude = -magnitude if signed and (round_ + number) % 2 else magnitude
                 call = (name, signed_magnitude, SETTINGS["interpolation"], theirs._fill)
                 results = cost.measure(

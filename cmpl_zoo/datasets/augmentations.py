@@ -84,7 +84,7 @@ def sharpness(frame: np.ndarray, factor: float) -> np.ndarray:
 
 def by_table(frame: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Values looked up in a table of 256, or in one for each channel, (256, 3)."""
-    return cv2.LUT(frame, table.clip(0, 255).astype(np.uint8).reshape(256, 1, -1))
+    return cv2.LUT(frame, np.clip(table, 0, 255).astype(np.uint8).reshape(256, 1, -1))
 
 
 def contrast(frame: np.ndarray, factor: float) -> np.ndarray:
@@ -93,8 +93,10 @@ def contrast(frame: np.ndarray, factor: float) -> np.ndarray:
 
 def histograms(frame: np.ndarray) -> np.ndarray:
     """How often each channel has each value, (256, 3)."""
-    counts = [cv2.calcHist([frame], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
-    return np.stack(counts, axis=1).astype(int)
+    counts = np.empty((256, 3), int)
+    for channel in range(3):
+        counts[:, channel] = cv2.calcHist([frame], [channel], None, [256], [0, 256]).ravel()
+    return counts
 
 
 def autocontrast(frame: np.ndarray) -> np.ndarray:
@@ -108,8 +110,8 @@ def autocontrast(frame: np.ndarray) -> np.ndarray:
 def equalize(frame: np.ndarray) -> np.ndarray:
     """Each channel's histogram flattened, in whole numbers as Pillow does it; one that has few values stays."""
     counts = histograms(frame)
-    brightest = np.take_along_axis(counts, 255 - (counts > 0)[::-1].argmax(axis=0)[None], axis=0)
-    step = (counts.sum(axis=0) - brightest) // 255
+    brightest = counts[255 - (counts > 0)[::-1].argmax(axis=0), range(3)]
+    step = (frame.shape[0] * frame.shape[1] - brightest) // 255
     below = counts.cumsum(axis=0) - counts
     return by_table(frame, np.where(step > 0, (below + step // 2) // np.maximum(1, step), LEVELS[:, None]))
 
