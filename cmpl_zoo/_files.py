@@ -14,13 +14,17 @@ def atomic_write(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside the target to write to; at the end it replaces the target, or on error is removed.
 
     Raises:
-        OSError: the folder cannot be created, or the target cannot be replaced.
+        OSError: the folder cannot be created, or the target cannot be written or replaced; it names a file.
     """
     temporary = temporary_path(target)
     temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        if error.filename is None:  # of a write, as to a full disk
+            error.filename = os.fspath(target)
+        raise
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

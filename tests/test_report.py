@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_videos import encode
+from made_videos import encode, refused
 from training import CLASSES, command, options, read_rows, run, write_rows
 
 import cmpl_zoo
@@ -131,6 +132,17 @@ def test_look_says_what_is_wrong(words, message, videos, tmp_path, monkeypatch, 
     assert main(["look", *(word.format(videos=videos) for word in words)])
     assert re.search(message, capsys.readouterr().err, re.I)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_named_and_leaves_no_page(videos, tmp_path, capsys) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        error = refused(capsys, "look", videos / "videos.csv", "--root", videos, "-o", tmp_path / "page.html")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert re.search(rf"{tmp_path}/page\.html: File too large; .*another path", error)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_contact_sheet_stays_small_however_many_videos(tmp_path: Path) -> None:
