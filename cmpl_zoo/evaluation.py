@@ -138,7 +138,7 @@ def evaluate_ensembles(
     features: list[dict[int, np.ndarray]] = [{} for _ in ensembles]
     unreadable: dict[int, str] = {}
 
-    own = np.arange(ranks.rank, len(videos), ranks.size)  # indices; as the ids in a batch, they tell what is missing
+    own = np.arange(ranks.rank, len(videos), ranks.size)  # indices, which are the ids in a batch
     batches = EvaluationBatches(Videos(videos.paths[ranks.rank :: ranks.size], own), settings, batch=batch_size)
     progress = tqdm(
         iterate_views(batches, device, workers),
@@ -147,19 +147,16 @@ def evaluate_ensembles(
         disable=not ranks.first,
         leave=False,
     )
-    done = 0
     with evaluation_mode(*models), classifier_inputs(ensemble[0] for ensemble in ensembles) as inputs:
         for views, indices, failed, *_ in progress:
             if strict and failed:
                 raise VideoError(failed[0][1])
-            indices = indices.cpu()
-            expected = own[done : done + len(indices) + len(failed)]
-            done += len(expected)
-            for index, (_, message) in zip(np.setdiff1d(expected, indices).tolist(), failed, strict=True):
+            for _, message in failed:
                 tqdm.write(f"counted as wrong: {message}", file=sys.stderr)
-                unreadable[index] = message
+            unreadable |= dict(failed)
             if not len(indices):
                 continue
+            indices = indices.cpu()
             with cores_beside(workers), autocast(device, precision):
                 per_model = {
                     model: probabilities(model, views[place], batch_size)

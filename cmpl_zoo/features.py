@@ -251,15 +251,13 @@ def _compute(
                     pooled = [_pooled(model, normalize(some, config["mean"], config["std"])) for some in clips]
                 per_video = torch.cat(pooled).unflatten(0, views[0].shape[:2]).mean(dim=1)
                 computed = dict(zip(ids.tolist(), per_video.cpu().numpy(), strict=True))
-            end = start + len(ids) + len(failed)
-            for index in range(start, end):
+            for index in sorted(computed.keys() | dict(failed).keys()):
                 if index in computed and not np.isfinite(computed[index]).all():
                     raise ValueError(
                         f"{video_list.paths[index]}: its features are not finite; give --precision float32 or other "
                         "weights"
                     )
                 yield computed.get(index)
-            start = end
 
 
 def _pooled(model: VideoModel, clips: Tensor) -> Tensor:

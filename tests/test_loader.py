@@ -94,7 +94,7 @@ def test_evaluation_replaces_nothing(twelve):
     items = list(iterate(data, CPU, 1))
     assert [i for _, ids, *_ in items for i in ids.tolist()] == [0, 1, 2, 4, 5, 6, 8, 9, 10, 11]
     assert [len(views) for (views,), *_ in items] == [3, 3, 4]
-    assert [path for _, _, failed, *_ in items for path, _ in failed] == [twelve.paths[3], twelve.paths[7]]
+    assert [twelve.paths[i] for _, _, failed, *_ in items for i, _ in failed] == [twelve.paths[3], twelve.paths[7]]
 
 
 class Fatal(Dataset):

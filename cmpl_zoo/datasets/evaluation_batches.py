@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.datasets.loader import iterate
-from cmpl_zoo.datasets.training_steps import UnreadableVideo
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.video.clips import Coverage, ViewConfig, coverage, load_views
@@ -25,15 +24,15 @@ class EvaluationBatch(NamedTuple):
 
     Attributes:
         views: per settings, uint8 (readable videos, views, 3, frames, height, width); empty if no video is readable.
-        ids: class ids, int64 (readable videos,).
-        unreadable: the other videos, which nothing replaces.
+        ids: of the readable videos as the data set was given them, int64 (readable videos,).
+        unreadable: the id of each other video, which nothing replaces, and why it cannot be read.
         warnings: of `load_views`, each once.
         coverage: how much of each readable video its views show; empty unless it was asked for.
     """
 
     views: list[Tensor]
     ids: Tensor
-    unreadable: list[UnreadableVideo]
+    unreadable: list[tuple[int, str]]
     warnings: list[str]
     coverage: list[Coverage]
 
@@ -44,7 +43,7 @@ class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
     A batch has as many videos as make about `batch` views. If shards cannot be read, the item is a `StorageError`.
 
     Args:
-        videos: paths and class ids of the videos.
+        videos: paths of the videos and ids, which may be those of classes.
         settings: one or more settings of views.
         batch: views per batch, of the settings that have most; a batch has at least one video.
         with_coverage: also tell how much of each video its views show, for which all packets of some files are read.
@@ -70,22 +69,22 @@ class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
     def _batch(self, index: int) -> EvaluationBatch | StorageError:
         per_video: list[list[Tensor]] = []
         ids: list[int] = []
-        unreadable: list[UnreadableVideo] = []
+        unreadable: list[tuple[int, str]] = []
         covered: list[Coverage] = []
         start = index * self.videos_per_batch
         for i in range(start, min(start + self.videos_per_batch, len(self.videos))):
-            path = self.videos.paths[i]
+            path, video_id = self.videos.paths[i], int(self.videos.ids[i])
             try:
                 with reading(path), Video(path) as video:
                     views = [load_views(video, **settings) for settings in self.settings]
                     covered += [coverage(video, self.settings)] if self.with_coverage else []
             except VideoError as error:
-                unreadable.append(UnreadableVideo(path, str(error)))
+                unreadable.append((video_id, str(error)))
             except StorageError as error:
                 return error
             else:
                 per_video.append(views)
-                ids.append(int(self.videos.ids[i]))
+                ids.append(video_id)
         stacked = [torch.stack(per_settings) for per_settings in zip(*per_video, strict=True)]
         return EvaluationBatch(stacked, torch.tensor(ids, dtype=torch.int64), unreadable, [], covered)
 

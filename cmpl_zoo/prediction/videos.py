@@ -139,7 +139,6 @@ def _read_and_predict(
     videos = Videos(PackedStrings(paths), np.arange(len(paths)))  # the id of a video is its index
     batches = EvaluationBatches(videos, ensemble.settings, batch=ensemble.batch_size, with_coverage=True)
     workers = min(workers, len(batches))
-    start = 0
     for batch in iterate(batches, ensemble.device, workers):
         for message in batch.warnings:
             if message not in told:
@@ -150,16 +149,14 @@ def _read_and_predict(
             with cores_beside(workers):
                 per_video = ensemble.probabilities_per_model(batch.views).unbind(dim=1)
             found = dict(zip(batch.ids.tolist(), zip(per_video, batch.coverage, strict=True), strict=True))
-        unreadable = iter(batch.unreadable)
-        end = start + len(batch.ids) + len(batch.unreadable)
-        for index in range(start, end):
+        unreadable = dict(batch.unreadable)
+        for index in sorted(found.keys() | unreadable.keys()):
             path = paths[index]
-            if index not in found:
-                yield Prediction(path, [], next(unreadable).message)
+            if index in unreadable:
+                yield Prediction(path, [], unreadable[index])
                 continue
             votes, covered = found[index]
             for model in ensemble.models:
                 warn_of_rate(model, path, covered.fps)
             classes, *per_model = (ensemble.ranked(path, vote, topk) for vote in (votes.mean(dim=0), *votes))
             yield Prediction(path, classes, coverage=covered, per_model=per_model)
-        start = end
