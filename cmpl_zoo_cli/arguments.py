@@ -1,7 +1,9 @@
 """Arguments that several verbs take."""
 
 import argparse
+import errno
 import math
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +80,23 @@ def check_output(output: str, *files: str, what: str = "this is the list that is
     """Raise ValueError where the output is one of the files that are read."""
     if any(Path(file).resolve() == Path(output).resolve() for file in files):
         raise ValueError(f"{output}: {what}; give -o another name")
+
+
+def check_writable(file: Path, named: str) -> None:
+    """Raise ValueError where a file cannot be written, before its contents have cost anything.
+
+    Args:
+        file: the file, whose folder need not be there.
+        named: how the message begins.
+    """
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        folder = next(folder for folder in file.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{named} cannot be written ({error.strerror}); give another place") from error
 
 
 def whole(least: int, greatest: int | None = None) -> Callable[[str], int]:

@@ -1,16 +1,14 @@
 """`cmpl-zoo evaluate`."""
 
 import argparse
-import errno
 import json
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cmpl_zoo_cli.arguments import add_computing, add_root, reading_workers, whole
+from cmpl_zoo_cli.arguments import add_computing, add_root, check_writable, reading_workers, whole
 
 if TYPE_CHECKING:
     from cmpl_zoo.records import Scores
@@ -78,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
         )
     folder = args.output or default_folder(args.models, args.data)
     if args.json:
-        check_target(args.json, "--json")
+        check_writable(args.json, f"--json {args.json}")
     else:
-        check_target(folder / "report.html", "--output")
+        check_writable(page := folder / "report.html", f"--output {page}")
 
     from cmpl_zoo._files import replace_text
     from cmpl_zoo.datasets import Videos, class_ids, read_list
@@ -170,15 +168,3 @@ def as_table(scores: "Scores") -> str:
     head = "".join(f"{f'top-{k}':>8}" for k in video_tops(scores))
     lines = [f"{scores['videos']} videos{unreadable}".ljust(width) + head]
     return "\n".join(lines + [name.ljust(width) + numbers for name, numbers in rows])
-
-
-def check_target(file: Path, option: str) -> None:
-    """Raise ValueError where a file cannot be written, before the evaluation has cost anything."""
-    try:
-        if file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        folder = next(folder for folder in file.absolute().parents if folder.exists())
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f"{option} {file} cannot be written ({error.strerror}); give another place") from error

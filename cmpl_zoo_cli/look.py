@@ -2,13 +2,13 @@
 
 import argparse
 from collections.abc import Iterator
-from os.path import basename, isfile
+from os.path import basename
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_root
-from cmpl_zoo_cli.prediction_text import printable, report
-from cmpl_zoo_cli.video_words import matches_of, videos_of
+from cmpl_zoo_cli.arguments import add_root, check_writable
+from cmpl_zoo_cli.prediction_text import printable
+from cmpl_zoo_cli.video_words import expanded, is_list, videos_of
 
 if TYPE_CHECKING:
     from cmpl_zoo.report.contact_sheet import Tile
@@ -42,21 +42,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.report.contact_sheet import MOST_TILES, write_contact_sheet
-    from cmpl_zoo.report.pages import check_replaceable
-    from cmpl_zoo.video.errors import VideoError
 
     name = printable(Path(args.videos[0]).resolve().stem) or "videos"
     output = Path(args.output or f"{name}.html")
-    check_replaceable(output)
-    tiles: list[Tile] = []
-    refused = 0
-    for word in args.videos:
-        for path in matches_of(word):
-            try:
-                tiles += tiles_of(path, args.root)
-            except VideoError as error:
-                report(str(error))
-                refused += 1
+    check_page(output)
+    tiles, refused = expanded(args.videos, lambda path: tiles_of(path, args.root))
     if not tiles:
         return 1
     intro = [f"{len(tiles)} video{'s'[: len(tiles) > 1]}."]
@@ -69,6 +59,17 @@ def run(args: argparse.Namespace) -> int:
     return 1 if refused or unreadable else 0
 
 
+def check_page(file: Path) -> None:
+    """Raise ValueError where a page cannot be written, or would replace something other than a page of ours."""
+    from cmpl_zoo.report.pages import GENERATOR
+
+    if file.is_dir():
+        raise ValueError(f"{file}: is a folder; give -o the name of a file, such as {file / 'videos.html'}")
+    check_writable(file, f"{file}:")
+    if file.exists() and GENERATOR not in file.read_bytes()[:1000].decode(errors="replace"):
+        raise ValueError(f"{file}: is there already and no page of cmpl-zoo; give -o another name")
+
+
 def tiles_of(path: str, root: str) -> "Iterator[Tile]":
     """The videos that a path stands for, with their labels where it is a list that has some.
 
@@ -78,7 +79,7 @@ def tiles_of(path: str, root: str) -> "Iterator[Tile]":
     from cmpl_zoo.datasets import read_list
     from cmpl_zoo.report.contact_sheet import Tile
 
-    if isfile(path) and path.lower().endswith(".csv"):
+    if is_list(path):
         video_list = read_list(path, root, labeled=False)
         for number, video in enumerate(video_list.paths):
             label = video_list.labels[number] or "no label" if video_list.labels else basename(video)

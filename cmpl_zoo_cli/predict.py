@@ -4,14 +4,13 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import add_computing, add_root, probability, reading_workers, whole
 from cmpl_zoo_cli.predict_windows import add_windows, check_windows, predict_windows
 from cmpl_zoo_cli.prediction_files import CsvRows, JsonRows, PredictionFile
 from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, clock, report
-from cmpl_zoo_cli.video_words import is_stream, matches_of, videos_of
+from cmpl_zoo_cli.video_words import expanded, is_stream, videos_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,9 +90,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def run(args: argparse.Namespace) -> int:
-    from cmpl_zoo.distributed import device_errors_explained, pick_device
-    from cmpl_zoo.models import R3D, create_model
-    from cmpl_zoo.models.labels import check_same_classes
+    from cmpl_zoo.distributed import device_errors_explained
+    from cmpl_zoo.prediction.loading import load_models
 
     if args.resume and {args.csv, args.json} <= {None, "-"}:
         raise ValueError("--resume continues a file; give --csv FILE or --json FILE")
@@ -107,38 +105,16 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{streams[0]}: a stream is predicted window by window as it is; leave out --windows")
     if streams and args.resume:
         raise ValueError(f"{streams[0]}: a stream cannot be resumed; leave out --resume, and give another file")
-    videos, refused = ([], 0) if streams else expanded(args.videos, args.root)
+    videos, refused = ([], 0) if streams else expanded(args.videos, lambda path: videos_of(path, args.root))
     if not (streams or videos):
         return 1
     with device_errors_explained():
-        names = [args.model, *args.others]
-        device = pick_device(args.device)
-        models = [create_model(name, pretrained=True).eval() for name in names]
-        check_same_classes(names, models)
-        for model in models:
-            if isinstance(model, R3D):
-                model.reparameterize()
-            model.to(device)
+        models = load_models([args.model, *args.others], args.device)
         if streams:
             failed = predict_stream(args, models)
         else:
             failed = (predict_windows if args.windows else predict_videos)(args, models, videos)
     return 1 if refused or failed else 0
-
-
-def expanded(words: Sequence[str], root: str) -> tuple[list[str], int]:
-    """The videos that words stand for, and how many words or matches stand for none, which are reported."""
-    from cmpl_zoo.video import VideoError
-
-    videos, refused = list[str](), 0
-    for path in chain.from_iterable(map(matches_of, words)):
-        try:
-            for video in videos_of(path, root):
-                videos.append(video)
-        except VideoError as error:
-            report(str(error))
-            refused += 1
-    return videos, refused
 
 
 def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", videos: Sequence[str]) -> int:

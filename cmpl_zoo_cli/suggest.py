@@ -2,12 +2,11 @@
 
 import argparse
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_computing, add_root, check_output, reading_workers, whole
+from cmpl_zoo_cli.arguments import add_computing, add_root, check_output, check_writable, reading_workers, whole
 from cmpl_zoo_cli.prediction_text import report
 from cmpl_zoo_cli.unlabeled_videos import ListedVideo, lists_with_labels, relative, unlabeled_videos
 
@@ -110,12 +109,7 @@ def check_file(file: Path, words: Sequence[str]) -> None:
     for each in (file, file.with_suffix(".html")):
         if each.exists():
             raise ValueError(f"{each}: is there already, and is kept; give -o another name, or delete it")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"-o {file} cannot be written ({error.strerror}); give another path") from error
+    check_writable(file, f"-o {file}")
 
 
 def what_models_say(
@@ -128,22 +122,16 @@ def what_models_say(
     """
     from tqdm import tqdm
 
-    from cmpl_zoo.distributed import device_errors_explained, pick_device
-    from cmpl_zoo.models import R3D, create_model
-    from cmpl_zoo.models.labels import check_same_classes, label_names
+    from cmpl_zoo.distributed import device_errors_explained
+    from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.prediction import predict
+    from cmpl_zoo.prediction.loading import load_models
     from cmpl_zoo.suggestions import suggestion
     from cmpl_zoo.video import VideoError
 
     found, unreadable = list["Suggestion"](), 0
     with device_errors_explained():
-        device = pick_device(args.device)
-        models = [create_model(name, pretrained=True).eval() for name in names]
-        check_same_classes(names, models)
-        for model in models:
-            if isinstance(model, R3D):
-                model.reparameterize()
-            model.to(device)
+        models = load_models(names, args.device)
         predictions = predict(
             models,
             [video.path for video in videos],

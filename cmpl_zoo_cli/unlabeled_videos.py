@@ -3,11 +3,9 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from os.path import isfile, realpath
+from os.path import realpath
 
-from cmpl_zoo_cli.prediction_text import report
-from cmpl_zoo_cli.video_words import matches_of, videos_of
+from cmpl_zoo_cli.video_words import expanded, is_list, videos_of
 
 
 @dataclass(frozen=True)
@@ -46,24 +44,18 @@ def unlabeled_videos(words: Sequence[str], root: str) -> tuple[list[ListedVideo]
         ListError: a list cannot be used, a folder holds no video, or all videos have a label.
     """
     from cmpl_zoo.datasets import ListError
-    from cmpl_zoo.video import VideoError
     from cmpl_zoo.video.segments import split_fragment
 
+    listed, refused = expanded(words, lambda path: _listed(path, root))
     found: dict[tuple[str, object], ListedVideo] = {}
     labeled, cut = set[tuple[str, object]](), set[str]()
-    refused = 0
-    for word in chain.from_iterable(map(matches_of, words)):
-        try:
-            for video in _listed(word, root):
-                file, segment = split_fragment(video.path)
-                key = realpath(file), segment
-                cut |= {key[0]} if segment else set()
-                labeled |= {key} if video.label else set()
-                if key not in found or video.columns:
-                    found[key] = video
-        except VideoError as error:
-            report(str(error))
-            refused += 1
+    for video in listed:
+        file, segment = split_fragment(video.path)
+        key = realpath(file), segment
+        cut |= {key[0]} if segment else set()
+        labeled |= {key} if video.label else set()
+        if key not in found or video.columns:
+            found[key] = video
     left = [video for key, video in found.items() if key not in labeled and not (key[1] is None and key[0] in cut)]
     if found and not left:
         raise ListError(f"{', '.join(words)}: all {len(labeled)} videos have a label already; give more videos")
@@ -81,10 +73,6 @@ def _listed(word: str, root: str) -> Iterator[ListedVideo]:
     for path, row in zip(listed.paths, listed.rows, strict=True):
         columns = {name: cell for name, cell in row.items() if name not in ("path", "label", "start", "end")}
         yield ListedVideo(path, row.get("label", ""), columns)
-
-
-def is_list(word: str) -> bool:
-    return isfile(word) and word.lower().endswith(".csv")
 
 
 def lists_with_labels(words: Sequence[str], root: str) -> list[str]:

@@ -1,12 +1,17 @@
 """The videos that the words of a command line stand for: files, folders, patterns, lists, shard sets, addresses."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from glob import glob, has_magic
+from itertools import chain
 from os.path import exists, isdir, isfile, join, splitext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
+from cmpl_zoo_cli.prediction_text import report
+
+Found = TypeVar("Found")
 STREAMS = {"http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"}  # that FFmpeg reads
 CAMERA = "/dev/video"  # how Linux calls cameras
 
@@ -19,6 +24,30 @@ def is_stream(word: str) -> bool:
 def matches_of(word: str) -> list[str]:
     """The paths that match a pattern which the shell left as it is; any other word is one path."""
     return (not exists(word) and has_magic(word) and sorted(glob(word, recursive=True))) or [word]
+
+
+def is_list(path: str) -> bool:
+    """Whether a path is a list of videos."""
+    return isfile(path) and path.lower().endswith(".csv")
+
+
+def expanded(words: Iterable[str], found_in: Callable[[str], Iterable[Found]]) -> tuple[list[Found], int]:
+    """What is found in words and in what they match; and how many of these stand for no video, which is reported.
+
+    Args:
+        words: as `videos_of` takes them, and patterns.
+        found_in: what a path stands for; a `VideoError` where that is no video.
+    """
+    from cmpl_zoo.video import VideoError
+
+    found, refused = list[Found](), 0
+    for path in chain.from_iterable(map(matches_of, words)):
+        try:
+            found.extend(found_in(path))
+        except VideoError as error:
+            report(str(error))
+            refused += 1
+    return found, refused
 
 
 def videos_of(path: str, root: str) -> Iterator[str]:
@@ -44,7 +73,7 @@ def videos_of(path: str, root: str) -> Iterator[str]:
         yield from _videos_in_shards(path)
     elif isdir(path):
         yield from _videos_below(path)
-    elif isfile(path) and suffix == ".csv":
+    elif is_list(path):
         yield from read_list(path, root, labeled=False).paths
     else:
         _check_video(path, suffix)

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmpl_zoo.distributed import device_errors_explained, pick_device
-from cmpl_zoo.models import R3D, create_model
+from cmpl_zoo.distributed import device_errors_explained
 from cmpl_zoo.prediction import Ensemble
+from cmpl_zoo.prediction.loading import load_models
 
 PARTS = ("primary", "auxiliary")  # folders of a run, each with a network
 
@@ -34,7 +34,9 @@ def load_networks(models: Iterable[str]) -> dict[str, list[Network]]:
         ValueError, RuntimeError, OSError: as `create_model`, or a model cannot classify videos.
     """
     with device_errors_explained():
-        return {model: [_load(name, place) for name, place in _places(model)] for model in models}
+        return {
+            model: [Network(name, Ensemble(load_models([place]))) for name, place in _places(model)] for model in models
+        }
 
 
 def _places(model: str) -> list[tuple[str, str]]:
@@ -42,10 +44,3 @@ def _places(model: str) -> list[tuple[str, str]]:
     folder = Path(model).expanduser()
     parts = [(part, str(folder / part)) for part in PARTS if (folder / part / "config.json").is_file()]
     return [(model, model)] if (folder / "config.json").is_file() or not parts else parts
-
-
-def _load(name: str, place: str) -> Network:
-    model = create_model(place, pretrained=True).eval()
-    if isinstance(model, R3D):
-        model.reparameterize()
-    return Network(name, Ensemble(model.to(pick_device("auto"))))

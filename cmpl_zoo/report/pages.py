@@ -1,7 +1,6 @@
 """HTML from the templates beside this file: every value is escaped, and a page is one file."""
 
 import os
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,25 +26,6 @@ def write_page(file: str | os.PathLike[str], html: str) -> None:
         OSError: it cannot be written.
     """
     replace_text(file, html.encode("utf-8", "backslashreplace").decode())
-
-
-def check_replaceable(file: str | os.PathLike[str]) -> None:
-    """Refuse a place that holds something other than a page of ours, which a new one would replace.
-
-    Raises:
-        ValueError: it does, or it cannot be written to.
-    """
-    file = Path(file)
-    if file.is_dir():
-        raise ValueError(f"{file}: is a folder; give -o the name of a file, such as {file / 'videos.html'}")
-    try:
-        if file.exists() and GENERATOR not in file.read_bytes()[:1000].decode(errors="replace"):
-            raise ValueError(f"{file}: is there already and no page of cmpl-zoo; give -o another name")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"{file}: cannot be written ({error.strerror}); give -o another place") from error
 
 
 def shortened(text: str) -> str:

@@ -1,0 +1,28 @@
+"""Models by their names, ready to predict."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from cmpl_zoo.distributed import pick_device
+from cmpl_zoo.models import R3D, VideoModel, create_model
+from cmpl_zoo.models.labels import check_same_classes
+
+
+def load_models(names: Sequence[str], device: str = "auto") -> list[VideoModel]:
+    """Models of the same classes, in evaluation mode and on a device; R3D networks in their faster form.
+
+    Args:
+        names: each a name, model directory or `hf-hub:ORG/NAME`, as `create_model` takes them.
+        device: as `pick_device` takes it.
+
+    Raises:
+        ValueError, RuntimeError, OSError: as `create_model` and `pick_device`, or the models have other classes.
+    """
+    place = pick_device(device)
+    models = [cast(VideoModel, create_model(name, pretrained=True).eval()) for name in names]
+    check_same_classes(names, models)
+    for model in models:
+        if isinstance(model, R3D):
+            model.reparameterize()
+        model.to(place)
+    return models
