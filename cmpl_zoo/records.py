@@ -100,3 +100,11 @@ def clip_tops(scores: Scores) -> dict[int, float]:
 def views_text(scores: Scores) -> str:
     """The test views of a video as the field writes them: "10 x 3 views (clips x crops)"."""
     return f"{scores['clips']} x {scores['crops']} views (clips x crops)"
+
+
+def collapse_share(classes: int) -> float:
+    """The share of pseudo-labels of one class above which the networks may be agreeing on nonsense.
+
+    It is half of the labels, and more where classes are few (our choice).
+    """
+    return 0.5 + 0.5 / classes

@@ -76,9 +76,9 @@ def test_live_batch_norm_ends_equal_on_all_ranks_and_is_evaluated_as_one(videos,
     of_run = re.search(r"primary: top-1 (\S+) %, 9 videos", done.stdout)[1]
     alone = run([sys.executable, "train/evaluate.py", str(output / "primary"), "--data",
                  str(lists / "val.csv"), "--root", str(videos), "--workers", "0", "-o", str(tmp_path)])  # fmt: skip
-    of_ranks, of_one = read_rows(output / "predictions.csv"), read_rows(tmp_path / "predictions.csv")
+    by_ranks, by_one = read_rows(output / "predictions.csv"), read_rows(tmp_path / "predictions.csv")
     for key in ("path", "predicted", "right"):
-        assert [row[key] for row in of_ranks] == [row[key] for row in of_one]
+        assert [row[key] for row in by_ranks] == [row[key] for row in by_one]
     assert float(re.search(r"video, 2 x 1 views \(clips x crops\)\s+(\S+)", alone.stdout)[1]) == float(of_run)
 
 

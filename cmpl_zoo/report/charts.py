@@ -1,4 +1,4 @@
-"""Charts as SVG that stands in a page: by matplotlib, without a window and without its global figures."""
+"""Charts for a page, drawn by matplotlib as SVG text, without a window."""
 
 import io
 import re

@@ -13,7 +13,7 @@ from cmpl_zoo.video.errors import VideoError
 
 FRAMES = 4  # of a video
 MOST_TILES = 500  # whose pictures, at their smallest, fill a page
-MARKUP = 600  # bytes around a picture, with what stands in its place where it cannot be read, at most
+MARKUP = 600  # bytes of a tile without its picture, at most
 LONGEST_REASON = 300  # characters
 # Height in pixels and JPEG quality of the pictures, from what looks best to what takes least.
 SIZES = [(112, 75), (96, 65), (80, 60), (64, 50), (48, 40), (40, 30)]
@@ -108,7 +108,7 @@ def write_contact_sheet(
 
 
 def picture_of(tile: Tile, room: Room) -> Picture:
-    """What a page shows of a video; the room that its picture takes is taken from what is left."""
+    """What a page shows of a video; the bytes of its picture are subtracted from the room."""
     title, lines = _text(tile)
     share = room.left // max(1, room.pictures)
     room.pictures -= 1

@@ -1,4 +1,4 @@
-"""Small pictures of videos, as they stand in a page: frames, strips of frames, and their text form."""
+"""Small pictures of videos for a page: frames, strips of frames, and pictures as text."""
 
 import base64
 import io
@@ -55,7 +55,7 @@ def strip(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def data_uri(image: Image.Image, quality: int) -> str:
-    """A picture as text that stands in a page in place of a file's address.
+    """A picture as a `data:` address, which holds all of it: the page needs no other file.
 
     Args:
         image: the picture.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from cmpl_zoo.records import collapse_share
 from cmpl_zoo.report.charts import curves
 from cmpl_zoo.report.pages import shortened
 
@@ -46,7 +47,7 @@ def pseudo_labels(
         sentences.append(_sentence(role, late))
         shares = _mean(late, role, "pseudo_classes")
         shares_of_classes[role] = shares
-        if shares.max() > 0.5 + 0.5 / len(classes):  # as the warning during training
+        if shares.max() > collapse_share(len(classes)):
             warnings.append(
                 f"{100 * shares.max():.0f} % of the late pseudo-labels for the {role} network are "
                 f"{classes[int(shares.argmax())]!r}: the networks may be agreeing on nonsense. A longer "

@@ -162,8 +162,9 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
         raise ListError(f"{empty[0]}: no row has a label; fill in the column label{instead}")
     finder = VideoFinder(root)
     listed = {file: without_fragments(rows[file]) for file in rows}
-    outside = {file: [row for row in listed[file] if is_outside(row["path"], root)] for file in rows}
-    below = {file: [row for row in listed[file] if not is_outside(row["path"], root)] for file in rows}
+    paths_outside = {row["path"] for file in rows for row in listed[file] if is_outside(row["path"], root)}
+    outside = {file: [row for row in listed[file] if row["path"] in paths_outside] for file in rows}
+    below = {file: [row for row in listed[file] if row["path"] not in paths_outside] for file in rows}
     found = finder.find(below) if any(below.values()) else {}
     merged = FoundVideos([], [], found[files[0]].passed_over if found else Counter())
     first: dict[tuple[str, object, object], tuple[str, str]] = {}  # label and file of each video or segment
@@ -230,7 +231,7 @@ def without_fragments(rows: list[ListRow]) -> list[ListRow]:
 
 
 def read_labels(file: str) -> list[ListRow]:
-    """The rows of a file of labels, with `path` in place of another name of that column; see `labels_of_file`."""
+    """The rows of a file of labels, with `path` in place of another name of that column; see `labels_of_files`."""
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from cmpl_zoo._files import replace_text
 from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks
+from cmpl_zoo.records import collapse_share
 from cmpl_zoo.semi import CMPLLoss
 
 
@@ -176,8 +177,8 @@ class Log:
 class PseudoLabelWarnings:
     """Warns once of each of two faults that the losses do not show.
 
-    Most pseudo-labels are of one class: the networks may agree on nonsense. "Most" is half of the labels, and more
-    where classes are few; it is judged by fifty labels at least, of as many log lines as that takes (our choice).
+    Most pseudo-labels are of one class, see `collapse_share`: the networks may agree on nonsense. It is judged by fifty
+    labels at least, of as many log lines as that takes (our choice).
 
     No pseudo-label counts although lambda has risen to half of its value: the unlabeled videos teach nothing. It is
     said where a tenth of the run's clips, and fifty at least, have passed without one (our choice).
@@ -218,7 +219,7 @@ class PseudoLabelWarnings:
             return
         self.labels.pop(network)
         share = max(counts) / sum(counts)
-        if share > 0.5 + 0.5 / len(counts):
+        if share > collapse_share(len(counts)):
             name = self.classes[counts.index(max(counts))]
             self._say(
                 "one class",

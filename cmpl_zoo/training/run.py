@@ -25,7 +25,14 @@ from cmpl_zoo.training.meters import Log, Meters, PseudoLabelWarnings
 from cmpl_zoo.training.progress import Progress
 from cmpl_zoo.training.provenance import commit, digests, hardware
 from cmpl_zoo.training.signals import Interrupt
-from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_report, write_summary
+from cmpl_zoo.training.summary import (
+    clips_a_step,
+    save_models,
+    summarize,
+    tell_scores,
+    write_report,
+    write_summary,
+)
 from cmpl_zoo.training.unreadable_videos import UnreadableVideos
 from cmpl_zoo.video.video import VideoError
 from cmpl_zoo_cli.train_config import Config
@@ -230,9 +237,9 @@ class Run:
         if self.log:
             self.log.write(self.step, line)
             self.warnings.check(self.step, line, clips)
-            clips_a_step = self.config.labeled_batch + (self.config.unlabeled_batch if self.lists.unlabeled else 0)
+            seconds_a_step = clips_a_step(self.config, self.lists) / line["clips_per_s"]
             last_top1 = self.accuracies[-1] if self.accuracies else None
-            self.progress.tell(self.step, clips_a_step / line["clips_per_s"], line, last_top1)
+            self.progress.tell(self.step, seconds_a_step, line, last_top1)
 
     def _save_state(self) -> None:
         for network in self.networks.values():

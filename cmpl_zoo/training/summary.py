@@ -19,6 +19,11 @@ from cmpl_zoo_cli.version import __version__
 LABELED_SHOWN, UNLABELED_SHOWN = 2, 4  # clips of the first step in the report
 
 
+def clips_a_step(config: Config, lists: TrainingLists) -> int:
+    """How many clips a step learns from, labeled and unlabeled ones, on all ranks."""
+    return config.labeled_batch + (config.unlabeled_batch if lists.unlabeled else 0)
+
+
 def summarize(
     config: Config,
     lists: TrainingLists,
@@ -28,14 +33,13 @@ def summarize(
     seconds: float,
 ) -> Summary:
     """The summary of a run after a step."""
-    clips = config.labeled_batch + (config.unlabeled_batch if lists.unlabeled else 0)
     return {
         "version": __version__,
         "commit": ", then ".join(made_with["commit"]),
         "hardware": ", then ".join(made_with["hardware"]),
         "step": step,
         "seconds": seconds,
-        "clips_per_s": step * clips / seconds,
+        "clips_per_s": step * clips_a_step(config, lists) / seconds,
         "labeled_videos": len(lists.labeled),
         "unlabeled_videos": len(lists.unlabeled or ()),
         "typical_videos": lists.typical,
