@@ -5,6 +5,7 @@ python benchmarks/prepare.py NAME LIST --root DIR [--short-sides 128 64] [--mode
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from harness import save
 
 from cmpl_zoo.datasets.lists import read_list
@@ -25,31 +27,39 @@ from cmpl_zoo.tools.worker_pool import available_cores
 from cmpl_zoo.video.video import Video
 
 REPO = Path(__file__).resolve().parents[1]
-FRAMES, STRIDE = 8, 8
-DEFAULT = PrepareSettings(max_short_side=1 << 20, gop=16, crf=23)
+FRAMES, STRIDES = 8, (1, 4, 8)
+DEFAULT = PrepareSettings(max_short_side=1 << 20, gop=64, crf=23)
 
 
 def copies_to_make(short_sides: list[int]) -> dict[str, PrepareSettings]:
     """The settings of `prepare` that are compared, by the name of their row."""
     return {
-        "GOP 16, crf 23": DEFAULT,
-        "GOP 250, crf 23": replace(DEFAULT, gop=250),
-        "GOP 16, crf 28": replace(DEFAULT, crf=28),
-        **{f"GOP 16, crf 23, short side {side}": replace(DEFAULT, max_short_side=side) for side in short_sides},
+        "default": DEFAULT,
+        "GOP 16": replace(DEFAULT, gop=16),
+        "crf 28": replace(DEFAULT, crf=28),
+        **{f"short side {side}": replace(DEFAULT, max_short_side=side) for side in short_sides},
     }
 
 
 # What the default would be with another choice of encoder.
-ENCODERS = {
-    "GOP 16, crf 23, B-frames": X264_OPTIONS | {"bf": "3"},
-    "GOP 16, crf 23, no tune=fastdecode": {name: value for name, value in X264_OPTIONS.items() if name != "tune"},
+NO_B_FRAMES = X264_OPTIONS | {"bf": "0"}
+FORMER = "no B-frames, GOP 16"  # the default until version 0.2, which all rows are set against
+ENCODERS: dict[str, tuple[PrepareSettings, dict[str, str]]] = {
+    FORMER: (replace(DEFAULT, gop=16), NO_B_FRAMES),
+    "x264's B-frames, GOP 16": (
+        replace(DEFAULT, gop=16),
+        X264_OPTIONS | {"bf": "3", "b_strategy": "1", "b-pyramid": "normal"},
+    ),
+    "keyframes alone": (replace(DEFAULT, gop=1), NO_B_FRAMES),
+    "keyframes alone, crf 16": (replace(DEFAULT, gop=1, crf=16), NO_B_FRAMES),
+    "no tune=fastdecode": (DEFAULT, {name: value for name, value in X264_OPTIONS.items() if name != "tune"}),
 }
 
 
-def encode_otherwise(source: str, target: Path, options: dict[str, str]) -> None:
-    """The default copy of an upright video with even sides, but for x264's options."""
+def encode_otherwise(source: str, target: Path, settings: PrepareSettings, options: dict[str, str]) -> None:
+    """The copy of an upright video with even sides, but for x264's options."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    rest = {"crf": str(DEFAULT.crf), "g": str(DEFAULT.gop), "keyint_min": str(DEFAULT.gop)}
+    rest = {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
     with Video(source) as video, av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=25, options=options | rest)
         for place, frame in enumerate(video.decode()):
@@ -62,32 +72,45 @@ def encode_otherwise(source: str, target: Path, options: dict[str, str]) -> None
 
 
 def clip_indices(frames: int, rng: random.Random) -> dict[str, list[int]]:
-    """A random clip as in training, and frames spread over the whole video."""
-    start = rng.randrange(max(1, frames - STRIDE * (FRAMES - 1)))
-    return {
-        "clip": [min(start + STRIDE * i, frames - 1) for i in range(FRAMES)],
-        "spread": [frames * (2 * i + 1) // (2 * FRAMES) for i in range(FRAMES)],
-    }
+    """A random clip of each stride, as in training, and frames spread over the whole video."""
+    clips = {}
+    for stride in STRIDES:
+        start = rng.randrange(max(1, frames - stride * (FRAMES - 1)))
+        clips[f"stride {stride}"] = [min(start + stride * i, frames - 1) for i in range(FRAMES)]
+    return clips | {"spread": [frames * (2 * i + 1) // (2 * FRAMES) for i in range(FRAMES)]}
 
 
 def time_reading(places: dict[str, list[str]], rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Milliseconds to open a video and read a clip: the median over rounds, for each file of each row in turn."""
+    """CPU milliseconds to open a video and read a clip: the median over rounds, for each file of each row in turn."""
     rng = random.Random(0)
     times: dict[str, list[dict[str, float]]] = {row: [] for row in places}
     for files in zip(*places.values(), strict=True):
         with Video(files[0]) as video:
             draws = [clip_indices(video.num_frames, rng) for _ in range(rounds)]
-        taken: dict[str, dict[str, list[float]]] = {row: {"clip": [], "spread": []} for row in places}
+        taken: dict[str, dict[str, list[float]]] = {row: {kind: [] for kind in draws[0]} for row in places}
         for draw in draws:
             for row, file in zip(places, files, strict=True):
                 for kind, indices in draw.items():
-                    begun = time.perf_counter()
+                    begun = time.process_time()
                     with Video(file) as video:
                         video.read(indices)
-                    taken[row][kind].append(1000 * (time.perf_counter() - begun))
+                    taken[row][kind].append(1000 * (time.process_time() - begun))
         for row, kinds in taken.items():
             times[row].append({kind: statistics.median(values) for kind, values in kinds.items()})
     return times
+
+
+def likeness(original: str, copy: str) -> float | None:
+    """Peak signal-to-noise ratio of brightness, in dB, mean of the frames; None where the sizes differ."""
+    ratios = []
+    with Video(original) as before, Video(copy) as after:
+        for one, other in zip(before.decode(), after.decode(), strict=False):
+            if (one.width // 2 * 2, one.height // 2 * 2) != (other.width, other.height):
+                return None
+            picture = one.reformat(other.width, other.height, "yuv420p").to_ndarray(format="gray").astype(np.float32)
+            error = float(np.square(picture - other.to_ndarray(format="gray")).mean())
+            ratios.append(10 * math.log10(255**2 / max(error, 1e-3)))
+    return statistics.mean(ratios)
 
 
 def accuracy(model: str, file: Path, root: Path, scratch: Path) -> float:
@@ -106,29 +129,33 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         print(row, prepare(video_list, args.root, root, settings, workers=available_cores())[1])
         roots[row] = (root, root / f"{args.list.stem}.csv")
     paths = {row: list(read_list(file, root, labeled=False).paths) for row, (root, file) in roots.items()}
-    for number, (row, options) in enumerate(ENCODERS.items()):
+    for number, (row, (settings, options)) in enumerate(ENCODERS.items()):
         root = scratch / f"encoder{number}"
         paths[row] = []
-        for source, copy in zip(paths["original"], paths["GOP 16, crf 23"], strict=True):
-            target = root / Path(copy).relative_to(roots["GOP 16, crf 23"][0])
-            encode_otherwise(source, target, options)
+        for source, copy in zip(paths["original"], paths["default"], strict=True):
+            target = root / Path(copy).relative_to(roots["default"][0])
+            encode_otherwise(source, target, settings, options)
             paths[row].append(str(target))
-        roots[row] = (root, roots["GOP 16, crf 23"][1])
+        roots[row] = (root, roots["default"][1])
 
     step = max(1, len(video_list) // args.timed)
     times = time_reading({row: files[::step] for row, files in paths.items()}, args.rounds)
     copies: dict[str, dict[str, Any]] = {}
     for row, files in paths.items():
-        ratios = {
-            kind: statistics.median(t[kind] / o[kind] for t, o in zip(times[row], times["original"], strict=True))
-            for kind in ("clip", "spread")
-        }
+        psnr = [likeness(*pair) for pair in zip(paths["original"][::step], files[::step], strict=True)]
         copies[row] = {
             "bytes": sum(os.path.getsize(file) for file in files),
-            "clip_ms": statistics.median(t["clip"] for t in times[row]),
-            "spread_ms": statistics.median(t["spread"] for t in times[row]),
-            "clip_ratio": ratios["clip"],
-            "spread_ratio": ratios["spread"],
+            "largest": max(
+                os.path.getsize(file) / os.path.getsize(former)
+                for file, former in zip(files, paths[FORMER], strict=True)
+            ),
+            "psnr": None if row == "original" or None in psnr else statistics.mean(map(float, psnr)),  # type: ignore[arg-type]
+            "ms": {kind: statistics.median(t[kind] for t in times[row]) for kind in times[row][0]},
+            "ratios": {
+                kind: [statistics.median(ratios), max(ratios)]
+                for kind in times[row][0]
+                for ratios in [[t[kind] / f[kind] for t, f in zip(times[row], times[FORMER], strict=True)]]
+            },
             "top1": accuracy(args.model, roots[row][1], roots[row][0], scratch) if args.model else None,
         }
         print(row, copies[row])
@@ -137,6 +164,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "videos": len(video_list),
         "timed": len(times["original"]),
         "rounds": args.rounds,
+        "former": FORMER,
         "copies": copies,
     }
 

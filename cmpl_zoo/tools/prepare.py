@@ -27,9 +27,18 @@ from cmpl_zoo.video.video import Video
 KEPT_BY_PREPARE = ("encoded", "copied")  # verdicts
 PREPARE_COLUMNS = ("path", "verdict", "cause", "frames", "bytes_before", "bytes_after", "seconds")
 
-# No B-frames, and x264's tuning for fast decoding (no arithmetic coding, no deblocking): benchmarks/README.md has what
-# they cost and save. a53cc=0 drops captions of the source.
-X264_OPTIONS = {"bf": "0", "tune": "fastdecode", "sc_threshold": "0", "a53cc": "0", "threads": "1"}
+# Seven B-frames between others, to which no frame refers, so that a clip is read without those that it does not need;
+# and x264's tuning for fast decoding (no arithmetic coding, no deblocking): benchmarks/README.md has what they cost and
+# save. a53cc=0 drops captions of the source.
+X264_OPTIONS = {
+    "bf": "7",
+    "b_strategy": "0",
+    "b-pyramid": "none",
+    "tune": "fastdecode",
+    "sc_threshold": "0",
+    "a53cc": "0",
+    "threads": "1",
+}
 # x264 gives more bits to frames that are shown longer. In training all frames count the same, so they are encoded at a
 # constant rate, whatever the timestamps of the file.
 ENCODER_RATE = 25  # frames per second
@@ -280,9 +289,11 @@ def _encode(video: Video, target: str, settings: PrepareSettings, alive: Callabl
         times: list[int] = []
 
         def mux(packets: list[av.Packet]) -> None:
-            for packet in packets:  # in the order of the frames, as there are no B-frames
-                assert packet.pts is not None
-                packet.pts = packet.dts = times[packet.pts]
+            for packet in packets:
+                assert packet.pts is not None and packet.dts is not None
+                # B-frames are decoded after a later frame, so decoding begins a step before the first frame is shown.
+                packet.dts = times[packet.dts] if packet.dts >= 0 else packet.dts * clock.step
+                packet.pts = times[packet.pts]
                 packet.duration, packet.time_base = clock.step, clock.base
                 container.mux(packet)
 
