@@ -23,7 +23,7 @@ from harness import save
 
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.tools.prepare import X264_OPTIONS, PrepareSettings, prepare
-from cmpl_zoo.tools.worker_pool import available_cores
+from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo.video.video import Video
 
 REPO = Path(__file__).resolve().parents[1]
