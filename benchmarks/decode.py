@@ -36,17 +36,18 @@ from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.training_steps import TrainingClip, TrainingSteps
 from cmpl_zoo.datasets.views import STRONG_VIEWS, StrongView, WeakView
 from cmpl_zoo.demo.render import ACTIONS, Actor, Shot, render_frames
+from cmpl_zoo.tools.prepare import X264_OPTIONS
 from cmpl_zoo.video.sampling import random_clips, uniform_clips
 from cmpl_zoo.video.video import Video, read_frames
 
 FRAMES, FPS = 250, 25
 CLIP, STRIDES = 8, (8, 4)
 REAL = ("arm_wrestling.mp4", "nasa_two_audio.mp4", "flipping_a_pancake.mkv", "v_ApplyEyeMakeup_g01_c01.avi")
-PREPARED = {"g": "16", "keyint_min": "16", "sc_threshold": "0"}
+PREPARED = "256p, as prepared"
 FORMS: dict[str, tuple[int, dict[str, str]]] = {
     "256p, GOP 250": (256, {"g": "250"}),
-    "256p, GOP 16": (256, PREPARED),
-    "256p, GOP 16, no B-frames": (256, {**PREPARED, "bf": "0"}),
+    PREPARED: (256, X264_OPTIONS | {"g": "64", "keyint_min": "64"}),
+    "256p, GOP 16, no B-frames": (256, X264_OPTIONS | {"bf": "0", "g": "16", "keyint_min": "16"}),
     "720p, GOP 250": (720, {"g": "250"}),
 }
 Reader = Callable[[str, list[int]], Tensor]
@@ -194,14 +195,18 @@ def mean_of_medians(times: Any) -> dict[str, float]:
     return {"wall_ms": round(statistics.mean(walls), 2), "cpu_ms": round(statistics.mean(cpus), 2)}
 
 
+def short_sides(size: int) -> tuple[int, int]:
+    """The range that training draws a clip's short side from: a seventh to three sevenths larger than the view."""
+    return round(size * 8 / 7), round(size * 10 / 7)
+
+
 def measure_views(paths: Sequence[Path], repetitions: int) -> list[dict[str, Any]]:
     """What views of a clip of 8 frames cost, beside decoding it."""
     actions: dict[str, Callable[[Tensor], object]] = {}
     for size in (112, 224):
-        short_side = (round(size * 8 / 7), round(size * 10 / 7))
-        actions[f"weak view, {size}"] = WeakView(size, short_side)
+        actions[f"weak view, {size}"] = WeakView(size, short_sides(size))
         for augment in STRONG_VIEWS:
-            actions[f"strong view, {augment} and cutout, {size}"] = StrongView(size, short_side, augment)
+            actions[f"strong view, {augment} and cutout, {size}"] = StrongView(size, short_sides(size), augment)
     times: dict[str, dict[Path, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for repetition in range(4 * repetitions):  # what a strong view costs depends on what it draws
         for path in paths:
@@ -219,17 +224,18 @@ def read_steps(data: TrainingSteps, steps: range) -> None:
         data[step]
 
 
-def measure_loader(paths: Sequence[Path], repetitions: int, workers: int = 2, steps: int = 96) -> list[dict[str, Any]]:
+def measure_loader(
+    paths: Sequence[Path], size: int, repetitions: int, workers: int = 2, steps: int = 96
+) -> list[dict[str, Any]]:
     """Samples a second, of wall and of CPU time: in this process, in as many as there are workers, and by the loader.
 
-    A sample is clips of both strides of one video, at size 112; half of them are unlabeled and get a strong view, too.
-    The processes without a loader show what the machine has to give at that time; starting them is counted, as it is
-    for the loader.
+    A sample is clips of both strides of one video; half of them are unlabeled and get a strong view, too. The processes
+    without a loader show what the machine has to give at that time; starting them is counted, as it is for the loader.
     """
     videos = Videos([str(path) for path in paths], [0] * len(paths))
     settings: dict[str, Any] = {
-        "clips": [TrainingClip(CLIP, stride, 112) for stride in STRIDES],
-        "short_side": (128, 160),
+        "clips": [TrainingClip(CLIP, stride, size) for stride in STRIDES],
+        "short_side": short_sides(size),
     }
     data = TrainingSteps(videos, videos, labeled_batch=2, unlabeled_batch=2, steps=steps, **settings)
     samples = 4 * steps
@@ -260,7 +266,7 @@ def measure_loader(paths: Sequence[Path], repetitions: int, workers: int = 2, st
     }
     rows: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for repetition in range(repetitions):
-        print(f"loading, repetition {repetition + 1} of {repetitions}", file=sys.stderr)
+        print(f"loading at {size}, repetition {repetition + 1} of {repetitions}", file=sys.stderr)
         for name, action in actions.items():
             done = samples * workers if name == f"decoding, {workers} processes" else samples
             children = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
@@ -268,7 +274,7 @@ def measure_loader(paths: Sequence[Path], repetitions: int, workers: int = 2, st
             cpu += 1e3 * (sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - children)
             rows[name].append((1e3 * done / wall, 1e3 * done / cpu))
     return [
-        {"what": name, "a_second": round(wall, 1), "a_cpu_second": round(cpu, 1)}
+        {"what": f"{name}, {size}", "a_second": round(wall, 1), "a_cpu_second": round(cpu, 1)}
         for name, runs in rows.items()
         for wall, cpu in [[statistics.median(column) for column in zip(*runs, strict=True)]]
     ]
@@ -295,7 +301,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     copies = make_copies(args.data, args.work)
-    prepared = copies["256p, GOP 16"]
+    prepared = copies[PREPARED]
     result = {
         "experiment": "decode",
         "command": "python benchmarks/decode.py --data SHARED_DATA --work DIR",
@@ -307,7 +313,7 @@ def main() -> None:
         "checks": {name: check(read, [*itertools.chain(*copies.values())]) for name, read in readers().items()},
         "readers": measure_readers(copies, args.repetitions),
         "views": measure_views(prepared, args.repetitions),
-        "loader": measure_loader(prepared, args.repetitions),
+        "loader": [row for size in (112, 224) for row in measure_loader(prepared, size, args.repetitions)],
     }
     print(save(result))
 

@@ -22,8 +22,8 @@ import numpy as np
 from harness import save
 
 from cmpl_zoo.datasets.lists import read_list
-from cmpl_zoo.tools.prepare import X264_OPTIONS, PrepareSettings, prepare
 from cmpl_zoo.datasets.loader import available_cores
+from cmpl_zoo.tools.prepare import X264_OPTIONS, PrepareSettings, prepare
 from cmpl_zoo.video.video import Video
 
 REPO = Path(__file__).resolve().parents[1]
@@ -43,9 +43,9 @@ def copies_to_make(short_sides: list[int]) -> dict[str, PrepareSettings]:
 
 # What the default would be with another choice of encoder.
 NO_B_FRAMES = X264_OPTIONS | {"bf": "0"}
-FORMER = "no B-frames, GOP 16"  # the default until version 0.2, which all rows are set against
+PLAIN = "no B-frames, GOP 16"  # what all rows are set against
 ENCODERS: dict[str, tuple[PrepareSettings, dict[str, str]]] = {
-    FORMER: (replace(DEFAULT, gop=16), NO_B_FRAMES),
+    PLAIN: (replace(DEFAULT, gop=16), NO_B_FRAMES),
     "x264's B-frames, GOP 16": (
         replace(DEFAULT, gop=16),
         X264_OPTIONS | {"bf": "3", "b_strategy": "1", "b-pyramid": "normal"},
@@ -146,15 +146,14 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         copies[row] = {
             "bytes": sum(os.path.getsize(file) for file in files),
             "largest": max(
-                os.path.getsize(file) / os.path.getsize(former)
-                for file, former in zip(files, paths[FORMER], strict=True)
+                os.path.getsize(file) / os.path.getsize(plain) for file, plain in zip(files, paths[PLAIN], strict=True)
             ),
             "psnr": None if row == "original" or None in psnr else statistics.mean(map(float, psnr)),  # type: ignore[arg-type]
             "ms": {kind: statistics.median(t[kind] for t in times[row]) for kind in times[row][0]},
             "ratios": {
                 kind: [statistics.median(ratios), max(ratios)]
                 for kind in times[row][0]
-                for ratios in [[t[kind] / f[kind] for t, f in zip(times[row], times[FORMER], strict=True)]]
+                for ratios in [[t[kind] / f[kind] for t, f in zip(times[row], times[PLAIN], strict=True)]]
             },
             "top1": accuracy(args.model, roots[row][1], roots[row][0], scratch) if args.model else None,
         }
@@ -164,7 +163,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "videos": len(video_list),
         "timed": len(times["original"]),
         "rounds": args.rounds,
-        "former": FORMER,
+        "base": PLAIN,
         "copies": copies,
     }
 

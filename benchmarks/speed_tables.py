@@ -23,18 +23,18 @@ def plain_table(result: dict[str, Any]) -> str:
 
 
 def table_of_copies(result: dict[str, Any]) -> str:
-    """A row for each kind of copy, against the former default."""
-    copies, former = result["copies"], result["former"]
-    kinds = list(copies[former]["ms"])
-    columns = ["", "size", "PSNR, dB", *kinds, *(["top-1, %"] if copies[former]["top1"] is not None else [])]
+    """A row for each kind of copy, against one of them."""
+    copies, base = result["copies"], result["base"]
+    kinds = list(copies[base]["ms"])
+    columns = ["", "size", "PSNR, dB", *kinds, *(["top-1, %"] if copies[base]["top1"] is not None else [])]
     caption = (
-        f"{result['videos']} videos. Size: all, in brackets over that of `{former}`, and the largest such ratio of one "
+        f"{result['videos']} videos. Size: all, in brackets over that of `{base}`, and the largest such ratio of one "
         f"video. Reading of 8 frames: median CPU time over {result['timed']} videos, {result['rounds']} draws each; in "
-        f"brackets how many times the speed of `{former}`, the median of the videos and the slowest."
+        f"brackets how many times the speed of `{base}`, the median of the videos and the slowest."
     )
     rows = []
     for row, copy in copies.items():
-        ratio = copy["bytes"] / copies[former]["bytes"]
+        ratio = copy["bytes"] / copies[base]["bytes"]
         cells = [row, f"{copy['bytes'] / 1e6:.1f} MB ({ratio:.2f}, {copy['largest']:.2f})"]
         cells += [f"{copy['psnr']:.1f}" if copy["psnr"] else ""]
         cells += [f"{copy['ms'][kind]:.1f} ms ({1 / median:.2f}, {1 / most:.2f})"
@@ -83,7 +83,7 @@ def ratios_table() -> str:
     ratios: dict[tuple[str, str], dict[str, float]] = {}
     decode = json.loads((RESULTS / "decode.json").read_text())
     cpu_ms = {(r["form"], r["task"], r["reader"]): r["cpu_ms"] for r in decode["readers"]}
-    for form in ("256p, GOP 16, no B-frames", "720p, GOP 250"):
+    for form in ("256p, as prepared", "720p, GOP 250"):
         clip = {reader: ms for (of, task, reader), ms in cpu_ms.items() if (of, task) == (form, "8 frames, stride 8")}
         own = clip.pop("cmpl_zoo")
         best = min(clip, key=lambda reader: clip[reader])
