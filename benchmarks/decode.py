@@ -46,7 +46,7 @@ REAL = ("arm_wrestling.mp4", "nasa_two_audio.mp4", "flipping_a_pancake.mkv", "v_
 PREPARED = "256p, as prepared"
 FORMS: dict[str, tuple[int, dict[str, str]]] = {
     "256p, GOP 250": (256, {"g": "250"}),
-    PREPARED: (256, X264_OPTIONS | {"g": "64", "keyint_min": "64"}),
+    PREPARED: (256, X264_OPTIONS | {"g": "32", "keyint_min": "32"}),
     "256p, GOP 16, no B-frames": (256, X264_OPTIONS | {"bf": "0", "g": "16", "keyint_min": "16"}),
     "720p, GOP 250": (720, {"g": "250"}),
 }

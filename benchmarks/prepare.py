@@ -28,7 +28,7 @@ from cmpl_zoo.video.video import Video
 
 REPO = Path(__file__).resolve().parents[1]
 FRAMES, STRIDES = 8, (1, 4, 8)
-DEFAULT = PrepareSettings(max_short_side=1 << 20, gop=64, crf=23)
+DEFAULT = PrepareSettings(max_short_side=1 << 20, gop=32, crf=23)
 
 
 def copies_to_make(short_sides: list[int]) -> dict[str, PrepareSettings]:
@@ -36,6 +36,7 @@ def copies_to_make(short_sides: list[int]) -> dict[str, PrepareSettings]:
     return {
         "default": DEFAULT,
         "GOP 16": replace(DEFAULT, gop=16),
+        "GOP 64": replace(DEFAULT, gop=64),
         "crf 28": replace(DEFAULT, crf=28),
         **{f"short side {side}": replace(DEFAULT, max_short_side=side) for side in short_sides},
     }

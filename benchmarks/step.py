@@ -107,8 +107,11 @@ def main() -> None:
     )  # fmt: skip
     found = actions(config, device)
     times: dict[str, list[float]] = {name: [] for name in found}
+    peaks: dict[str, float] = {}
     for number in range(rounds + 2):
         for name, action in list(found.items()):
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats()
             began = time.perf_counter()
             try:
                 action()
@@ -119,6 +122,7 @@ def main() -> None:
                 continue
             if on_gpu:
                 torch.cuda.synchronize()
+                peaks[name] = torch.cuda.max_memory_allocated() / 1e9
             if number > 1:
                 times[name].append(time.perf_counter() - began)
     parts = [name for name in found if name not in ("step", "obvious")]
@@ -129,7 +133,7 @@ def main() -> None:
         "experiment": f"step-{kind(device)}",
         "caption": f"{config.primary} and {config.auxiliary}, {config.labeled_batch} labeled and "
         f"{config.unlabeled_batch} unlabeled clips of 8x{config.size}^2, {config.precision}; {where(device)}; "
-        f"{rounds} interleaved rounds.",
+        f"{rounds} interleaved rounds." + (f" Most memory of a step: {peaks['step']:.1f} GB." if on_gpu else ""),
         "columns": ["", "ms", "over the sum of the parts"],
         "rows": rows,
         "seconds": times,

@@ -47,7 +47,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="PIXELS",
         help="largest short side of the copies, usually 256; smaller videos are not enlarged (required)",
     )
-    verb.add_argument("--gop", type=whole(1), default=64, metavar="N", help="frames between keyframes (default: 64)")
+    verb.add_argument("--gop", type=whole(1), default=32, metavar="N", help="frames between keyframes (default: 32)")
     verb.add_argument(
         "--crf", type=whole(0, 51), default=23, metavar="Q", help="quality, 0 (lossless) to 51 (worst) (default: 23)"
     )

@@ -340,7 +340,7 @@ def two(tmp_path) -> Path:
     ("options", "message"),
     [
         (["--max-short-side", "48"], "--max-short-side 32, not .*--max-short-side 48"),
-        (["--gop", "8"], "--gop 64, not .*--gop 8"),
+        (["--gop", "8"], "--gop 32, not .*--gop 8"),
         (["--crf", "20"], "--crf 23, not .*--crf 20"),
         (["--copy"], "without --copy, not .*--copy"),
     ],
