@@ -16,7 +16,9 @@ Re-encode every video of a list as H.264, and write to DIR:
 A copy has every frame that decodes, as players show it: upright, with square
 pixels (the shorter side is enlarged), deinterlaced, and HDR in BT.709 where
 FFmpeg can do that. It is 8-bit yuv420p with even sides, has a keyframe every
---gop frames, the source's timestamps if they increase, and no sound.
+--gop frames, the source's timestamps if they increase, and no sound. Most
+frames are B-frames from which no other is predicted: those that a clip does
+not show need not be decoded.
 
 verdicts:
   encoded     with a cause if a damaged video ended early
