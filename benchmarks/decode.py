@@ -31,12 +31,13 @@ from harness import save
 from torch import Tensor
 
 from cmpl_zoo._files import atomic_write
-from cmpl_zoo.datasets.lists import Videos
+from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.training_steps import TrainingClip, TrainingSteps
 from cmpl_zoo.datasets.views import STRONG_VIEWS, StrongView, WeakView
 from cmpl_zoo.demo.render import ACTIONS, Actor, Shot, render_frames
 from cmpl_zoo.tools.prepare import X264_OPTIONS
+from cmpl_zoo.tools.shard import write_shards
 from cmpl_zoo.video.sampling import random_clips, uniform_clips
 from cmpl_zoo.video.video import Video, read_frames
 
@@ -106,9 +107,23 @@ def make_copies(data: Path, work: Path) -> dict[str, list[Path]]:
 # Readers
 
 
-def readers() -> dict[str, Reader]:
+def in_shards(copies: dict[str, list[Path]], work: Path) -> dict[str, str]:
+    """The address in a tar shard of each copy, by its path."""
+    addresses: dict[str, str] = {}
+    for number, paths in enumerate(copies.values()):
+        file, target = work / f"list{number}.csv", work / f"shards{number}"
+        file.write_text("path\n" + "".join(f"{path.name}\n" for path in paths))
+        write_shards(read_list(file, paths[0].parent, labeled=False), target, 1 << 30)
+        addresses |= dict(zip(map(str, paths), read_list(file, target, labeled=False).paths, strict=True))
+    return addresses
+
+
+def readers(addresses: dict[str, str]) -> dict[str, Reader]:
     """Each opens a file, reads frames as uint8 (frames, height, width, 3), and closes it."""
-    found: dict[str, Reader] = {"cmpl_zoo": read_frames}
+    found: dict[str, Reader] = {
+        "cmpl_zoo": read_frames,
+        "cmpl_zoo, from shards": lambda path, indices: read_frames(addresses[path], indices),
+    }
     try:
         from torchcodec.decoders import VideoDecoder
 
@@ -170,8 +185,7 @@ def draw_tasks(rng: random.Random) -> dict[str, list[list[int]]]:
     }
 
 
-def measure_readers(copies: dict[str, list[Path]], repetitions: int) -> list[dict[str, Any]]:
-    found = readers()
+def measure_readers(found: dict[str, Reader], copies: dict[str, list[Path]], repetitions: int) -> list[dict[str, Any]]:
     times: dict[tuple[str, str, str], dict[Path, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     rng = random.Random(0)
     for repetition in range(repetitions):
@@ -302,6 +316,7 @@ def main() -> None:
     torch.set_num_threads(1)
     copies = make_copies(args.data, args.work)
     prepared = copies[PREPARED]
+    found = readers(in_shards(copies, args.work))
     result = {
         "experiment": "decode",
         "command": "python benchmarks/decode.py --data SHARED_DATA --work DIR",
@@ -310,8 +325,8 @@ def main() -> None:
         "repetitions": args.repetitions,
         "videos": {"real": len(REAL) + 1, "rendered": len(prepared) - len(REAL) - 1},
         "bytes": {form: sum(path.stat().st_size for path in paths) for form, paths in copies.items()},
-        "checks": {name: check(read, [*itertools.chain(*copies.values())]) for name, read in readers().items()},
-        "readers": measure_readers(copies, args.repetitions),
+        "checks": {name: check(read, [*itertools.chain(*copies.values())]) for name, read in found.items()},
+        "readers": measure_readers(found, copies, args.repetitions),
         "views": measure_views(prepared, args.repetitions),
         "loader": [row for size in (112, 224) for row in measure_loader(prepared, size, args.repetitions)],
     }
