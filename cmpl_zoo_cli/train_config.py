@@ -30,6 +30,7 @@ RANGES: list[tuple[str, float, float, str]] = [
     ("threshold", 0, 1, "is a probability from 0 to 1, not"),
     ("ema", 0, BELOW_1, "is a decay from 0 (off) to below 1, not"),
     ("drop_rate", 0, BELOW_1, "is a share from 0 to below 1, not"),
+    ("label_smoothing", 0, BELOW_1, "is a share from 0 to below 1, not"),
     ("crop_pct", ABOVE_0, 1, "is a share above 0, up to 1, not"),
     ("max_unreadable", 0, 1, "is a share from 0 to 1, not"),
     ("lr", ABOVE_0, ENDLESS, "must be above 0, and is"),
@@ -119,6 +120,10 @@ class Config:
     """Dropout rate before the classifiers."""
     subtract_mean_frame: bool = False
     """Subtract the mean frame of a clip in both networks: for cameras that stand still."""
+    normalize_clip: bool = False
+    """Take each clip's mean and standard deviation out of it in both networks: for light and contrast that differ."""
+    stem_reduction: int = 4
+    """try"""
 
     frames: int = 8
     """Frames in a clip."""
@@ -141,6 +146,8 @@ class Config:
     """Augmentation of the strong view."""
     cutout: bool = True
     """Cover a square of the strong view with grey."""
+    labeled_view: Literal["weak", "strong"] = "weak"
+    """The view of labeled clips that is learned from."""
     test_clips: int = 10
     """Clips per video in validation; stored with the model."""
     test_crops: Literal[1, 3] = 3
@@ -152,6 +159,8 @@ class Config:
     """Confidence from which a pseudo-label counts (tau)."""
     lambda_u: float = 1.0
     """Weight of the unsupervised loss (lambda)."""
+    label_smoothing: float = 0.0
+    """Share of the label of a labeled clip that is spread over all classes."""
     hard: bool = True
     """Pseudo-labels are class ids; false: probabilities."""
     weak_bn: Literal["batch", "running"] = "batch"

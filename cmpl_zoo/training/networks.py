@@ -73,6 +73,8 @@ def build_network(
         num_classes=len(classes),
         drop_rate=config.drop_rate,
         subtract_mean_frame=config.subtract_mean_frame,
+        normalize_clip=config.normalize_clip,
+        stem_reduction=config.stem_reduction,
         clip=clip,
         pretrained_cfg_overlay={
             "input_size": (3, size, size),
