@@ -122,8 +122,6 @@ class Config:
     """Subtract the mean frame of a clip in both networks: for cameras that stand still."""
     normalize_clip: bool = False
     """Take each clip's mean and standard deviation out of it in both networks: for light and contrast that differ."""
-    stem_reduction: int = 4
-    """try"""
 
     frames: int = 8
     """Frames in a clip."""

@@ -148,7 +148,6 @@ class R3D(VideoModel):
         clip: Mapping[str, Any] | None = None,
         subtract_mean_frame: bool = False,
         normalize_clip: bool = False,
-        stem_reduction: int = 4,
     ) -> None:
         """
         Args:
@@ -164,8 +163,6 @@ class R3D(VideoModel):
                 mislead (our choice, for few videos; the paper's networks see the frames). A single frame becomes zeros.
             normalize_clip: take each clip's mean and standard deviation out of it, channel by channel, so that light
                 and contrast do not mislead (our choice, as above).
-            stem_reduction: how many times smaller height and width are before res2: 4, where convolution and pooling
-                halve them (Table 3); for small clips 2, without the pooling, or 1, without both (our choice).
 
         Raises:
             ValueError: a width, a pooling or a clip setting that does not exist.
@@ -173,18 +170,12 @@ class R3D(VideoModel):
         super().__init__(in_chans, drop_rate, clip, subtract_mean_frame, normalize_clip)
         if width_divisor < 1 or 64 % width_divisor:
             raise ValueError(f"width_divisor is {width_divisor}, which does not divide 64; give 1, 2, 4 or 8")
-        if stem_reduction not in (1, 2, 4):
-            raise ValueError(f"stem_reduction is {stem_reduction}; give 4, or 2 or 1 for small clips")
-        self.stem_reduction = stem_reduction
         width = 64 // width_divisor
-        halving = (1, 2, 2) if stem_reduction > 1 else (1, 1, 1)
         stem = unless_exportable(StemConv3d)
-        self.conv1 = stem(in_chans, width, (5, 7, 7), stride=halving, padding=(2, 3, 3), bias=False)
+        self.conv1 = stem(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
         self.act1 = nn.ReLU(inplace=True)
-        self.maxpool: nn.Module = nn.Identity()
-        if stem_reduction == 4:
-            self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        self.maxpool: nn.Module = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
         wide = width * block.expansion
         self.layer1 = _stage(block, width, width, layers[0], stride=1)
         self.layer2 = _stage(block, wide, 2 * width, layers[1], stride=2)
@@ -192,11 +183,11 @@ class R3D(VideoModel):
         self.layer4 = _stage(block, 4 * wide, 8 * width, layers[3], stride=2)
 
         self.feature_info = [
-            {"num_chs": width, "reduction": min(2, stem_reduction), "module": "act1"},
-            {"num_chs": wide, "reduction": stem_reduction, "module": "layer1"},
-            {"num_chs": 2 * wide, "reduction": 2 * stem_reduction, "module": "layer2"},
-            {"num_chs": 4 * wide, "reduction": 4 * stem_reduction, "module": "layer3"},
-            {"num_chs": 8 * wide, "reduction": 8 * stem_reduction, "module": "layer4"},
+            {"num_chs": width, "reduction": 2, "module": "act1"},
+            {"num_chs": wide, "reduction": 4, "module": "layer1"},
+            {"num_chs": 2 * wide, "reduction": 8, "module": "layer2"},
+            {"num_chs": 4 * wide, "reduction": 16, "module": "layer3"},
+            {"num_chs": 8 * wide, "reduction": 32, "module": "layer4"},
         ]
         self.num_features = self.head_hidden_size = 8 * wide
         self.global_pool = GlobalPool3d(global_pool)

@@ -45,7 +45,8 @@ class SubtractMeanFrame(nn.Module):
 
 
 class NormalizeClip(nn.Module):
-    """Take out of each clip (N, C, T, H, W), channel by channel, its mean and its standard deviation."""
+    """Clips (N, C, T, H, W) with mean 0 and standard deviation 1 in every channel of each, which takes light and
+    contrast out of them; a channel without contrast becomes zeros."""
 
     def forward(self, x: Tensor) -> Tensor:
         variance, mean = torch.var_mean(x, dim=(2, 3, 4), correction=0, keepdim=True)
@@ -185,10 +186,7 @@ def evaluation_mode(*models: nn.Module) -> Iterator[None]:
 
 
 # What a config.json may hand to a network; its blocks and widths belong to its name.
-MODEL_ARGS = {
-    "num_classes", "in_chans", "global_pool", "drop_rate", "clip", "subtract_mean_frame", "normalize_clip",
-    "stem_reduction",
-}  # fmt: skip
+MODEL_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "clip", "subtract_mean_frame", "normalize_clip"}
 
 
 def check_clips(x: Tensor) -> None:
