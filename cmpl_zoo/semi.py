@@ -135,7 +135,6 @@ def cmpl_loss(
     strong: Sequence[Tensor] = (),
     pseudo: Sequence[PseudoLabels] = (),
     lambda_u: float | Tensor = 1.0,
-    label_smoothing: float = 0.0,
 ) -> CMPLLoss:
     """The whole loss of one step.
 
@@ -149,9 +148,8 @@ def cmpl_loss(
         strong: logits of each network on the strong views, (unlabeled batch, classes).
         pseudo: what each network is taught on them; see `pseudo_labels`.
         lambda_u: weight of the unsupervised terms. The paper's value is not known; the default is our choice.
-        label_smoothing: share of a label, 0 to 1, that is spread over all classes; of the labeled clips alone.
     """
-    supervised = tuple(F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing) for logits in labeled)
+    supervised = tuple(F.cross_entropy(logits.float(), labels) for logits in labeled)
     unsupervised = tuple(unsupervised_loss(logits.float(), label) for logits, label in zip(strong, pseudo, strict=True))
     total = torch.stack(supervised).sum()
     if unsupervised:

@@ -30,7 +30,6 @@ RANGES: list[tuple[str, float, float, str]] = [
     ("threshold", 0, 1, "is a probability from 0 to 1, not"),
     ("ema", 0, BELOW_1, "is a decay from 0 (off) to below 1, not"),
     ("drop_rate", 0, BELOW_1, "is a share from 0 to below 1, not"),
-    ("label_smoothing", 0, BELOW_1, "is a share from 0 to below 1, not"),
     ("crop_pct", ABOVE_0, 1, "is a share above 0, up to 1, not"),
     ("max_unreadable", 0, 1, "is a share from 0 to 1, not"),
     ("lr", ABOVE_0, ENDLESS, "must be above 0, and is"),
@@ -157,8 +156,6 @@ class Config:
     """Confidence from which a pseudo-label counts (tau)."""
     lambda_u: float = 1.0
     """Weight of the unsupervised loss (lambda)."""
-    label_smoothing: float = 0.0
-    """Share of the label of a labeled clip that is spread over all classes."""
     hard: bool = True
     """Pseudo-labels are class ids; false: probabilities."""
     weak_bn: Literal["batch", "running"] = "batch"

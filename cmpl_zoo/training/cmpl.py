@@ -73,9 +73,7 @@ class CMPL(nn.Module):
         config, v, y = self.config, batch["labeled"], batch["labels"]
         pairs = list(zip(self.networks.values(), self.inputs, strict=True))
         if config.scheme == "none":
-            return cmpl_loss(
-                [network(clips_of(v)) for network, clips_of in pairs], y, label_smoothing=config.label_smoothing
-            )
+            return cmpl_loss([network(clips_of(v)) for network, clips_of in pairs], y)
 
         # p^F = softmax F(w(u)), p^A = softmax A(w(u)), without gradient; l_F and l_A, thresholded by tau
         p = [self.weak_pass(network, clips_of(batch["weak"])) for network, clips_of in pairs]
@@ -84,7 +82,7 @@ class CMPL(nn.Module):
         # F(w(v)), F(s(u)) and A(w(v)), A(s(u))
         outputs = [self.learning_pass(network, clips_of(v), clips_of(batch["strong"])) for network, clips_of in pairs]
         labeled, strong = zip(*outputs, strict=True)
-        return cmpl_loss(labeled, y, strong, pseudo, lambda_u, config.label_smoothing)
+        return cmpl_loss(labeled, y, strong, pseudo, lambda_u)
 
     @torch.no_grad()
     def weak_pass(self, network: VideoModel, weak: Tensor) -> Tensor:
