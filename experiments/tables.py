@@ -40,7 +40,8 @@ PAPER = {
 BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, labels-alone", "auxiliary": "quarter",
         "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
-        "fine-tuning-ut_interaction": "{part}, labels-alone"}  # fmt: skip
+        "fine-tuning-ut_interaction": "{part}, labels-alone",
+        **{f"lips-{spoken}-{count}": "fixmatch" for spoken in ("words", "phrases") for count in (5, 10)}}  # fmt: skip
 
 RunsByRow = dict[str, dict[int, Result]]  # then by seed
 
