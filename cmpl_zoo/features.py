@@ -186,6 +186,7 @@ def weights_digest(model: VideoModel) -> str:
     """SHA-256 of what a model's features depend on: its architecture and its weights but for the classifier."""
     classifier = model.get_classifier(name_only=True)
     settings = [model.pretrained_cfg["architecture"], model.subtract_mean_frame, model.global_pool.pool_type]
+    settings += ["normalize_clip"] if model.normalize_clip else []  # digests without it stay what they were
     digest = hashlib.sha256(json.dumps(settings).encode())
     for key, weight in sorted(model.state_dict().items()):
         if not key.startswith(f"{classifier}."):

@@ -119,6 +119,8 @@ class Config:
     """Dropout rate before the classifiers."""
     subtract_mean_frame: bool = False
     """Subtract the mean frame of a clip in both networks: for cameras that stand still."""
+    normalize_clip: bool = False
+    """Take each clip's mean and standard deviation out of it in both networks: for light and contrast that differ."""
 
     frames: int = 8
     """Frames in a clip."""
@@ -141,6 +143,8 @@ class Config:
     """Augmentation of the strong view."""
     cutout: bool = True
     """Cover a square of the strong view with grey."""
+    labeled_view: Literal["weak", "strong"] = "weak"
+    """The view of labeled clips that is learned from."""
     test_clips: int = 10
     """Clips per video in validation; stored with the model."""
     test_crops: Literal[1, 3] = 3

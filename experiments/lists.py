@@ -15,6 +15,8 @@ from cmpl_zoo.datasets.splits import split_list, write_split
 from cmpl_zoo.video.video import Video
 
 LABELS = 20  # a class, unless the name of the lists says otherwise
+# Speakers of lips that settings are chosen on, with even and with odd seeds; no table is made of them.
+HELD_OUT = (("F02", "F08", "M02"), ("F06", "F10", "M07"))
 
 
 def decode_once(file: Path, folder: Path, short_side: int, center: float = 1.0, root: Path | None = None) -> Path:
@@ -56,21 +58,47 @@ def decode(source: Path, target: Path, short_side: int, center: float) -> None:
 def make_lists(data: Path, work: Path, name: str, seed: int) -> dict[str, Path]:
     """The lists that a row learns from and is measured on: `labeled`, `unlabeled`, `val` and `test`.
 
-    The recordings in `val` are the same for all seeds; a seed draws the labels.
+    The recordings in `val` are the same for all seeds; a seed draws the labels. Of lips `val` are the test speakers,
+    and all others are learned from; with `-held-out` it is three of these, which are not learned from.
 
     Args:
-        data: folder of decoded frames that holds mocap13 and fights.
+        data: folder of decoded frames that holds mocap13 and fights, or lips.
         work: where lists are written.
         name: `uniform-N` or `category-wise-N` for N labels a class, `all`, `half-same` or `half-other` (labels of every
-            second class, unlabeled videos of the same or of the other ones), or `fights` (unlabeled: mocap13).
+            second class, unlabeled videos of the same or of the other ones), or `fights` (unlabeled: mocap13); of
+            lips `words-N`, `words-all`, `phrases-N` or `phrases-all`, with or without `-held-out`.
         seed: of the draw of labels.
     """
     folder = work / "lists" / f"{name}-seed{seed}"
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        (fights_lists if name == "fights" else mocap13_lists)(data, work / "lists", folder, name, seed)
+        lists_of = {"fights": fights_lists, "lips": lips_lists, "mocap13": mocap13_lists}[data_of(name)]
+        lists_of(data, work / "lists", folder, name, seed)
         (folder / "done").touch()
     return {part: folder / f"{part}.csv" for part in ("labeled", "unlabeled", "val", "test")}
+
+
+def data_of(name: str) -> str:
+    """The data set that the labeled videos of such lists are from; see `make_lists`."""
+    return "lips" if name.startswith(("words-", "phrases-")) else "fights" if name == "fights" else "mocap13"
+
+
+def lips_lists(data: Path, lists: Path, folder: Path, name: str, seed: int) -> None:
+    """Lists of the words or of the phrases of lips; no speaker is both learned from and measured on."""
+    spoken, count, *held_out = name.split("-", 2)
+    rows = read_list(data / "lips" / f"{spoken}_train.csv").rows
+    speakers = HELD_OUT[seed % 2] if held_out else ()
+    write_rows(folder / "pool.csv", [row for row in rows if row["group"] not in speakers])
+    if count == "all":
+        for part in ("labeled", "unlabeled"):
+            copy_rows(folder / "pool.csv", folder / f"{part}.csv")
+    else:
+        draw_labels(folder, seed, int(count), "uniform")
+    copy_rows(data / "lips" / f"{spoken}_test.csv", folder / "test.csv")
+    if held_out:
+        write_rows(folder / "val.csv", [row for row in rows if row["group"] in speakers])
+    else:
+        copy_rows(folder / "test.csv", folder / "val.csv")
 
 
 def mocap13_lists(data: Path, lists: Path, folder: Path, name: str, seed: int) -> None:

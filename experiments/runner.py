@@ -1,24 +1,29 @@
-"""The paper's experiments, and some beyond it, on the real motions of mocap13, run by run.
+"""The paper's experiments, and some beyond it, on the real motions of mocap13 or the real footage of lips, run by run.
 
 python experiments/runner.py schemes DIR                                      # Table 1, small enough for a CPU
 python experiments/runner.py schemes DIR --setting gpu --jobs 3 --minutes 8
+python experiments/runner.py lips-words-10 DIR --seeds 10 --test true
 
-DIR holds mocap13 (and fights, for `transfer`). A run is train/cmpl.py with the recipe of the setting and the options of
-a row; what a row is not about is the same in all rows of an experiment, the labels too, seed by seed. Videos are
-decoded once. A finished run is one line in experiments/results/ and is not repeated, not for another experiment either;
-one that was stopped is continued. What is compared is the primary network after its last step, or both where a row says
-that they vote. By default they are measured on recordings cut off from train.csv, to choose settings by; `--test true`
-measures the same networks on test.csv, for final tables alone.
+DIR holds mocap13 (and fights, for `transfer`), or lips. A run is train/cmpl.py with the recipe of the setting and the
+options of a row; what a row is not about is the same in all rows of an experiment, the labels too, seed by seed. Videos
+are decoded once. A finished run is one line in experiments/results/ and is not repeated, not for another experiment
+either; one that was stopped is continued. What is compared is the primary network after its last step, or both where a
+row says that they vote. By default they are measured on recordings cut off from train.csv, to choose settings by;
+`--test true` measures the same networks on test.csv, for final tables alone. Of lips they are measured on three
+speakers who are not learned from, and with `--test true` on the test speakers after learning from all others, which
+needs a --work folder of its own.
 
 Exit status: 0 when all runs are there, 1 where some failed, 2 for a mistake in the call, 3 when the time was up, 130
 after Ctrl-C. In every case the same call continues; one call at a time in a --work folder, and one for an experiment.
 """
 
+import csv
 import importlib.util
 import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -29,18 +34,23 @@ from typing import Any, Literal
 
 import jsonargparse
 import yaml
-from lists import LABELS, decode_once, make_lists
+from lists import LABELS, data_of, decode_once, make_lists
 from results import FREE, Result, ResultsWriter, difference, facts_of, read_results
 
+from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.train_config import Config, flag
 
 REPO = Path(__file__).resolve().parents[1]
-RECIPES = {"cpu": "mocap13_cpu.yaml", "gpu": "mocap13.yaml"}
+RECIPES = {
+    ("mocap13", "cpu"): REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13_cpu.yaml",
+    ("mocap13", "gpu"): REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13.yaml",
+    ("lips", "cpu"): REPO / "experiments" / "recipes" / "lips.yaml",
+}
 DEFAULTS = json.loads(json.dumps({option.name: option.default for option in fields(Config) if option.name not in FREE}))
-# Share of a frame of mocap13 that is kept: the actor is in the middle, and 32 pixels show as much as 43 of the whole.
-CENTER = {"cpu": 0.75, "gpu": 1.0}
+# Share of a frame that is kept: in mocap13 the actor is in the middle, and 32 pixels show as much as 43 of the whole.
+CENTER = {("mocap13", "cpu"): 0.75, ("mocap13", "gpu"): 1.0, ("lips", "cpu"): 1.0}
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,9 @@ FIXMATCH = {"scheme": "self", "auxiliary": None}
 METHODS: dict[str, dict[str, Any]] = {"labels-alone": ALONE, "fixmatch": FIXMATCH, "cross": {}}
 ONE_BATCH = {"strong_bn": "labeled"}
 BOTH = ("primary", "auxiliary")
+SCHEMES = {scheme: {"scheme": scheme} for scheme in ("self-first", "opposite-first", "maximum", "average", "cross")}
+# A step of all labels learns from as many clips as one that has unlabeled ones: lips.yaml has 16 of each.
+ALL_LABELS = ALONE | {"labeled_batch": 32}
 MOCAP13_PLUS = TableRow({"ema": 0.99}, judged=BOTH)  # what helped of `beyond`: the recipe mocap13_plus
 
 EXPERIMENTS: dict[str, dict[str, TableRow]] = {
@@ -70,10 +83,7 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     "schemes": {
         "labels-alone": TableRow(ALONE),
         "fixmatch": TableRow(FIXMATCH),
-        **{
-            scheme: TableRow({"scheme": scheme})
-            for scheme in ("self-first", "opposite-first", "maximum", "average", "cross")
-        },
+        **{scheme: TableRow(options) for scheme, options in SCHEMES.items()},
         "all-labels": TableRow(ALONE, lists="all"),
     },
     # Table 4: how the labeled videos are drawn.
@@ -133,7 +143,36 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
         "autoaugment without cutout": TableRow({"strong": "autoaugment", "cutout": False}),
         "weak pass by running statistics": TableRow({"weak_bn": "running"}),
     },
+    # Table 1 on real footage, with as many seeds as tell the schemes apart, and the same recipe on other classes.
+    **{
+        f"lips-words-{count}": {
+            **{row: TableRow(options, f"words-{count}") for row, options in (METHODS | SCHEMES).items()},
+            "all-labels": TableRow(ALL_LABELS, "words-all"),
+            "all-labels-strong": TableRow(ALL_LABELS | {"labeled_view": "strong"}, "words-all"),
+        }
+        for count in (5, 10)
+    },
+    **{
+        f"lips-phrases-{count}": {
+            **{row: TableRow(options, f"phrases-{count}") for row, options in METHODS.items()},
+            "all-labels": TableRow(ALL_LABELS, "phrases-all"),
+        }
+        for count in (5, 10)
+    },
 }
+
+
+def data_set(experiment: str) -> str:
+    """The name of the videos that an experiment is made on, `mocap13` or `lips`."""
+    return data_of(next(iter(EXPERIMENTS[experiment].values())).lists)
+
+
+def lists_needed(experiment: str) -> list[str]:
+    """The lists of videos that an experiment needs, in the folder that holds the data sets."""
+    if data_set(experiment) == "lips":
+        spoken = experiment.split("-")[1]
+        return [f"lips/{spoken}_train.csv", f"lips/{spoken}_test.csv"]
+    return ["mocap13/train.csv", "mocap13/test.csv", *(["fights/videos.csv"] if experiment == "transfer" else [])]
 
 
 class ExperimentError(RuntimeError):
@@ -162,11 +201,11 @@ class Place:
 
     Attributes:
         frames: folder of decoded videos.
-        center: share of mocap13's frames that they show.
+        center: share of the frames that they show, of mocap13 or of lips.
         work: lists, runs and their logs.
         results: folder of one file an experiment.
         recipe: options of train/cmpl.py.
-        measured_on: `validation`, or `test` for test.csv.
+        measured_on: `validation`, or `test` for the test list.
     """
 
     frames: Path
@@ -208,8 +247,13 @@ class Place:
     def training(self, run: ExperimentRun) -> dict[str, Any]:
         """What tells its training from others: every option that the networks depend on, the lists and the frames."""
         options = {key: value for key, value in self.options(run).items() if key not in FREE}
+        return DEFAULTS | options | {"seed": run.seed, "lists": self.lists_of(run), "center": self.center}
+
+    def lists_of(self, run: ExperimentRun) -> str:
+        """The name of the lists that it learns from and is measured on."""
         lists = EXPERIMENTS[run.experiment][run.row].lists
-        return DEFAULTS | options | {"seed": run.seed, "lists": lists, "center": self.center}
+        held_out = data_of(lists) == "lips" and self.measured_on == "validation"
+        return f"{lists}-held-out" if held_out else lists
 
     def made_with(self, run: ExperimentRun) -> dict[str, Any]:
         """What tells its result from others: the training, and which networks are judged."""
@@ -247,16 +291,17 @@ class Place:
     def scores_of(self, run: ExperimentRun) -> Path | None:
         """What train/evaluate.py measures of its networks; None where the training has done it."""
         judged = EXPERIMENTS[run.experiment][run.row].judged
-        if self.measured_on == "validation" and judged == ("primary",):
+        measured_in_training = self.measured_on == "validation" or data_set(run.experiment) == "lips"
+        if measured_in_training and judged == ("primary",):
             return None
         return self.folder_of(run) / f"{self.measured_on}-{'-'.join(judged)}.json"
 
     def next_command(self, run: ExperimentRun, jobs: int) -> list[str] | None:
         """What a run needs next: training, a measurement, or nothing."""
         folder = self.folder_of(run)
-        lists = EXPERIMENTS[run.experiment][run.row].lists
+        lists = self.lists_of(run)
         files = make_lists(self.frames, self.work, lists, run.seed)
-        root = self.frames / ("fights" if lists == "fights" else "mocap13")
+        root = self.frames / data_of(lists)
         if (folder / "summary.json").exists():
             if (scores := self.scores_of(run)) is None or scores.exists():
                 return None
@@ -270,7 +315,7 @@ class Place:
             "unlabeled": files["unlabeled"],
             "val": files["val"],
             "root": root,
-            "unlabeled_root": self.frames / "mocap13",
+            "unlabeled_root": self.frames / data_set(run.experiment),
             "output": folder,
             "seed": run.seed,
             "val_every": 0,
@@ -304,9 +349,28 @@ class Place:
             "seed": run.seed,
             "measured_on": self.measured_on,
             **facts_of(summary, measured),
+            **(per_speaker(folder) if data_set(run.experiment) == "lips" else {}),
             **{key: self.made_with(run)[key] for key in ("lists", "center", "judged")},
             "curves": curves,
         }  # fmt: skip
+
+
+def per_speaker(folder: Path) -> dict[str, dict[str, float]]:
+    """Top-1 in percent of each network of a run for each speaker it was measured on, by role and speaker."""
+    config = json.loads((folder / "summary.json").read_text())["config"]
+    speakers = [row["group"] for row in read_list(config["val"]).rows]
+    with (folder / "predictions.csv").open(newline="") as lines:
+        predictions = list(csv.DictReader(lines))
+    columns = {"primary": "right", "auxiliary": "auxiliary_right"}
+    right: dict[str, dict[str, list[bool]]] = {}
+    for speaker, prediction in zip(speakers, predictions, strict=True):
+        for role in [role for role, column in columns.items() if column in prediction]:
+            right.setdefault(role, {}).setdefault(speaker, []).append(prediction[columns[role]] == "yes")
+    return {
+        "per_speaker": {
+            role: {speaker: 100 * statistics.mean(of) for speaker, of in each.items()} for role, each in right.items()
+        }
+    }
 
 
 def next_of(waiting: list[ExperimentRun], running: Iterable[ExperimentRun], place: Place) -> ExperimentRun | None:
@@ -326,7 +390,7 @@ def run_all(
     """Make the runs that are not finished, so many side by side, until the time is up; returns what went wrong."""
     waiting, failures = [run for run in runs if run not in finished], []
     running: dict[subprocess.Popen[bytes], ExperimentRun] = {}
-    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, available_cores() // jobs))}
+    environment = {"OMP_NUM_THREADS": str(max(1, available_cores() // jobs))} | os.environ
     stopping = False
     try:
         while running or (waiting and not stopping):
@@ -372,6 +436,7 @@ def run_experiment(
     data: str,
     setting: Literal["cpu", "gpu"] = "cpu",
     seeds: int = 3,
+    rows: list[str] | None = None,
     jobs: int = 1,
     minutes: float = 0.0,
     test: bool = False,
@@ -379,16 +444,17 @@ def run_experiment(
     recipe: str | None = None,
     results: str = "experiments/results",
 ) -> int:
-    """The paper's experiments and some beyond it on real motion, resumable run by run, with a table and a plot.
+    """The paper's experiments and some beyond it on real videos, resumable run by run, with a table and a plot.
 
     Args:
         name: which experiment.
-        data: folder that holds mocap13, and fights for transfer.
-        setting: which recipe: mocap13_cpu or mocap13.
+        data: folder that holds mocap13, and fights for transfer; or lips.
+        setting: which recipe: mocap13_cpu or mocap13; of lips there is one, for the CPU.
         seeds: runs of each row, with seeds 1, 2, ...; the table is of these.
+        rows: make the runs of these rows alone; by default of all.
         jobs: runs side by side.
         minutes: stop after so long and keep what is done; 0: when all is done.
-        test: measure on test.csv, for final tables, instead of on recordings cut off from train.csv.
+        test: measure on the test list, for final tables, instead of on recordings, or speakers, of the training list.
         work: folder of lists and runs.
         recipe: another recipe instead of the setting's.
         results: folder of one file an experiment; tables and plots go to `reports` beside it.
@@ -396,7 +462,11 @@ def run_experiment(
     deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
     if name == "knobs" and setting == "cpu":
         raise ExperimentError(f"knobs is made of {len(EXPERIMENTS['knobs'])} rows of long runs: it needs --setting gpu")
-    lists = ["mocap13/train.csv", "mocap13/test.csv", *(["fights/videos.csv"] if name == "transfer" else [])]
+    videos, lists = data_set(name), lists_needed(name)
+    if (videos, setting) not in RECIPES:
+        raise ExperimentError(f"{name} has no recipe for --setting {setting}; leave it out")
+    if unknown := sorted(set(rows or ()) - EXPERIMENTS[name].keys()):
+        raise ExperimentError(f"--rows: {name} has no row {', '.join(unknown)}; it has {', '.join(EXPERIMENTS[name])}")
     for needed in lists:
         if not Path(data, needed).is_file():
             raise ExperimentError(
@@ -406,7 +476,7 @@ def run_experiment(
         raise ExperimentError("the plot of the results needs matplotlib: pip install -e '.[dev]'")
     if seeds < 1 or jobs < 1 or minutes < 0:
         raise ExperimentError("--seeds and --jobs must be at least 1, and --minutes not negative")
-    base = Path(recipe) if recipe else REPO / "cmpl_zoo" / "training" / "recipes" / RECIPES[setting]
+    base = Path(recipe) if recipe else RECIPES[videos, setting]
     if not base.is_file():
         raise ExperimentError(f"{base}: there is no such recipe")
     try:
@@ -419,12 +489,12 @@ def run_experiment(
         raise ExperimentError(f"{base}: train/cmpl.py has no option {', '.join(unknown)}; its --help lists them")
     if options.get("steps") is None:
         raise ExperimentError(f"{base}: gives no steps; all rows of an experiment have the same number")
-    folder, center = Path(work).absolute(), CENTER[setting]
+    folder, center = Path(work).absolute(), CENTER[videos, setting]
     short_side = options.get("short_side", Config.short_side)[1]
     frames = folder / f"frames-{short_side}-of-{center}"
     place = Place(frames, center, folder, Path(results).absolute(), options, "test" if test else "validation")
     place.work.mkdir(parents=True, exist_ok=True)
-    runs = place.runs_of(name, setting, seeds)
+    runs = [run for run in place.runs_of(name, setting, seeds) if rows is None or run.row in rows]
     with ResultsWriter(place.results_file(name)) as writer:
         finished = place.results_of(name)
         for run in runs:
@@ -436,10 +506,10 @@ def run_experiment(
         failures = run_all(runs, finished, writer, place, jobs, deadline)
     from report import report  # needs matplotlib
 
-    rows = rows_in_order(name, finished)
+    order = rows_in_order(name, finished)
     told = [run for run in finished if run.setting == setting and run.seed <= seeds]
     if told:
-        told.sort(key=lambda run: (rows.index(run.row), run.seed))
+        told.sort(key=lambda run: (order.index(run.row), run.seed))
         print(report([finished[run] for run in told], place.results.parent / "reports"))
     if missing := sum(run not in finished for run in runs) - len(failures):
         print(f"stopped with {missing} runs to go; the same command continues")

@@ -11,7 +11,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from lists import HELD_OUT
 from pages import fill_pages, markdown, mean_and_interval, mean_and_spread
 from results import (
     FREE,
@@ -40,7 +42,8 @@ PAPER = {
 BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, labels-alone", "auxiliary": "quarter",
         "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
-        "fine-tuning-ut_interaction": "{part}, labels-alone"}  # fmt: skip
+        "fine-tuning-ut_interaction": "{part}, labels-alone",
+        **{f"lips-{spoken}-{count}": "fixmatch" for spoken in ("words", "phrases") for count in (5, 10)}}  # fmt: skip
 
 RunsByRow = dict[str, dict[int, Result]]  # then by seed
 
@@ -189,6 +192,23 @@ def suggested(experiment: str) -> str:
     return f"{caption}\n\n{markdown(columns, cells)}"
 
 
+def tuning_table() -> str:
+    """A row for each setting that was tried on held-out speakers of lips: top-1 by number of labels and split."""
+    rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for line in (Path(__file__).parent / "lips_tuning.jsonl").read_text().splitlines():
+        run = json.loads(line)
+        rows.setdefault((run["what"], run["steps"]), []).append(run)
+    splits = [(labels, " ".join(HELD_OUT[split])) for labels in ("10 a class", "all") for split in (0, 1)]
+    cells = []
+    for (what, steps), runs in rows.items():
+        found = {(run["labels"], run["held_out"]): f"{run['top1']:.1f}" for run in runs}
+        seconds = [run["cpu_seconds"] for run in runs if "cpu_seconds" in run]
+        spent = f"{statistics.mean(seconds):.0f}" if seconds else ""
+        cells.append([what, steps, *(found.get(split, "") for split in splits), spent])
+    columns = ["", "steps", "10 labels a class, A", "B", "all labels, A", "B", "CPU seconds"]
+    return markdown(columns, cells)
+
+
 def where_machines_differ(rows: RunsByRow) -> str:
     """How many runs were made on what, where that is not one thing; processors and versions round sums differently."""
     counts = Counter(run["hardware"] for runs in rows.values() for run in runs.values())
@@ -207,6 +227,8 @@ def named_table(name: str) -> str | None:
     if name == "probe":
         probes = json.loads((RESULTS / "probe.json").read_text())
         return f"{probes['caption']}\n\n{markdown(probes['columns'], probes['rows'])}"
+    if name == "lips-tuning":
+        return tuning_table()
     if name.startswith("suggest-"):
         return suggested(name)
     results = read_results(RESULTS / f"{name}.jsonl")

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import statistics
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,8 @@ from cmpl_zoo.video.video import Video
 ACTIONS = ["circle_arms_fast", "run", "walk"]
 OF_REMOVED = {"averaged weights teach", "distribution alignment", "thresholds by class", "temporal warp", "clips mixed"}
 RECORDINGS = {"train": range(20), "test": range(20, 21)}
+LEARNED_FROM = ["F01", "F02", "F04", "F06", "F07", "F08", "F09", "F10", "M01", "M02", "M07"]
+TESTED_ON = ["F05", "F11", "M04", "M08"]
 RECIPE = {
     "primary": "r3d50_eighth", "auxiliary": "r3d50_eighth", "primary_stride": 2, "auxiliary_stride": 2, "frames": 4,
     "size": 32, "short_side": [34, 40], "test_clips": 1, "test_crops": 1, "labeled_batch": 3, "unlabeled_batch": 3,
@@ -41,6 +44,22 @@ def data(tmp_path_factory) -> Path:
                 shutil.copy(videos / action / f"{action}_{number % 14 + 1:04}.mp4", folder / name)
                 rows.append({"path": name, "label": action})
         write_rows(folder / f"{part}.csv", rows)
+    return folder.parent
+
+
+@pytest.fixture(scope="module")
+def lips(tmp_path_factory) -> Path:
+    """A few videos of three actions of the demo, in the form of lips' words: one of each action of each speaker."""
+    folder = tmp_path_factory.mktemp("data") / "lips"
+    videos = render_demo(tmp_path_factory.mktemp("demo"), videos_per_class=len(LEARNED_FROM), size=64, frames=10).parent
+    for part, speakers in (("train", LEARNED_FROM), ("test", TESTED_ON)):
+        rows = []
+        for action in ACTIONS:
+            (folder / action).mkdir(parents=True, exist_ok=True)
+            for number, speaker in enumerate(speakers, start=1):
+                shutil.copy(videos / action / f"{action}_{number:04}.mp4", folder / action / f"{speaker}.mp4")
+                rows.append({"path": f"{action}/{speaker}.mp4", "label": action, "group": speaker})
+        write_rows(folder / f"words_{part}.csv", rows)
     return folder.parent
 
 
@@ -165,10 +184,52 @@ def test_beyond_judges_both_networks_of_a_run_that_is_there(data, tmp_path, runn
     assert not (tmp_path / "runs" / "beyond-cpu-both-networks-vote-seed1").exists()
 
 
+@pytest.mark.slow
+def test_lips_is_measured_on_speakers_who_are_not_learned_from(lips, tmp_path, runner):
+    def call(experiment: str, *more: str) -> list[str]:
+        words = experiments(lips, tmp_path, "--seeds", "1", *more)
+        words[words.index("sampling")] = experiment
+        return words
+
+    def speakers(lists: Path, part: str) -> list[str]:
+        return [row["group"] for row in read_rows(lists / f"{part}.csv")]
+
+    rows = ("--rows", '["cross", "all-labels"]')
+    run(call("lips-words-5", *rows, "--test", "true"))
+    cross, every = runner.read_results(tmp_path / "results" / "lips-words-5.jsonl")
+    assert [(r["row"], r["labeled_videos"], r["unlabeled_videos"], r["videos"]) for r in (cross, every)] == [
+        ("cross", 15, 18, 12), ("all-labels", 33, 0, 12)]  # fmt: skip
+    assert cross["per_speaker"].keys() == {"primary", "auxiliary"} and every["per_speaker"].keys() == {"primary"}
+    for result in (cross, every):
+        assert list(result["per_speaker"]["primary"]) == TESTED_ON
+        assert statistics.mean(result["per_speaker"]["primary"].values()) == pytest.approx(result["top1"])
+    lists = tmp_path / "runs" / "lists" / "words-5-seed1"
+    assert sorted({*speakers(lists, "labeled"), *speakers(lists, "unlabeled")}) == LEARNED_FROM
+
+    run(call("lips-words-10", "--rows", '["all-labels"]', "--test", "true"))
+    (again,) = runner.read_results(tmp_path / "results" / "lips-words-10.jsonl")
+    assert again == every | {"experiment": "lips-words-10"}, "what all labels teach is not trained twice"
+
+    refused = run(call("lips-words-5", *rows), expect=2)
+    assert "lists words-5, which is words-5-held-out now; delete" in refused.stderr
+    run(call("lips-words-5", *rows, "--work", str(tmp_path / "choosing")))
+    held_out = runner.read_results(tmp_path / "results" / "lips-words-5.jsonl")[2:]
+    assert [(r["measured_on"], list(r["per_speaker"]["primary"])) for r in held_out] == [
+        ("validation", ["F06", "F10", "M07"])] * 2  # fmt: skip
+    lists = tmp_path / "choosing" / "lists" / "words-5-held-out-seed1"
+    learned_from = {*speakers(lists, "labeled"), *speakers(lists, "unlabeled")}
+    assert learned_from == {*LEARNED_FROM} - {"F06", "F10", "M07"}
+
+
 def test_the_recipe_of_what_helped_is_the_row_that_was_measured(runner):
     plain, plus = (yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / f"{name}.yaml").read_text())
                    for name in ("mocap13_cpu", "mocap13_plus"))  # fmt: skip
     assert plus == plain | runner.MOCAP13_PLUS.options
+
+
+def test_all_labels_of_lips_are_learned_from_as_many_clips_a_step_as_labels_and_unlabeled_videos(runner):
+    recipe = yaml.safe_load(runner.RECIPES["lips", "cpu"].read_text())
+    assert runner.ALL_LABELS["labeled_batch"] == recipe["labeled_batch"] + recipe["unlabeled_batch"]
 
 
 def place_of_stored_results(runner: ModuleType, work: Path, measured_on: str = "validation"):
@@ -243,6 +304,8 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
             ["schemes", "nowhere"],
             "nowhere/mocap13/train.csv: there is no such list; give the folder that holds mocap13",
         ),
+        (["lips-words-5", "DATA", "--setting", "gpu"], "lips-words-5 has no recipe for --setting gpu; leave it out"),
+        (["sampling", "DATA", "--rows", '["even"]'], "--rows: sampling has no row even; it has uniform, category-wise"),
         (["schemes", "DATA", "--jobs", "0"], "--seeds and --jobs must be at least 1"),
         (["schemes", "DATA", "--recipe", "none.yaml"], "none.yaml: there is no such recipe"),
         (["schemes", "DATA", "--recipe", "LIST"], "list.yaml: holds no options; give a recipe"),

@@ -10,9 +10,13 @@ from training import CLASSES, command, metrics, run
 
 import cmpl_zoo
 from cmpl_zoo.datasets import TrainingClip, TrainingSteps, Videos
+from cmpl_zoo.datasets.order import derived_seed
+from cmpl_zoo.datasets.views import StrongView
 from cmpl_zoo.training import CMPL, Config
 from cmpl_zoo.training.networks import build_networks, training_clips
 from cmpl_zoo.video.clips import normalize
+from cmpl_zoo.video.sampling import random_clips
+from cmpl_zoo.video.video import Video
 
 MC3 = ["--auxiliary", "tv_mc3_18", "--primary", "r3d50_eighth", "--frames", "8", "--test-clips", "1"]
 FAST = {"tv_r2plus1d_18", "tv_swin3d_t"}  # one with batch norm, one without
@@ -74,6 +78,19 @@ def test_clips_of_other_sizes_are_the_same_views_resized(one_video):
             assert torch.equal(b, expected[view][0])
             assert torch.equal(a[0].transpose(0, 1), tv.resize(b[0].transpose(0, 1), [40, 40], antialias=True))
         assert not torch.equal(batch["weak"][0], batch["strong"][0])
+
+
+def test_labeled_clips_can_be_strong_views(one_video):
+    clip = TrainingClip(4, 3, 64)
+    strong, weak = steps(one_video, clip, labeled_view="strong")[0], steps(one_video, clip)[0]
+    with torch.random.fork_rng(), Video(one_video.paths[0]) as video:
+        torch.manual_seed(derived_seed(0, "labeled", 0, 0))
+        [indices] = random_clips(video.num_frames, 4, [3])
+        expected = StrongView(64, (72, 84))(video.read(indices).permute(0, 3, 1, 2)).transpose(0, 1)
+    assert torch.equal(strong["labeled"][0][0], expected)
+    assert not torch.equal(strong["labeled"][0], weak["labeled"][0])
+    for view in ("weak", "strong"):
+        assert torch.equal(strong[view][0], weak[view][0])
 
 
 def test_spread_clips_of_other_frames(one_video):

@@ -383,6 +383,25 @@ def test_clip_travels_with_a_model_directory(tmp_path: Path) -> None:
     assert torch.equal(other(clips()), model(clips()))
 
 
+def test_a_network_to_which_light_and_contrast_are_nothing(tmp_path: Path) -> None:
+    model = make(SMALL, num_classes=3, normalize_clip=True)
+    plain = make(SMALL, num_classes=3)
+    plain.load_state_dict(model.state_dict())
+    x = 3 * clips() + 2
+    mean, std = x.mean((2, 3, 4), keepdim=True), x.std((2, 3, 4), correction=0, keepdim=True)
+    close(model(x), plain((x - mean) / std), 1e-4)
+    darker = torch.rand(2, 3, 1, 1, 1) + 0.5, torch.rand(2, 3, 1, 1, 1)
+    close(model(darker[0] * x - darker[1]), model(x), 1e-4)
+    assert model(torch.ones_like(x)).isfinite().all()
+    both = make(SMALL, num_classes=3, subtract_mean_frame=True, normalize_clip=True)
+    both.load_state_dict(model.state_dict())
+    close(both(x), model(x - x.mean(2, keepdim=True)), 1e-4)
+    hub.save(model, tmp_path, ["bow", "run", "walk"])
+    other = cmpl_zoo.create_model(tmp_path).eval()
+    assert other.normalize_clip
+    assert torch.equal(other(x), model(x))
+
+
 def test_a_network_that_sees_motion_alone(tmp_path: Path) -> None:
     model = make(SMALL, num_classes=3, subtract_mean_frame=True)
     plain = make(SMALL, num_classes=3)

@@ -297,6 +297,14 @@ def test_the_mean_frame_can_be_subtracted(family: str) -> None:
     close(model(x), plain(x - x.mean(2, keepdim=True)))
 
 
+def test_each_clip_can_be_normalized(family: str) -> None:
+    model, x = make(family, normalize_clip=True)
+    plain, _ = make(family)
+    x = 3 * x + 2
+    mean, std = x.mean((2, 3, 4), keepdim=True), x.std((2, 3, 4), correction=0, keepdim=True)
+    close(model(x), plain((x - mean) / std), 1e-3)
+
+
 def test_feature_maps(family: str) -> None:
     model, x = make(family)
     outputs: dict[str, Any] = {}

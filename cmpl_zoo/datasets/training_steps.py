@@ -53,7 +53,7 @@ class ClipBatch(TypedDict):
     Of one rank its share.
 
     Attributes:
-        labeled: weak views of labeled videos.
+        labeled: views of labeled videos, weak ones unless asked for.
         labels: their class ids, int64 (samples,).
         weak: weak views of unlabeled videos; missing if there are none, as the next two.
         strong: strong views of the same clips.
@@ -96,6 +96,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         short_side: range of the short side before the crop to the largest size; see `WeakView`.
         strong: kind of strong view; see `StrongView`.
         cutout: see `StrongView`.
+        labeled_view: `weak` or `strong`, the view of the labeled videos.
         balance: labeled samples are drawn equally over classes; see `BalancedOrder`.
         seed: seed of order and augmentation.
         rank: number of the rank, from 0; each reads its share of every batch.
@@ -119,6 +120,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         short_side: Sequence[int],
         strong: str = "randaugment",
         cutout: bool = True,
+        labeled_view: str = "weak",
         balance: bool = False,
         seed: int = 0,
         rank: int = 0,
@@ -133,6 +135,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
         self.clips, self.fps, self.spread = clips, fps, spread
         self.seed = seed
         size = max(clip.size for clip in clips)
+        self.labeled_view = labeled_view
         self.weak = WeakView(size, short_side)
         self.strong = StrongView(size, short_side, strong, cutout)
         self._labeled_order = (
@@ -210,7 +213,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
     def _sample(self, kind: str, path: str, pass_number: int, index: int) -> tuple[list[Tensor], list[Tensor]]:
         """The weak and the strong view of one video in one pass: of each the clips, uint8 (3, frames, size, size).
 
-        A labeled video needs no strong view; its weak view is returned twice.
+        A labeled video needs one view, which is returned twice.
         """
         with torch.random.fork_rng(devices=[]):
             # Only the generator of the CPU: torch.manual_seed would also seed those of GPUs, which dropout uses.
@@ -218,9 +221,10 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             with Video(path) as video:
                 indices = [i for clip in self._indices(video) for i in clip]
                 frames = video.read(indices).permute(0, 3, 1, 2)
-            weak = self._per_clip(self.weak(frames))
             if kind == "labeled":
-                return weak, weak
+                view = self._per_clip((self.weak if self.labeled_view == "weak" else self.strong)(frames))
+                return view, view
+            weak = self._per_clip(self.weak(frames))
             return weak, self._per_clip(self.strong(frames))
 
     def _indices(self, video: Video) -> list[list[int]]:

@@ -96,7 +96,8 @@ def build(
         known["label_names"] = (pretrained_cfg_overlay or {}).get("label_names")
     model.pretrained_cfg = model.default_cfg = known  # timm has the configuration under two names
     if isinstance(model, VideoModel):  # what timm writes into a config.json beside what it has seen itself
-        update_model_args(model, clip=model.clip, subtract_mean_frame=model.subtract_mean_frame)
+        own = ("clip", "subtract_mean_frame", "normalize_clip")
+        update_model_args(model, **{name: getattr(model, name) for name in own})
     return model.to(**placement)
 
 

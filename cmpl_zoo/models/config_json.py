@@ -69,8 +69,9 @@ def _check(cfg: dict[str, Any], model_args: dict[str, Any], known_args: Collecti
         raise ValueError(f"global_pool is {pool!r}; it must be 'avg', 'max', 'token', or '' for none")
     if not 0 <= (rate := _numbers("drop_rate", [model_args.get("drop_rate", 0)], {1})[0]) < 1:
         raise ValueError(f"drop_rate is {rate!r}; it must be a share from 0 to below 1")
-    if not isinstance(subtract := model_args.get("subtract_mean_frame", False), bool):
-        raise ValueError(f"subtract_mean_frame is {subtract!r}; it must be true or false")
+    for switch in ("subtract_mean_frame", "normalize_clip"):
+        if not isinstance(value := model_args.get(switch, False), bool):
+            raise ValueError(f"{switch} is {value!r}; it must be true or false")
     clip = clip_settings(model_args.get("clip", {}))
     views = clip["frames"] * clip["clips"] * clip["crops"]
     if max(views, clip.get("stride", 1)) > MOST["clip"]:

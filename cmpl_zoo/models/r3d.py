@@ -147,6 +147,7 @@ class R3D(VideoModel):
         drop_rate: float = 0.0,
         clip: Mapping[str, Any] | None = None,
         subtract_mean_frame: bool = False,
+        normalize_clip: bool = False,
     ) -> None:
         """
         Args:
@@ -160,11 +161,13 @@ class R3D(VideoModel):
             clip: clip settings (see Attributes); those not given keep `DEFAULT_CLIP`.
             subtract_mean_frame: subtract the mean frame of a clip from its frames, so that a still background does not
                 mislead (our choice, for few videos; the paper's networks see the frames). A single frame becomes zeros.
+            normalize_clip: take each clip's mean and standard deviation out of it, channel by channel, so that light
+                and contrast do not mislead (our choice, as above).
 
         Raises:
             ValueError: a width, a pooling or a clip setting that does not exist.
         """
-        super().__init__(in_chans, drop_rate, clip, subtract_mean_frame)
+        super().__init__(in_chans, drop_rate, clip, subtract_mean_frame, normalize_clip)
         if width_divisor < 1 or 64 % width_divisor:
             raise ValueError(f"width_divisor is {width_divisor}, which does not divide 64; give 1, 2, 4 or 8")
         width = 64 // width_divisor
@@ -297,7 +300,7 @@ class R3D(VideoModel):
         check_clips(x)
         if not torch.onnx.is_in_onnx_export():  # whose older form knows no memory formats
             x = x.contiguous(memory_format=torch.channels_last_3d)  # in which every convolution here is fastest
-        return self.act1(self.bn1(self.conv1(self.background(x))))
+        return self.act1(self.bn1(self.conv1(self.adapt(x))))
 
     def _stages(self) -> tuple[nn.Sequential, ...]:
         return self.layer1, self.layer2, self.layer3, self.layer4

@@ -44,6 +44,7 @@ class TorchvisionVideo(VideoModel):
         drop_rate: float = 0.0,
         clip: Mapping[str, Any] | None = None,
         subtract_mean_frame: bool = False,
+        normalize_clip: bool = False,
     ) -> None:
         """
         Args:
@@ -55,11 +56,12 @@ class TorchvisionVideo(VideoModel):
             drop_rate: dropout before the classifier, 0 to 1; torchvision trains S3D with 0.2 and MViT with 0.5.
             clip: clip settings (see `VideoModel`).
             subtract_mean_frame: subtract the mean frame of a clip from its frames.
+            normalize_clip: take each clip's mean and standard deviation out of it, channel by channel.
 
         Raises:
             ValueError: a pooling or a clip setting that does not exist.
         """
-        super().__init__(in_chans, drop_rate, clip, subtract_mean_frame)
+        super().__init__(in_chans, drop_rate, clip, subtract_mean_frame, normalize_clip)
         for name, module in network().named_children():
             if name not in ("avgpool", self.classifier.partition(".")[0]):
                 self.add_module(name, module)
@@ -106,7 +108,7 @@ class TorchvisionVideo(VideoModel):
             AssertionError: the input is not five-dimensional.
         """
         check_clips(x)
-        x = self._embed(self.background(x))
+        x = self._embed(self.adapt(x))
         for names in self.stages:
             x = self._run(names, x)
         return self._features(x)
@@ -142,7 +144,7 @@ class TorchvisionVideo(VideoModel):
         check_clips(x)
         take, last = feature_take_indices(len(self.stages), indices)
         maps = []
-        x = self._embed(self.background(x))
+        x = self._embed(self.adapt(x))
         stages = self.stages[: last + 1] if stop_early else self.stages
         for i, names in enumerate(stages):
             x = self._run(names, x)

@@ -44,6 +44,15 @@ class SubtractMeanFrame(nn.Module):
         return x - x.mean(dim=2, keepdim=True)
 
 
+class NormalizeClip(nn.Module):
+    """Clips (N, C, T, H, W) with mean 0 and standard deviation 1 in every channel of each, which takes light and
+    contrast out of them; a channel without contrast becomes zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x, dim=(2, 3, 4), correction=0, keepdim=True)
+        return (x - mean) * (variance + 1e-5).rsqrt()
+
+
 class VideoModel(nn.Module):
     """A network for clips (batch, channels, frames, height, width), by timm's contract.
 
@@ -53,6 +62,7 @@ class VideoModel(nn.Module):
             both `spread` (True), one frame from each of as many equal parts of the video; for testing, `clips` of a
             video, with `crops` of each. A dict with those that are set.
         subtract_mean_frame: whether the mean frame of a clip is subtracted from its frames.
+        normalize_clip: whether then each clip's mean and standard deviation are taken out of it, channel by channel.
         num_features: channels of `forward_features`.
         head_hidden_size: channels of `forward_head(..., pre_logits=True)`.
         feature_info: channels, reduction in space and module of the feature maps of `forward_intermediates`.
@@ -70,7 +80,12 @@ class VideoModel(nn.Module):
     fc: nn.Module
 
     def __init__(
-        self, in_chans: int, drop_rate: float, clip: Mapping[str, Any] | None, subtract_mean_frame: bool
+        self,
+        in_chans: int,
+        drop_rate: float,
+        clip: Mapping[str, Any] | None,
+        subtract_mean_frame: bool,
+        normalize_clip: bool,
     ) -> None:
         """What networks have in common; they make their layers, `global_pool` and, by `reset_classifier`, `fc`."""
         super().__init__()
@@ -79,7 +94,12 @@ class VideoModel(nn.Module):
         self.grad_checkpointing = False
         self.clip = clip_settings(clip)
         self.subtract_mean_frame = subtract_mean_frame
-        self.background = SubtractMeanFrame() if subtract_mean_frame else nn.Identity()
+        self.normalize_clip = normalize_clip
+        self.adapt = nn.Sequential()  # what is done to a clip before the first layer
+        if subtract_mean_frame:
+            self.adapt.append(SubtractMeanFrame())
+        if normalize_clip:
+            self.adapt.append(NormalizeClip())
 
     def check_input(self, frames: int, size: tuple[int, int]) -> None:
         """Raise ValueError, with what to do, where the network cannot take clips of so many frames or of that size.
@@ -166,7 +186,7 @@ def evaluation_mode(*models: nn.Module) -> Iterator[None]:
 
 
 # What a config.json may hand to a network; its blocks and widths belong to its name.
-MODEL_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "clip", "subtract_mean_frame"}
+MODEL_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "clip", "subtract_mean_frame", "normalize_clip"}
 
 
 def check_clips(x: Tensor) -> None:

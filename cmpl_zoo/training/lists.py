@@ -214,6 +214,7 @@ def training_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Traini
         short_side=[round(scale * side) for side in config.short_side],
         strong=config.strong,
         cutout=config.cutout,
+        labeled_view=config.labeled_view,
         balance=config.balance,
         seed=config.seed,
         rank=ranks.rank,

@@ -73,6 +73,7 @@ def build_network(
         num_classes=len(classes),
         drop_rate=config.drop_rate,
         subtract_mean_frame=config.subtract_mean_frame,
+        normalize_clip=config.normalize_clip,
         clip=clip,
         pretrained_cfg_overlay={
             "input_size": (3, size, size),
@@ -94,11 +95,9 @@ def build_network(
             start.reset_classifier(len(classes))
         if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
             raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
-        if start.subtract_mean_frame != config.subtract_mean_frame:
-            raise ValueError(
-                f"cannot start {name} from {init}: that needs --subtract-mean-frame "
-                f"{str(start.subtract_mean_frame).lower()}"
-            )
+        for option in ("subtract_mean_frame", "normalize_clip"):
+            if (needed := getattr(start, option)) != getattr(config, option):
+                raise ValueError(f"cannot start {name} from {init}: that needs {flag(option)} {str(needed).lower()}")
         network.load_state_dict(start.state_dict())
         if config.freeze is not None:
             freeze_stages(network, config.freeze)

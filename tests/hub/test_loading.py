@@ -319,6 +319,7 @@ def test_weights_that_do_not_fit(client: Client, server: Hub, files: dict[str, b
         ({"model_args__global_pool": "evil"}, "global_pool is 'evil'"),
         ({"model_args__drop_rate": "much"}, "drop_rate is ['much']"),
         ({"model_args__subtract_mean_frame": "yes"}, "subtract_mean_frame is 'yes'; it must be true or false"),
+        ({"model_args__normalize_clip": "yes"}, "normalize_clip is 'yes'; it must be true or false"),
         ({"pretrained_cfg__mean": [10**400, 0, 0]}, "config.json"),
         ({"label_names": ["one", "two"]}, "2 label names for a model of 3 classes"),
         ({"model_args__clip": [8, 8]}, "clip is [8, 8]"),
