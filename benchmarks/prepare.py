@@ -17,12 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from harness import save
 
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
+from cmpl_zoo.tools import prepare as tools_prepare
 from cmpl_zoo.tools.prepare import X264_OPTIONS, PrepareSettings, prepare
 from cmpl_zoo.video.video import Video
 
@@ -55,21 +55,6 @@ ENCODERS: dict[str, tuple[PrepareSettings, dict[str, str]]] = {
     "keyframes alone, crf 16": (replace(DEFAULT, gop=1, crf=16), NO_B_FRAMES),
     "no tune=fastdecode": (DEFAULT, {name: value for name, value in X264_OPTIONS.items() if name != "tune"}),
 }
-
-
-def encode_otherwise(source: str, target: Path, settings: PrepareSettings, options: dict[str, str]) -> None:
-    """The copy of an upright video with even sides, but for x264's options."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    rest = {"crf": str(settings.crf), "g": str(settings.gop), "keyint_min": str(settings.gop)}
-    with Video(source) as video, av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=25, options=options | rest)
-        for place, frame in enumerate(video.decode()):
-            picture = frame.reformat(frame.width // 2 * 2, frame.height // 2 * 2, "yuv420p", threads=1)
-            if place == 0:
-                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
-            picture.pts, picture.time_base, picture.pict_type = place, 1 / stream.codec_context.framerate, 0
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
 
 
 def clip_indices(frames: int, rng: random.Random) -> dict[str, list[int]]:
@@ -132,11 +117,11 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     paths = {row: list(read_list(file, root, labeled=False).paths) for row, (root, file) in roots.items()}
     for number, (row, (settings, options)) in enumerate(ENCODERS.items()):
         root = scratch / f"encoder{number}"
-        paths[row] = []
-        for source, copy in zip(paths["original"], paths["default"], strict=True):
-            target = root / Path(copy).relative_to(roots["default"][0])
-            encode_otherwise(source, target, settings, options)
-            paths[row].append(str(target))
+        tools_prepare.X264_OPTIONS = options
+        targets = [root / Path(copy).relative_to(roots["default"][0]) for copy in paths["default"]]
+        for source, target in zip(paths["original"], targets, strict=True):
+            tools_prepare.prepare_video(source, str(target), settings)
+        paths[row] = [str(target) for target in targets]
         roots[row] = (root, roots["default"][1])
 
     step = max(1, len(video_list) // args.timed)
