@@ -16,6 +16,7 @@ from training import REPO, read_rows, run, write_rows
 
 from cmpl_zoo.demo.render import render_demo
 from cmpl_zoo.video.video import Video
+from cmpl_zoo_cli.train_parser import parse_config
 
 ACTIONS = ["circle_arms_fast", "run", "walk"]
 OF_REMOVED = {"averaged weights teach", "distribution alignment", "thresholds by class", "temporal warp", "clips mixed"}
@@ -228,8 +229,9 @@ def test_the_recipe_of_what_helped_is_the_row_that_was_measured(runner):
 
 
 def test_all_labels_of_lips_are_learned_from_as_many_clips_a_step_as_labels_and_unlabeled_videos(runner):
-    recipe = yaml.safe_load(runner.RECIPES["lips", "cpu"].read_text())
-    assert runner.ALL_LABELS["labeled_batch"] == recipe["labeled_batch"] + recipe["unlabeled_batch"]
+    lists = ["--labeled", "labeled.csv", "--unlabeled", "unlabeled.csv", "--output", "run"]
+    config = parse_config(["--config", str(runner.RECIPES["lips", "cpu"]), *lists])
+    assert runner.ALL_LABELS["labeled_batch"] == config.labeled_batch + config.unlabeled_batch
 
 
 def place_of_stored_results(runner: ModuleType, work: Path, measured_on: str = "validation"):
