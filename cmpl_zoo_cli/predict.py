@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     if not (streams or videos):
         return 1
     with device_errors_explained():
-        models = load_models([args.model, *args.others], args.device)
+        models = load_models([args.model, *args.others], args.device, args.precision)
         if streams:
             failed = predict_stream(args, models)
         else:
