@@ -117,7 +117,8 @@ def main() -> None:
     result = {
         "experiment": "cold-start",
         "caption": f"`{MODEL}` and a video of {Path(args.video).stat().st_size / 1e6:.1f} MB, "
-        f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads; medians of {args.rounds} interleaved rounds, {where()}.",
+        f"OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}; medians of {args.rounds} interleaved rounds, "
+        f"{where()}.",
         "columns": ["", *(f"{name}, {kind}" for name in trees for kind in ("wall, ms", "CPU, ms"))],
         "rows": [
             [part, *(milliseconds(name, part, which) for name in trees for which in (0, 1))]

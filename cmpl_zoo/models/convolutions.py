@@ -1,9 +1,8 @@
 """Convolutions of channels-last clips that `nn.Conv3d` would do slowly or wrongly on a CPU; weights are as there.
 
-On one CPU thread and below 16 clips PyTorch keeps kernels that are 1 wide in space away from oneDNN, and of a single
-small clip also those up to 3 wide. It unfolds the input instead, which costs several times as much
-(benchmarks/convolutions.py, benchmarks/one_clip.py): here they have fewer dimensions. In an ONNX file they are as
-`nn.Conv3d` has them: these forms would fix the batch size where the example is one clip.
+On one CPU thread and below 16 clips PyTorch keeps kernels that are 1 wide in space away from oneDNN and unfolds the
+input instead, which costs several times as much (benchmarks/convolutions.py): here they have fewer dimensions. In an
+ONNX file they are as `nn.Conv3d` has them: these forms would fix the batch size where the example is one clip.
 """
 
 import torch
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from timm.layers import is_exportable
 from torch import Tensor, nn
 
-__all__ = ["PointConv3d", "SpatialConv3d", "StemConv3d", "TemporalConv3d", "unless_exportable"]
+__all__ = ["PointConv3d", "StemConv3d", "TemporalConv3d", "unless_exportable"]
 
 
 def unless_exportable(kind: type[nn.Conv3d]) -> type[nn.Conv3d]:
@@ -43,18 +42,6 @@ class TemporalConv3d(nn.Conv3d):
         weight = self.weight.squeeze(4).contiguous(memory_format=torch.channels_last)
         x, space = x.flatten(3), x.shape[3:]
         return F.conv2d(x, weight, self.bias, padding=self.padding[:2]).unflatten(3, space)
-
-
-class SpatialConv3d(nn.Conv3d):
-    """1xHxW of any stride in space: a 2-D convolution of every frame."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export():
-            return super().forward(x)
-        weight = self.weight.squeeze(2).contiguous(memory_format=torch.channels_last)
-        frames = x.transpose(1, 2)
-        y = F.conv2d(frames.flatten(0, 1), weight, self.bias, self.stride[1:], self.padding[1:])
-        return y.unflatten(0, frames.shape[:2]).transpose(1, 2)
 
 
 class PointConv3d(nn.Conv3d):

@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.video import R3D_18_Weights
 
 from cmpl_zoo.models.building import build, fit_checkpoint
-from cmpl_zoo.models.convolutions import PointConv3d, SpatialConv3d, StemConv3d, TemporalConv3d, unless_exportable
+from cmpl_zoo.models.convolutions import PointConv3d, StemConv3d, TemporalConv3d, unless_exportable
 from cmpl_zoo.models.pretrained import UNPUBLISHED, WEIGHTS, hub_id
 from cmpl_zoo.models.slow_only import PYTORCHVIDEO, SLOW_R50_URL
 from cmpl_zoo.models.video_model import GlobalPool3d, VideoModel, check_clips
@@ -67,11 +67,11 @@ class Bottleneck(nn.Module):
     def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
         outplanes = planes * self.expansion
-        temporal, spatial, point = map(unless_exportable, (TemporalConv3d, SpatialConv3d, PointConv3d))
+        temporal, point = unless_exportable(TemporalConv3d), unless_exportable(PointConv3d)
         self.conv1 = temporal(inplanes, planes, (3, 1, 1), padding=(1, 0, 0), bias=False)
         self.bn1 = nn.BatchNorm3d(planes)
         self.act1 = nn.ReLU(inplace=True)
-        self.conv2 = spatial(planes, planes, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False)
+        self.conv2 = nn.Conv3d(planes, planes, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False)
         self.bn2 = nn.BatchNorm3d(planes)
         self.act2 = nn.ReLU(inplace=True)
         self.conv3 = point(planes, outplanes, 1, bias=False)
@@ -111,7 +111,7 @@ def _stage(
     downsample = None
     if stride != 1 or inplanes != outplanes:
         # Table 3 is silent on the shortcut; a strided 1x1x1 convolution with BN is the most probable reading.
-        convolution = unless_exportable(PointConv3d if stride == 1 else SpatialConv3d)
+        convolution = unless_exportable(PointConv3d) if stride == 1 else nn.Conv3d
         downsample = nn.Sequential(
             convolution(inplanes, outplanes, 1, stride=(1, stride, stride), bias=False),
             nn.BatchNorm3d(outplanes),
@@ -218,7 +218,6 @@ class R3D(VideoModel):
             raise RuntimeError("batch norm can be folded in evaluation mode only; call model.eval() first")
         for module in [self, *(block for stage in self._stages() for block in stage)]:
             _fold_batch_norms(module)
-        self.to(memory_format=torch.channels_last_3d)  # else every call would bring each kernel into this layout
 
     def forward_intermediates(
         self,
