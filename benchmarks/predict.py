@@ -10,14 +10,13 @@ import argparse
 import os
 import statistics
 from pathlib import Path
-from typing import cast
 
 from harness import reading_alone, save, taking_turns, views_of_a_video, where
 
 from cmpl_zoo.datasets import read_list
-from cmpl_zoo.models import R3D, create_model
 from cmpl_zoo.precision import Precision
 from cmpl_zoo.prediction import predict
+from cmpl_zoo.prediction.loading import load_models
 from cmpl_zoo.video.clips import resolve_clip_config
 
 NETWORKS: tuple[tuple[str, Precision], ...] = (
@@ -29,8 +28,7 @@ NETWORKS: tuple[tuple[str, Precision], ...] = (
 
 def measure(name: str, precision: Precision, data: Path, workers: int, rounds: int) -> list[str]:
     """A row of the table."""
-    model = cast(R3D, create_model(name, pretrained=True)).eval()
-    model.reparameterize()  # as `cmpl-zoo predict` does
+    [model] = load_models([name], "cpu", precision)  # as `cmpl-zoo predict` does
     config = resolve_clip_config(model)
     root = data / "fights"
     paths = read_list(root / "videos.csv", root).paths

@@ -23,6 +23,7 @@ import av
 from harness import save, where
 
 from cmpl_zoo.models import R3D, create_model
+from cmpl_zoo.models.packing import pack
 from cmpl_zoo.prediction.timelines import timeline
 from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import Video
@@ -70,6 +71,7 @@ def measure(action: str, path: str, window: float) -> dict[str, float]:
         model = create_model(action, pretrained=action != "r3d50").eval()
         assert isinstance(model, R3D)
         model.reparameterize()
+        pack(model)  # as `cmpl-zoo predict` does
     before = resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
     if action == "decode":

@@ -5,9 +5,10 @@ from typing import Literal
 import torch
 
 Precision = Literal["float32", "bf16", "fp16"]
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """A context manager in which torch computes in this format where that is safe, and in float32 elsewhere."""
-    return torch.autocast(device.type, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST)
+    lower = precision != "float32"
+    return torch.autocast(device.type, DTYPES[precision] if lower else None, enabled=lower)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import add_computing, add_root, probability, reading_workers, whole
+from cmpl_zoo_cli.garbage import without_garbage_collection
 from cmpl_zoo_cli.predict_windows import add_windows, check_windows, predict_windows
 from cmpl_zoo_cli.prediction_files import CsvRows, JsonRows, PredictionFile
 from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, clock, report
@@ -90,8 +91,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def run(args: argparse.Namespace) -> int:
-    from cmpl_zoo.distributed import device_errors_explained
-    from cmpl_zoo.prediction.loading import load_models
+    with without_garbage_collection():
+        from cmpl_zoo.distributed import device_errors_explained
+        from cmpl_zoo.prediction.loading import load_models
 
     if args.resume and {args.csv, args.json} <= {None, "-"}:
         raise ValueError("--resume continues a file; give --csv FILE or --json FILE")
@@ -109,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     if not (streams or videos):
         return 1
     with device_errors_explained():
-        models = load_models([args.model, *args.others], args.device)
+        models = load_models([args.model, *args.others], args.device, args.precision)
         if streams:
             failed = predict_stream(args, models)
         else:

@@ -131,7 +131,7 @@ def what_models_say(
 
     found, unreadable = list["Suggestion"](), 0
     with device_errors_explained():
-        models = load_models(names, args.device)
+        models = load_models(names, args.device, args.precision)
         predictions = predict(
             models,
             [video.path for video in videos],

@@ -1,6 +1,8 @@
 """The command line: what answers without torch, its help, how options are spelled, recipes, and what is missing."""
 
 import csv
+import gc
+import importlib
 import os
 import re
 import subprocess
@@ -13,6 +15,7 @@ import yaml
 
 from cmpl_zoo.training.errors import RunError, StopRequested
 from cmpl_zoo_cli import recipes
+from cmpl_zoo_cli.garbage import without_garbage_collection
 from cmpl_zoo_cli.main import main, reporting
 from cmpl_zoo_cli.parser import build_parser
 from cmpl_zoo_cli.spelling import today
@@ -123,6 +126,29 @@ def test_the_version_comes_without_torch() -> None:
 
 
 # How options are spelled
+
+
+def test_what_the_imports_of_predict_make_is_never_looked_through() -> None:
+    """The search for garbage is on again afterwards, and leaves out what torch and timm brought."""
+    code = (
+        "import gc; from cmpl_zoo_cli.main import main; "
+        "status = main(['predict', 'r3d50_eighth.cmpl_demo', 'no.mp4']); "
+        "print(status, gc.isenabled(), gc.get_freeze_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO)
+    status, enabled, frozen = done.stdout.split()
+    assert (status, enabled) == ("1", "True") and "no.mp4" in done.stderr
+    assert int(frozen) > 200_000
+
+
+def test_garbage_is_collected_again_where_an_import_fails() -> None:
+    try:
+        with pytest.raises(ModuleNotFoundError), without_garbage_collection():
+            assert not gc.isenabled()
+            importlib.import_module("no_such_module")
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,17 @@ from typing import cast
 from cmpl_zoo.distributed import pick_device
 from cmpl_zoo.models import R3D, VideoModel, create_model
 from cmpl_zoo.models.labels import check_same_classes
+from cmpl_zoo.models.packing import pack
+from cmpl_zoo.precision import DTYPES, Precision
 
 
-def load_models(names: Sequence[str], device: str = "auto") -> list[VideoModel]:
-    """Models of the same classes, in evaluation mode and on a device; R3D networks in their faster form.
+def load_models(names: Sequence[str], device: str = "auto", precision: Precision = "float32") -> list[VideoModel]:
+    """Models of the same classes, in evaluation mode and on a device; R3D networks in their fastest form.
 
     Args:
         names: each a name, model directory or `hf-hub:ORG/NAME`, as `create_model` takes them.
         device: as `pick_device` takes it.
+        precision: that `predict` will be given.
 
     Raises:
         ValueError, RuntimeError, OSError: as `create_model` and `pick_device`, or the models have other classes.
@@ -24,5 +27,7 @@ def load_models(names: Sequence[str], device: str = "auto") -> list[VideoModel]:
     for model in models:
         if isinstance(model, R3D):
             model.reparameterize()
+            if place.type == "cpu":
+                pack(model, DTYPES[precision])
         model.to(place)
     return models
