@@ -129,12 +129,13 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     copies: dict[str, dict[str, Any]] = {}
     for row, files in paths.items():
         psnr = [likeness(*pair) for pair in zip(paths["original"][::step], files[::step], strict=True)]
+        same_size = [value for value in psnr if value is not None]
         copies[row] = {
             "bytes": sum(os.path.getsize(file) for file in files),
             "largest": max(
                 os.path.getsize(file) / os.path.getsize(plain) for file, plain in zip(files, paths[PLAIN], strict=True)
             ),
-            "psnr": None if row == "original" or None in psnr else statistics.mean(map(float, psnr)),  # type: ignore[arg-type]
+            "psnr": statistics.mean(same_size) if row != "original" and len(same_size) > len(psnr) / 2 else None,
             "ms": {kind: statistics.median(t[kind] for t in times[row]) for kind in times[row][0]},
             "ratios": {
                 kind: [statistics.median(ratios), max(ratios)]
