@@ -80,6 +80,7 @@ def encode(path: Path, frames: Iterator[av.VideoFrame], height: int, options: di
         for number, frame in enumerate(itertools.islice(itertools.chain([first], frames), FRAMES)):
             scaled = frame.reformat(width, height, "yuv420p", interpolation="BICUBIC")
             scaled.pts, scaled.time_base = number, Fraction(1, FPS)
+            scaled.pict_type = 0  # else frames would be of the kinds that they were in the source
             container.mux(stream.encode(scaled))
         container.mux(stream.encode())
 
