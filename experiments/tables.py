@@ -26,6 +26,7 @@ from results import (
     read_results,
     row_title,
 )
+from scipy.stats import ttest_1samp
 
 from cmpl_zoo.records import views_text
 from cmpl_zoo_cli.main import reporting
@@ -209,6 +210,47 @@ def tuning_table() -> str:
     return markdown(columns, cells)
 
 
+def with_power(experiment: str) -> str:
+    """The rows of an experiment on lips against FixMatch, seed by seed, with the accuracy for each test speaker.
+
+    The one primary comparison, named before any run, is that of `cross`; the others are corrected for their number.
+    """
+    rows = rows_of(experiment, "cpu", "test")
+    base = rows.get("fixmatch", {})
+    differences = {
+        row: [runs[seed]["top1"] - base[seed]["top1"] for seed in sorted(runs.keys() & base.keys())]
+        for row, runs in rows.items()
+        if row != "fixmatch"
+    }
+    p = {row: float(ttest_1samp(values, 0).pvalue) for row, values in differences.items() if len(values) > 1}
+    corrected = holm({row: value for row, value in p.items() if row != "cross"})
+    speakers = sorted(
+        {name for runs in rows.values() for run in runs.values() for name in run["per_speaker"]["primary"]}
+    )
+    cells = []
+    for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(run["top1"] for run in item[1].values())):
+        of_speakers = [
+            statistics.mean(run["per_speaker"]["primary"][name] for run in runs.values()) for name in speakers
+        ]
+        told = [
+            mean_and_interval(differences[row]) if differences.get(row) else "",
+            f"{p[row]:.3f}" if row in p else "",
+        ]
+        told += [f"{corrected[row]:.3f}" if row in corrected else ""]
+        top1 = mean_and_spread(run["top1"] for run in runs.values())
+        cells.append([row, len(runs), top1, *told, *(f"{accuracy:.1f}" for accuracy in of_speakers)])
+    columns = ["", "seeds", "top-1, %", "minus fixmatch (95 %)", "p", "p by Holm", *speakers]
+    return markdown(columns, cells) if cells else "Not yet run."
+
+
+def holm(p: dict[str, float]) -> dict[str, float]:
+    """The p-values of several comparisons, corrected for their number by Holm's method."""
+    corrected, least = {}, 0.0
+    for rank, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
+        corrected[name] = least = max(least, min(1.0, (len(p) - rank) * value))
+    return corrected
+
+
 def where_machines_differ(rows: RunsByRow) -> str:
     """How many runs were made on what, where that is not one thing; processors and versions round sums differently."""
     counts = Counter(run["hardware"] for runs in rows.values() for run in runs.values())
@@ -223,6 +265,8 @@ def named_table(name: str) -> str | None:
     """The table of a name in a page, EXPERIMENT-SETTING-LIST or EXPERIMENT; None where it is not of training runs."""
     experiment, *where = name.rsplit("-", 2)
     if len(where) == 2 and where[0] in ("cpu", "gpu") and where[1] in ("validation", "test"):
+        if experiment.startswith("lips-"):
+            return with_power(experiment)
         return labels_table(*where) if experiment == "labels" else compared(experiment, *where)
     if name == "probe":
         probes = json.loads((RESULTS / "probe.json").read_text())

@@ -112,6 +112,12 @@ def test_empty_cells(tables: ModuleType) -> None:
     assert tables.markdown(["", "a"], [["x", ""], ["", ""]]) == "| | a |\n|---|---|\n| x | |\n| | |"
 
 
+def test_holm_corrects_for_the_number_of_comparisons(tables: ModuleType) -> None:
+    p = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.5}
+    assert tables.holm(p) == pytest.approx({"a": 0.04, "c": 0.09, "b": 0.09, "d": 0.5})
+    assert tables.holm({}) == {}
+
+
 def test_the_interval_of_a_mean_is_students(tables: ModuleType) -> None:
     import pages
 
