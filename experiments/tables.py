@@ -215,7 +215,8 @@ def with_power(experiment: str) -> str:
 
     The one primary comparison, named before any run, is that of `cross`; the others are corrected for their number.
     """
-    rows = rows_of(experiment, "cpu", "test")
+    if not (rows := rows_of(experiment, "cpu", "test")):
+        return "Not yet run."
     base = rows.get("fixmatch", {})
     differences = {
         row: [runs[seed]["top1"] - base[seed]["top1"] for seed in sorted(runs.keys() & base.keys())]
@@ -224,23 +225,22 @@ def with_power(experiment: str) -> str:
     }
     p = {row: float(ttest_1samp(values, 0).pvalue) for row, values in differences.items() if len(values) > 1}
     corrected = holm({row: value for row, value in p.items() if row != "cross"})
-    speakers = sorted(
-        {name for runs in rows.values() for run in runs.values() for name in run["per_speaker"]["primary"]}
-    )
     cells = []
-    for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(run["top1"] for run in item[1].values())):
-        of_speakers = [
-            statistics.mean(run["per_speaker"]["primary"][name] for run in runs.values()) for name in speakers
-        ]
-        told = [
+    for row, runs in rows.items():
+        per_speaker = [run["per_speaker"]["primary"] for run in runs.values()]
+        speakers = sorted(per_speaker[0])
+        cells.append([
+            row,
+            len(runs),
+            mean_and_spread(run["top1"] for run in runs.values()),
             mean_and_interval(differences[row]) if differences.get(row) else "",
             f"{p[row]:.3f}" if row in p else "",
-        ]
-        told += [f"{corrected[row]:.3f}" if row in corrected else ""]
-        top1 = mean_and_spread(run["top1"] for run in runs.values())
-        cells.append([row, len(runs), top1, *told, *(f"{accuracy:.1f}" for accuracy in of_speakers)])
+            f"{corrected[row]:.3f}" if row in corrected else "",
+            *(f"{statistics.mean(each[speaker] for each in per_speaker):.1f}" for speaker in speakers),
+        ])  # fmt: skip
+    cells.sort(key=lambda line: float(line[2].split()[0]))
     columns = ["", "seeds", "top-1, %", "minus fixmatch (95 %)", "p", "p by Holm", *speakers]
-    return markdown(columns, cells) if cells else "Not yet run."
+    return markdown(columns, cells)
 
 
 def holm(p: dict[str, float]) -> dict[str, float]:
