@@ -46,6 +46,8 @@ BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, l
         "fine-tuning-ut_interaction": "{part}, labels-alone",
         **{f"lips-{spoken}-{count}": "fixmatch" for spoken in ("words", "phrases") for count in (5, 10)}}  # fmt: skip
 
+SEEDS = 10  # of each row on lips
+
 RunsByRow = dict[str, dict[int, Result]]  # then by seed
 
 
@@ -214,6 +216,7 @@ def with_power(experiment: str) -> str:
     """The rows of an experiment on lips against FixMatch, seed by seed, with the accuracy for each test speaker.
 
     The one primary comparison, named before any run, is that of `cross`; the others are corrected for their number.
+    Before all seeds are there nothing is compared.
     """
     if not (rows := rows_of(experiment, "cpu", "test")):
         return "Not yet run."
@@ -221,9 +224,9 @@ def with_power(experiment: str) -> str:
     differences = {
         row: [runs[seed]["top1"] - base[seed]["top1"] for seed in sorted(runs.keys() & base.keys())]
         for row, runs in rows.items()
-        if row != "fixmatch"
+        if row != "fixmatch" and len(runs) == len(base) == SEEDS
     }
-    p = {row: float(ttest_1samp(values, 0).pvalue) for row, values in differences.items() if len(values) > 1}
+    p = {row: float(ttest_1samp(values, 0).pvalue) for row, values in differences.items()}
     corrected = holm({row: value for row, value in p.items() if row != "cross"})
     cells = []
     for row, runs in rows.items():
@@ -233,7 +236,7 @@ def with_power(experiment: str) -> str:
             row,
             len(runs),
             mean_and_spread(run["top1"] for run in runs.values()),
-            mean_and_interval(differences[row]) if differences.get(row) else "",
+            mean_and_interval(differences[row]) if row in differences else "",
             f"{p[row]:.3f}" if row in p else "",
             f"{corrected[row]:.3f}" if row in corrected else "",
             *(f"{statistics.mean(each[speaker] for each in per_speaker):.1f}" for speaker in speakers),
