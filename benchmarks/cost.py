@@ -34,8 +34,6 @@ LISTS = {
     "k400_10pct": (24_000, K400 - 24_000),
     "ucf101_k400": (UCF101, K400),
 }
-
-
 # Dense bf16 products, FLOP/s, by the makers' data sheets; and the share of it that we assume.
 GPUS = {"A100": 312e12, "H100": 989e12}
 SHARE_OF_PEAK = 0.3
@@ -55,6 +53,11 @@ def read_recipe(name: str) -> dict[str, Any]:
     return yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / f"{name}.yaml").read_text())
 
 
+def strides(recipe: dict[str, Any]) -> int:
+    """How many clips are read of a video."""
+    return len({recipe["primary_stride"], recipe["auxiliary_stride"]})
+
+
 def step_flops(recipe: dict[str, Any]) -> int:
     """Floating-point operations of a step: both networks learn from all clips, after labeling the weak views."""
     trained = recipe["labeled_batch"] + recipe["unlabeled_batch"]
@@ -67,12 +70,12 @@ def step_reading(recipe: dict[str, Any], decode: dict[str, Any]) -> dict[str, fl
     ms = {row["what"]: row["cpu_ms"] for row in decode["views"]}
     task = ("cmpl_zoo", PREPARED, "both strides, one open")
     clip_ms = next(row["cpu_ms"] for row in decode["readers"] if (row["reader"], row["form"], row["task"]) == task)
-    strides = len({recipe["primary_stride"], recipe["auxiliary_stride"]})
-    videos = recipe["labeled_batch"] + recipe["unlabeled_batch"]
+    weak = strides(recipe) * (recipe["labeled_batch"] + recipe["unlabeled_batch"])
+    strong = strides(recipe) * recipe["unlabeled_batch"]
     return {
-        "decoding": videos * clip_ms / 1e3,
-        "weak views": videos * strides * ms["weak view, 224"] / 1e3,
-        "strong views": recipe["unlabeled_batch"] * strides * ms["strong view, randaugment and cutout, 224"] / 1e3,
+        "decoding": (recipe["labeled_batch"] + recipe["unlabeled_batch"]) * clip_ms / 1e3,
+        "weak views": weak * ms["weak view, 224"] / 1e3,
+        "strong views": strong * ms["strong view, randaugment and cutout, 224"] / 1e3,
     }
 
 
@@ -97,10 +100,10 @@ def cost(name: str, decode: dict[str, Any], step: dict[str, Any] | None) -> list
 
 def parts_of_a_step(name: str, decode: dict[str, Any]) -> dict[str, Any]:
     """How long the networks and the workers need for a step, and how many cores keep up with a GPU."""
-    recipe, reading = read_recipe(name), step_reading(read_recipe(name), decode)
-    flops, seconds = step_flops(recipe), sum(reading.values())
-    strides = len({recipe["primary_stride"], recipe["auxiliary_stride"]})
-    views = strides * (recipe["labeled_batch"] + 2 * recipe["unlabeled_batch"])
+    recipe = read_recipe(name)
+    reading, flops = step_reading(recipe, decode), step_flops(recipe)
+    seconds = sum(reading.values())
+    views = strides(recipe) * (recipe["labeled_batch"] + 2 * recipe["unlabeled_batch"])
     megabytes = views * 3 * recipe["frames"] * recipe["size"] ** 2 / 1e6
     rows = []
     for gpu, peak in GPUS.items():

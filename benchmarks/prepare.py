@@ -22,8 +22,8 @@ from harness import save
 
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
-from cmpl_zoo.tools import prepare as tools_prepare
-from cmpl_zoo.tools.prepare import X264_OPTIONS, PrepareSettings, prepare
+from cmpl_zoo.tools import prepare as preparing
+from cmpl_zoo.tools.prepare import X264_OPTIONS, PrepareSettings
 from cmpl_zoo.video.video import Video
 
 REPO = Path(__file__).resolve().parents[1]
@@ -112,15 +112,15 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     roots: dict[str, tuple[Path, Path]] = {"original": (args.root, args.list)}
     for number, (row, settings) in enumerate(copies_to_make(args.short_sides).items()):
         root = scratch / f"copies{number}"
-        print(row, prepare(video_list, args.root, root, settings, workers=available_cores())[1])
+        print(row, preparing.prepare(video_list, args.root, root, settings, workers=available_cores())[1])
         roots[row] = (root, root / f"{args.list.stem}.csv")
     paths = {row: list(read_list(file, root, labeled=False).paths) for row, (root, file) in roots.items()}
     for number, (row, (settings, options)) in enumerate(ENCODERS.items()):
         root = scratch / f"encoder{number}"
-        tools_prepare.X264_OPTIONS = options
+        preparing.X264_OPTIONS = options
         targets = [root / Path(copy).relative_to(roots["default"][0]) for copy in paths["default"]]
         for source, target in zip(paths["original"], targets, strict=True):
-            tools_prepare.prepare_video(source, str(target), settings)
+            preparing.prepare_video(source, str(target), settings)
         paths[row] = [str(target) for target in targets]
         roots[row] = (root, roots["default"][1])
 

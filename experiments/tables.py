@@ -213,25 +213,26 @@ def tuning_table() -> str:
 
 
 def with_power(experiment: str) -> str:
-    """The rows of an experiment on lips against FixMatch, seed by seed, with the accuracy for each test speaker.
+    """The rows of an experiment on lips against its base, seed by seed, with the accuracy for each test speaker.
 
     The one primary comparison, named before any run, is that of `cross`; the others are corrected for their number.
     Before all seeds are there nothing is compared.
     """
     if not (rows := rows_of(experiment, "cpu", "test")):
         return "Not yet run."
-    base = rows.get("fixmatch", {})
+    base_row = BASE[experiment]
+    base = rows.get(base_row, {})
     differences = {
         row: [runs[seed]["top1"] - base[seed]["top1"] for seed in sorted(runs.keys() & base.keys())]
         for row, runs in rows.items()
-        if row != "fixmatch" and len(runs) == len(base) == SEEDS
+        if row != base_row and len(runs) == len(base) == SEEDS
     }
     p = {row: float(ttest_1samp(values, 0).pvalue) for row, values in differences.items()}
     corrected = holm({row: value for row, value in p.items() if row != "cross"})
+    per_speaker = {row: [run["per_speaker"]["primary"] for run in runs.values()] for row, runs in rows.items()}
+    speakers = sorted(next(iter(per_speaker.values()))[0])
     cells = []
     for row, runs in rows.items():
-        per_speaker = [run["per_speaker"]["primary"] for run in runs.values()]
-        speakers = sorted(per_speaker[0])
         cells.append([
             row,
             len(runs),
@@ -239,10 +240,10 @@ def with_power(experiment: str) -> str:
             mean_and_interval(differences[row]) if row in differences else "",
             f"{p[row]:.3f}" if row in p else "",
             f"{corrected[row]:.3f}" if row in corrected else "",
-            *(f"{statistics.mean(each[speaker] for each in per_speaker):.1f}" for speaker in speakers),
+            *(f"{statistics.mean(each[speaker] for each in per_speaker[row]):.1f}" for speaker in speakers),
         ])  # fmt: skip
     cells.sort(key=lambda line: float(line[2].split()[0]))
-    columns = ["", "seeds", "top-1, %", "minus fixmatch (95 %)", "p", "p by Holm", *speakers]
+    columns = ["", "seeds", "top-1, %", f"minus {base_row} (95 %)", "p", "p by Holm", *speakers]
     return markdown(columns, cells)
 
 
