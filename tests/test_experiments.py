@@ -234,9 +234,12 @@ def test_all_labels_of_lips_are_learned_from_as_many_clips_a_step_as_labels_and_
     assert runner.ALL_LABELS["labeled_batch"] == config.labeled_batch + config.unlabeled_batch
 
 
-def place_of_stored_results(runner: ModuleType, work: Path, measured_on: str = "validation"):
-    recipe = yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13_cpu.yaml").read_text())
-    return runner.Place(work, 0.75, work, REPO / "experiments" / "results", recipe, measured_on)
+def place_of_stored_results(
+    runner: ModuleType, work: Path, measured_on: str = "validation", experiment: str = "schemes"
+):
+    of_data = runner.data_set(experiment), "cpu"
+    recipe = yaml.safe_load(runner.RECIPES[of_data].read_text())
+    return runner.Place(work, runner.CENTER[of_data], work, REPO / "experiments" / "results", recipe, measured_on)
 
 
 def test_a_result_is_of_its_lists_and_judges(runner, tmp_path):
@@ -253,13 +256,13 @@ def test_a_result_is_of_its_lists_and_judges(runner, tmp_path):
 
 @pytest.mark.parametrize("measured_on", ["validation", "test"])
 def test_stored_results_are_those_of_todays_rows(runner, tmp_path, measured_on):
-    place = place_of_stored_results(runner, tmp_path, measured_on)
     removed = set()
-    for file in place.results.glob("*.jsonl"):
+    for file in (REPO / "experiments" / "results").glob("*.jsonl"):
         if file.stem not in runner.EXPERIMENTS:
             continue  # added by hand
+        place = place_of_stored_results(runner, tmp_path, measured_on, file.stem)
         stored = place.results_of(file.stem)
-        runs = set(place.runs_of(file.stem, "cpu", seeds=6))
+        runs = set(place.runs_of(file.stem, "cpu", seeds=10))
         assert [place.change(stored[one], one) for one in runs & stored.keys()] == [None] * len(runs & stored.keys())
         removed |= {one.row for one in stored.keys() - runs}
     assert removed == (OF_REMOVED if measured_on == "validation" else set())
