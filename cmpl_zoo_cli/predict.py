@@ -28,7 +28,7 @@ The most probable classes of videos. VIDEO is
   'videos/*/a*.mp4'         what a pattern matches
   list.csv                  the videos of a list: CSV with a column path
   shards/, s3://.../shards  the videos of a shard set
-  rtsp://..., /dev/video0   an address (http, rtsp, rtmp, srt, tcp, udp) or a
+  rtsp://..., /dev/video0   an address (http, rtsp, rtmp, tcp, udp) or a
                             camera: a line for each clip until Ctrl-C
 
 One video is printed as a list of classes, several as a table, a line each.
@@ -184,8 +184,8 @@ def predict_stream(args: argparse.Namespace, models: "Sequence[nn.Module]") -> i
     [address] = args.videos
     names = label_names(models[0])
     table = Table(["0:00:00.0"], names, args.min_probability)
-    windows = predict_stream(models, address, len(names), batch_size=args.batch_size, precision=args.precision)
-    with opened_files(args, names) as files:
+    found = predict_stream(models, address, len(names), batch_size=args.batch_size, precision=args.precision)
+    with closing(found) as windows, opened_files(args, names) as files:
         try:
             for window in windows:
                 path = with_fragment(without_password(address), round(window.start, 3), round(window.end, 3))

@@ -15,6 +15,7 @@ import torch
 from made_videos import encode, start
 
 import cmpl_zoo
+from cmpl_zoo.prediction import streams
 from cmpl_zoo.prediction.streams import predict_stream, without_password
 from cmpl_zoo.video import VideoError, crop_views, normalize, read_frames, resolve_clip_config
 from cmpl_zoo_cli.main import main
@@ -132,19 +133,35 @@ def test_the_command_prints_a_line_a_window_until_the_stream_ends(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_also_where_nothing_comes(film: Path) -> None:
-    with broadcast(film, seconds=60) as address:
+@pytest.mark.parametrize("seconds", [8, 20, 60, 60, 60])  # the slower, the more frames come while Python ends
+def test_ctrl_c_ends_it(film: Path, seconds: float) -> None:
+    with broadcast(film, seconds) as address:
         process = start("predict", DEMO, address, "--device", "cpu")
         assert process.stdout and process.stdout.readline().startswith("0:00:00.0")
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and error == "cmpl-zoo: stopped\n"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_where_nothing_comes() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and says nothing
         process = start("predict", DEMO, f"tcp://127.0.0.1:{silent.getsockname()[1]}", "--device", "cpu")
         silent.accept()
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and error == "cmpl-zoo: stopped\n"
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "http", "rtsp"])
+def test_a_stream_that_says_nothing_is_given_up(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "TIMEOUT", 2.0)
+    network = cmpl_zoo.create_model(DEMO, pretrained=True).eval()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"{protocol}://me:secret@127.0.0.1:{silent.getsockname()[1]}"
+        shown = address.replace("me:secret@", "")
+        with pytest.raises(VideoError, match=f"^{shown}: nothing came for 2 s; check that it sends$"):
+            list(predict_stream(network, address))
 
 
 @pytest.mark.parametrize(

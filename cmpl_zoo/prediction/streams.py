@@ -2,17 +2,18 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from time import monotonic
 from typing import cast
 
 import av
 import torch
 from av.container import InputContainer
-from av.error import ExitError, FFmpegError, InvalidDataError
+from av.error import FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
@@ -25,10 +26,11 @@ from cmpl_zoo.video.sampling import ROUNDING
 from cmpl_zoo.video.shown import pixel_shape, shown_size
 from cmpl_zoo.video.times import stated_rate
 
-TIMEOUT = 30.0  # seconds without data after which a stream is given up; our choice
+TIMEOUT = 30.0  # seconds without a frame after which a stream is given up; our choice
 SPREAD_SECONDS = 2.0  # length of a window where clips are spread over a video, and a stream has no length; our choice
 USUAL_FPS = 25.0  # of a stream that states no frame rate; our choice
 MAX_WAITING = 2  # windows that wait for the models
+LAST_FRAME = 1.0  # seconds in which the frame that is being read is done, where frames come; our choice
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def predict_stream(
     *,
     batch_size: int = 32,
     precision: Precision = "float32",
-) -> Iterator[StreamWindow]:
+) -> Generator[StreamWindow]:
     """The most probable classes of each window of a stream, until it ends.
 
     Windows are as long as the longest clip of the models, and follow each other. Each model sees one clip at the centre
@@ -89,63 +91,107 @@ class _Window:
     views: list[Tensor]
 
 
-def _predictions(ensemble: Ensemble, address: str, topk: int) -> Iterator[StreamWindow]:
+def _predictions(ensemble: Ensemble, address: str, topk: int) -> Generator[StreamWindow]:
     name = without_password(address)
-    windows: Queue[_Window | VideoError | None] = Queue(MAX_WAITING)
-    late, stop = Event(), Event()
-    # Reading is a thread of its own, as it must not wait for the models, nor Ctrl-C for a frame.
-    Thread(target=_read, args=(address, name, ensemble.settings, windows, late, stop), daemon=True).start()
+    reader = _Reader(address, name, ensemble.settings)
+    reader.start()
     told = False
     try:
-        while (window := windows.get()) is not None:
-            if isinstance(window, VideoError):
-                raise window
-            if late.is_set() and not told:
+        while (window := reader.next_window()) is not None:
+            if reader.late.is_set() and not told:
                 told = True
                 warnings.warn(f"{name}: the models are slower than the stream; windows are left out", stacklevel=2)
             [probabilities] = ensemble.probabilities(window.views)
             yield StreamWindow(window.start, window.end, ensemble.ranked(name, probabilities, topk))
     finally:
-        stop.set()
+        reader.stop()
 
 
-def _read(
-    address: str, name: str, settings: Sequence[ViewConfig], windows: "Queue[_Window | VideoError | None]",
-    late: Event, stop: Event,
-) -> None:  # fmt: skip
-    """Put the windows of a stream into a queue, and at the end None or the error that ended it."""
-    last: VideoError | None = None
-    try:
-        with _open(address, name) as container:
-            live = container.duration is None  # else it is a file, which waits
-            for window in _windows(container, settings):
-                while not stop.is_set():
-                    try:
-                        windows.put(window, timeout=0 if live else 0.1)
-                        break
-                    except Full:
-                        if live:
-                            late.set()
-                            _take_oldest(windows)
-                if stop.is_set():
-                    return
-    except VideoError as error:
-        last = error
-    except FFmpegError as error:
-        last = VideoError(f"{name}: the stream broke off: {_reason(error)}; start again when it is back")
-    windows.put(last)
+class _Reader(Thread):
+    """Reads the windows of a stream, beside the models: it must not wait for them, nor Ctrl-C for a frame.
 
+    Where nothing comes, this thread waits in FFmpeg until the process ends. Python has ended by then and must not be
+    called any more: so no timeout of PyAV's, which asks Python for the time ten times a second.
 
-def _take_oldest(windows: "Queue[_Window | VideoError | None]") -> None:
-    with suppress(Empty):  # the models may have taken it just now
-        windows.get_nowait()
+    Args:
+        address: as `predict_stream` takes it.
+        name: the address as it may be shown.
+        settings: of the clips.
+
+    Attributes:
+        late: set once a window was left out.
+    """
+
+    def __init__(self, address: str, name: str, settings: Sequence[ViewConfig]) -> None:
+        super().__init__(daemon=True)
+        self.late = Event()
+        self._address, self._shown, self._settings = address, name, settings
+        self._windows: Queue[_Window | Exception | None] = Queue(MAX_WAITING)
+        self._stopped = Event()
+        self._heard = monotonic()  # when the last frame came
+
+    def next_window(self) -> _Window | None:
+        """Wait for a window; None at the end of the stream.
+
+        Raises:
+            VideoError: the stream cannot be opened or broke off, or nothing came for `TIMEOUT` seconds.
+        """
+        while True:
+            try:
+                window = self._windows.get(timeout=1)
+            except Empty:
+                if monotonic() - self._heard < TIMEOUT:
+                    continue
+                window = VideoError(f"{self._shown}: nothing came for {TIMEOUT:.0f} s; check that it sends")
+            if isinstance(window, Exception):
+                raise window
+            return window
+
+    def stop(self) -> None:
+        """Stop reading. Python may end next, and torch would crash then: wait for what is done with the last frame."""
+        self._stopped.set()
+        self.join(LAST_FRAME)
+
+    def run(self) -> None:
+        last: Exception | None = None
+        try:
+            with _open(self._address, self._shown) as container:
+                stream = cast(VideoStream, container.streams.best("video"))
+                live = container.duration is None  # else it is a file, which waits
+                for window in _windows(self._frames(container, stream), stream, self._settings):
+                    self._put(window, live)
+        except FFmpegError as error:
+            last = VideoError(f"{self._shown}: the stream broke off: {_reason(error)}; start again when it is back")
+        except Exception as error:  # raised where it can be caught
+            last = error
+        self._put(last, live=False)
+
+    def _frames(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        for frame in _decode(container, stream):
+            if self._stopped.is_set():
+                return
+            self._heard = monotonic()
+            yield frame
+
+    def _put(self, window: _Window | Exception | None, live: bool) -> None:
+        """Hand on a window; where there is no room, a live stream drops the oldest, and a file waits."""
+        while not self._stopped.is_set():
+            try:
+                return self._windows.put(window, timeout=0 if live else 0.1)
+            except Full:
+                if live:
+                    self.late.set()
+                    with suppress(Empty):  # the models may have taken it just now
+                        self._windows.get_nowait()
 
 
 def _open(address: str, name: str) -> InputContainer:
     camera = address.startswith("/dev/")
-    options = {"rtsp_transport": "tcp"} if address.startswith("rtsp") else {}
+    # FFmpeg's own limits come after `TIMEOUT`, and end the thread of a stream that was given up.
+    limit = str(int(2 * TIMEOUT * 1e6))
+    options = {"rtsp_transport": "tcp", "timeout": limit} if address.startswith("rtsp") else {"rw_timeout": limit}
     try:
-        container = av.open(address, "r", format="v4l2" if camera else None, options=options, timeout=TIMEOUT)
+        container = av.open(address, "r", format="v4l2" if camera else None, options=options)
     except (FFmpegError, OSError, ValueError) as error:
         what = "camera" if camera else "address"
         raise VideoError(f"{name}: cannot be opened: {_reason(error)}; check the {what}, and that it sends") from error
@@ -156,14 +202,11 @@ def _open(address: str, name: str) -> InputContainer:
 
 
 def _reason(error: Exception) -> object:
-    if isinstance(error, ExitError):  # so FFmpeg calls a timeout
-        return f"nothing came for {TIMEOUT:.0f} s"
     return getattr(error, "strerror", None) or error
 
 
-def _windows(container: InputContainer, settings: Sequence[ViewConfig]) -> Iterator[_Window]:
-    """The windows of an open stream, one after the other."""
-    stream = cast(VideoStream, container.streams.best("video"))
+def _windows(frames: Iterable[av.VideoFrame], stream: VideoStream, settings: Sequence[ViewConfig]) -> Iterator[_Window]:
+    """The windows of the frames of a stream, one after the other."""
     rate = stated_rate(stream) or USUAL_FPS
     times = [clip_times(views, rate) for views in settings]
     length = max(end for _, end in times)
@@ -175,7 +218,7 @@ def _windows(container: InputContainer, settings: Sequence[ViewConfig]) -> Itera
     frame: _Frame | None = None
     clips: list[list[Tensor]] = [[] for _ in settings]
     done = 0  # frames of the window that are in its clips
-    for decoded in _decode(container, stream):
+    for decoded in frames:
         now = before + 1 / rate if decoded.time is None else decoded.time
         first = now if first is None else first
         if frame is None or not before <= now <= before + length:  # it began, or its clock jumped

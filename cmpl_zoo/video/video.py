@@ -18,7 +18,6 @@ from itertools import groupby, islice
 from typing import Literal, overload
 
 import av
-import av.logging
 import numpy as np
 import torch
 from av.container import InputContainer
@@ -50,9 +49,6 @@ from cmpl_zoo.video.times import regular_ticks, starts_inside_gop, stated_rate, 
 
 FrameTransform = Callable[[Tensor], Tensor]
 INDEX = ("_packets", "_timeline", "_ticks", "_times_in_file", "_frames_of_file")  # the same for all segments of a file
-
-# FFmpeg's warnings about single packets name no file, and would hide the error that does.
-av.logging.set_level(av.logging.PANIC)
 
 
 @dataclass(frozen=True)
