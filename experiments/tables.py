@@ -1,7 +1,7 @@
 """Tables of what training runs reached, made of experiments/results/*.jsonl.
 
 python experiments/tables.py add EXPERIMENT ROW RUN    # keep a run, after train/evaluate.py --json RUN/test.json
-python experiments/tables.py write                     # write all tables into the pages
+python experiments/tables.py write                     # write all tables into the pages, and draw their figures
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from figures import SEEDS, draw_figures
 from lists import HELD_OUT
 from pages import fill_pages, markdown, mean_and_interval, mean_and_spread
 from results import (
@@ -45,8 +46,6 @@ BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, l
         "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
         "fine-tuning-ut_interaction": "{part}, labels-alone",
         **{f"lips-{spoken}-{count}": "fixmatch" for spoken in ("words", "phrases") for count in (5, 10)}}  # fmt: skip
-
-SEEDS = 10  # of each row on lips
 
 RunsByRow = dict[str, dict[int, Result]]  # then by seed
 
@@ -216,16 +215,17 @@ def with_power(experiment: str) -> str:
     """The rows of an experiment on lips against its base, seed by seed, with the accuracy for each test speaker.
 
     The one primary comparison, named before any run, is that of `cross`; the others are corrected for their number.
-    Before all seeds are there nothing is compared.
+    A row is shown once it has all seeds.
     """
-    if not (rows := rows_of(experiment, "cpu", "test")):
-        return "Not yet run."
     base_row = BASE[experiment]
-    base = rows.get(base_row, {})
+    rows = {row: runs for row, runs in rows_of(experiment, "cpu", "test").items() if len(runs) == SEEDS}
+    if base_row not in rows:
+        return "Not yet run."
+    base = rows[base_row]
     differences = {
-        row: [runs[seed]["top1"] - base[seed]["top1"] for seed in sorted(runs.keys() & base.keys())]
+        row: [runs[seed]["top1"] - base[seed]["top1"] for seed in sorted(runs)]
         for row, runs in rows.items()
-        if row != base_row and len(runs) == len(base) == SEEDS
+        if row != base_row
     }
     p = {row: float(ttest_1samp(values, 0).pvalue) for row, values in differences.items()}
     corrected = holm({row: value for row, value in p.items() if row != "cross"})
@@ -238,13 +238,18 @@ def with_power(experiment: str) -> str:
             len(runs),
             mean_and_spread(run["top1"] for run in runs.values()),
             mean_and_interval(differences[row]) if row in differences else "",
-            f"{p[row]:.3f}" if row in p else "",
-            f"{corrected[row]:.3f}" if row in corrected else "",
+            as_p(p[row]) if row in p else "",
+            as_p(corrected[row]) if row in corrected else "",
             *(f"{statistics.mean(each[speaker] for each in per_speaker[row]):.1f}" for speaker in speakers),
         ])  # fmt: skip
     cells.sort(key=lambda line: float(line[2].split()[0]))
     columns = ["", "seeds", "top-1, %", f"minus {base_row} (95 %)", "p", "p by Holm", *speakers]
     return markdown(columns, cells)
+
+
+def as_p(value: float) -> str:
+    """A p-value as papers give it."""
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def holm(p: dict[str, float]) -> dict[str, float]:
@@ -298,6 +303,7 @@ def main() -> int:
             print(add(args.experiment, args.row, args.run))
         else:
             fill_pages(named_table)
+            draw_figures()
         return 0
 
     return reporting("tables.py", work)

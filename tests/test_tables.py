@@ -1,6 +1,7 @@
 """The tables in the pages: made of the stored results, and of runs that can be compared."""
 
 import re
+import statistics
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -124,3 +125,21 @@ def test_the_interval_of_a_mean_is_students(tables: ModuleType) -> None:
     # Of 1, 2, 3 the standard error is 1 / sqrt(3), and t of 2 degrees of freedom is 4.303.
     assert pages.mean_and_interval([1, 2, 3]) == "2.0 (-0.5 to 4.5)"
     assert pages.mean_and_interval([7]) == "7.0"
+
+
+def test_the_figures_show_the_results_that_are_there(tables: ModuleType, tmp_path: Path) -> None:
+    import figures
+
+    drawn = figures.FOLDER / "few_labels.svg"
+    figures.few_labels(tmp_path / drawn.name)
+    for row in figures.METHODS:
+        mean = statistics.mean(run["top1"] for run in figures.runs_of("lips-words-10", row))
+        for file in (drawn, tmp_path / drawn.name):
+            assert f">{mean:.1f}</text>" in file.read_text(), f"{file}: python experiments/tables.py write draws it"
+
+
+def test_a_curve_is_the_mean_where_all_runs_have_it(tables: ModuleType) -> None:
+    import figures
+
+    runs = [{"curves": {"step": [20, 40, 60], "mask": values}} for values in ([0.1, None, 0.3], [0.2, 0.5, 0.5])]
+    assert figures.mean_curve(runs, "mask") == ([20, 60], pytest.approx([15.0, 40.0]))
