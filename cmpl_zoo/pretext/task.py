@@ -1,0 +1,82 @@
+"""What a pretext task is made of: inputs, a head and a loss."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmpl_zoo.models import VideoModel
+from cmpl_zoo.video.video import Video
+
+
+class PretextLoss(NamedTuple):
+    """The loss of a batch.
+
+    Attributes:
+        total: a scalar, with its gradient.
+        right: share of the questions that were answered right, a scalar in [0, 1] without gradient.
+    """
+
+    total: Tensor
+    right: Tensor
+
+
+class PretextClip(NamedTuple):
+    """The clips that a task makes.
+
+    Attributes:
+        frames: their number.
+        stride: step from one frame to the next, in frames of the video; a task may make it a multiple of this.
+        size: height and width, in pixels.
+        short_side: range of the short side that frames are resized to before the crop; see `WeakView`.
+    """
+
+    frames: int
+    stride: int
+    size: int
+    short_side: tuple[int, int]
+
+
+class Task(ABC):
+    """A question that a video answers itself.
+
+    Args:
+        clip: the clips to make.
+        videos: how many videos are learned from.
+
+    Attributes:
+        clips: how many clips are made of a video.
+        classes: how many answers there are; by chance one in so many is right.
+        least_frames: the fewest frames of a video of which the question makes sense.
+    """
+
+    clips: ClassVar[int] = 1
+    classes: ClassVar[int]
+    least_frames: ClassVar[int] = 2
+
+    def __init__(self, clip: PretextClip, videos: int) -> None:
+        self.clip, self.videos = clip, videos
+
+    @abstractmethod
+    def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
+        """The clips of a video and their answers: uint8 (clips, 3, frames, size, size) and int64 (clips,).
+
+        Random numbers come from torch's global generator.
+        """
+
+    def head(self, network: VideoModel) -> nn.Module:
+        """What stands on the network's pooled features while it learns: by default a linear classifier."""
+        return nn.Linear(network.num_features, self.classes)
+
+    def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:
+        """The loss of a batch: by default cross entropy.
+
+        Args:
+            network: without a classifier: clips to pooled features (N, channels).
+            head: as `head` makes it.
+            clips: normalized, float (videos * clips, 3, frames, size, size), those of a video next to each other.
+            targets: int64 (videos * clips,).
+        """
+        answers = head(network(clips)).float()
+        return PretextLoss(F.cross_entropy(answers, targets), (answers.argmax(dim=1) == targets).float().mean())
