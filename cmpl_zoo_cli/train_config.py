@@ -1,8 +1,19 @@
 """The options of training, and what makes them valid."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
+
+from cmpl_zoo_cli.run_options import (
+    ABOVE_0,
+    BELOW_1,
+    ENDLESS,
+    Range,
+    RunOptions,
+    check_parts,
+    check_ranges,
+    check_short_side,
+    need,
+)
 
 # Options that change neither the weights nor what they are called: a run may be continued with others. What is drawn
 # depends on places in the lists to train on, not on folders.
@@ -23,34 +34,29 @@ REMOVED = {
 CPU_RECIPE, GPU_RECIPE = "own_videos", "finetune"  # where none is given, by the device
 PASSES = 10  # over the labeled videos, at least, where a rule chooses the steps; our choice (docs/own_videos.md)
 MOST_FRAMES = 10_000  # of the test views of a video, as in a config.json; more is an accident
-BELOW_1, ABOVE_0, ENDLESS = math.nextafter(1, 0), math.nextafter(0, 1), math.inf
-# Option, least, greatest, and what a message says of it.
-RANGES: list[tuple[str, float, float, str]] = [
-    ("seed", 0, 2**63 - 1, "must be from 0 to below 2^63, and is"),
+RANGES: list[Range] = [
     ("threshold", 0, 1, "is a probability from 0 to 1, not"),
     ("ema", 0, BELOW_1, "is a decay from 0 (off) to below 1, not"),
     ("drop_rate", 0, BELOW_1, "is a share from 0 to below 1, not"),
     ("crop_pct", ABOVE_0, 1, "is a share above 0, up to 1, not"),
-    ("max_unreadable", 0, 1, "is a share from 0 to 1, not"),
-    ("lr", ABOVE_0, ENDLESS, "must be above 0, and is"),
     ("layer_decay", ABOVE_0, 1, "is a factor above 0, up to 1, not"),
-    ("timeout_minutes", ABOVE_0, ENDLESS, "must be above 0, and is"),
     *((option, 32, ENDLESS, "must be at least 32 pixels, and is") for option in ("size", "auxiliary_size")),
     *(
         (option, 1, ENDLESS, "must be at least 1, and is")
         for option in (
-            "labeled_batch", "frames", "auxiliary_frames", "primary_stride", "auxiliary_stride", "test_clips",
-            "log_every", "save_every_steps", "keep_states", "accumulation",
+            "labeled_batch",
+            "frames",
+            "auxiliary_frames",
+            "primary_stride",
+            "auxiliary_stride",
+            "test_clips",
         )
     ),
     *(
         (option, 0, ENDLESS, "must not be negative, and is")
-        for option in (
-            "lambda_u", "unlabeled_warmup", "warmup_steps", "workers", "val_every", "weight_decay", "clip_grad",
-            "save_every_minutes", "patience",
-        )
+        for option in ("lambda_u", "unlabeled_warmup", "val_every", "patience")
     ),
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,9 @@ class OwnVideos:
             raise ValueError(f"--val-share is a share above 0 and below 1, not {self.val_share:g}")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Cross-Model Pseudo-Labeling: two networks learn from few labeled and many unlabeled videos."""
+@dataclass(frozen=True, kw_only=True)
+class CMPLOptions:
+    """What CMPL learns from, which networks, which clips, and which network labels which."""
 
     labeled: str
     """List of labeled videos: CSV with the header path,label; by default those in VIDEOS."""
@@ -166,88 +172,36 @@ class Config:
     unlabeled_warmup: int = 0
     """Steps over which lambda rises linearly from 0."""
 
-    steps: int | None = None
-    """Training steps; give these or --epochs."""
-    epochs: float | None = None
-    """Instead of --steps: passes over the unlabeled list, or over the labeled one with --scheme none."""
+    val_every: int = 0
+    """Steps between validations; 0: only after the last step."""
+    patience: int = 0
+    """Stop once this many validations in a row have not improved on the primary's best one; 0: never."""
+
     balance: bool = False
     """Draw labeled clips equally over the classes, however many videos each has."""
     labeled_batch: int = 8
     """Labeled clips per step, over all processes."""
     unlabeled_batch: int = 32
     """Unlabeled clips per step, over all processes."""
-    lr: float = 0.02
-    """Peak learning rate, for the batch over all processes; cosine decay to 0."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD with Nesterov momentum 0.9, or AdamW, which needs a lower --lr."""
     layer_decay: float = 1.0
     """Factor to the learning rate from each block of a network to the one before it; 1: the same rate for all."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises linearly from 0."""
-    weight_decay: float = 1e-4
-    """Weight decay, except of biases and batch norm."""
-    clip_grad: float = 0.0
-    """Largest norm of the gradient; 0: no limit."""
-    accumulation: int = 1
-    """Process the clips of a step in this many parts, one after the other, to save memory."""
-    batch_norm: Literal["local", "sync", "frozen"] = "local"
-    """Batch-norm statistics: of each process's own batch (local), of all processes (sync, GPUs only), or the running
-    ones, never updated (frozen)."""
-    grad_checkpointing: bool = False
-    """Recompute activations in the backward pass, to save memory."""
-    compile: bool = False
-    """Compile the networks (torch.compile)."""
     ema: float = 0.0
     """Decay of a moving average of the weights, lower in the first steps (timm's warm-up), which is validated and
     saved in their place; 0: off."""
 
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
-    """Number format of forward and backward passes."""
-    max_unreadable: float = 0.01
-    """Share of the listed videos that may be unreadable; above it training stops."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train; auto takes cuda if there is one, else cpu."""
-    seed: int = 0
-    """Seed of initial weights, order, augmentation and dropout."""
-    workers: int = 2
-    """Processes that read videos, for each process that trains."""
-    log_every: int = 10
-    """Steps between lines of metrics.jsonl."""
-    val_every: int = 0
-    """Steps between validations; 0: only after the last step."""
-    patience: int = 0
-    """Stop once this many validations in a row have not improved on the primary's best one; 0: never."""
-    save_every_steps: int = 500
-    """Steps between saved states."""
-    save_every_minutes: float = 0.0
-    """Also save a state when this much time has passed since the last one; 0: never."""
-    keep_states: int = 2
-    """How many of the last states are kept."""
-    timeout_minutes: float = 10.0
-    """How long a process waits for the others in one step."""
-    skip_nonfinite: bool = False
-    """With --precision fp16: skip a step whose loss is not finite, instead of stopping."""
-    resume: bool = False
-    """Continue the run in the output folder, or begin it if there is none."""
-    overwrite: bool = False
-    """Delete an earlier run in the output folder first."""
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunOptions, CMPLOptions):  # fields of the last base come first
+    """Cross-Model Pseudo-Labeling: two networks learn from few labeled and many unlabeled videos."""
 
     def __post_init__(self) -> None:
-        def need(condition: bool, message: str) -> None:
-            if not condition:
-                raise ValueError(message)
-
-        need((self.steps is None) != (self.epochs is None), "give either --steps or --epochs")
-        need((self.steps or self.epochs or 0) > 0, "--steps or --epochs must be above 0")
-        for option, least, greatest, demand in RANGES:
-            value = getattr(self, option)
-            need(value is None or least <= value <= greatest, f"{flag(option)} {demand} {value}")
+        super().__post_init__()
+        check_ranges(self, RANGES)
         views = max(self.frames, self.auxiliary_frames or 0) * self.test_clips * self.test_crops
         need(
             views <= MOST_FRAMES,
             f"--frames x --test-clips x --test-crops are {views:,} frames of a video; {MOST_FRAMES:,} are the most",
         )
-        need(not (self.resume and self.overwrite), "--resume continues a run and --overwrite deletes it; give one")
         need(
             self.freeze is None or self.init is not None or (self.auxiliary and self.auxiliary_init) is not None,
             f"--freeze {self.freeze} keeps what a network starts from; give it weights with --init or --auxiliary-init",
@@ -261,23 +215,8 @@ class Config:
             not (self.spread and self.fps),
             "--fps is the unit of strides, and with --spread there is none; give one of the two",
         )
-        need(
-            self.precision == "fp16" or not self.skip_nonfinite,
-            "--skip-nonfinite is for --precision fp16, whose range is small; elsewhere such a loss is a fault",
-        )
-        for option in ("labeled_batch", "unlabeled_batch") if self.scheme != "none" else ("labeled_batch",):
-            size = getattr(self, option)
-            need(
-                size % self.accumulation == 0,
-                f"{flag(option)} {size} does not divide into --accumulation {self.accumulation} equal parts; give a "
-                f"multiple of {self.accumulation}",
-            )
-        least, greatest = self.short_side
-        need(
-            self.size <= least <= greatest,
-            f"--short-side {least},{greatest} must rise and start at the crop's --size ({self.size}) or above, such as "
-            f"{round(1.1 * self.size)},{round(1.3 * self.size)}",
-        )
+        check_parts(self, ["labeled_batch", "unlabeled_batch"] if self.scheme != "none" else ["labeled_batch"])
+        check_short_side(self.size, self.short_side)
         if self.scheme != "none":
             need(self.unlabeled is not None, f"--scheme {self.scheme} needs --unlabeled LIST; or give --scheme none")
             need(self.unlabeled_batch >= 1, f"--unlabeled-batch must be at least 1, and is {self.unlabeled_batch}")
@@ -285,8 +224,3 @@ class Config:
                 self.auxiliary is not None or self.scheme == "self",
                 f"--scheme {self.scheme} needs --auxiliary MODEL; one network alone allows self (FixMatch) and none",
             )
-
-
-def flag(option: str) -> str:
-    """An option as it is typed."""
-    return "--" + option.replace("_", "-")

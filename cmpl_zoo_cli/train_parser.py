@@ -11,7 +11,8 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 import jsonargparse
 
 from cmpl_zoo_cli import recipes, spelling
-from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, REMOVED, Config, OwnVideos, flag
+from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, REMOVED, Config, OwnVideos
 
 # What the help calls the value of an option, where it is a text or a range.
 VALUES = {"labels": "FILE", "group": "COLUMN", "labeled": "LIST", "unlabeled": "LIST|DIR", "val": "LIST"}
@@ -26,7 +27,8 @@ PARTS = {
     "primary": "networks",
     "frames": "clips and augmentation",
     "scheme": "pseudo-labels",
-    "steps": "optimization",
+    "val_every": "validation",
+    "balance": "optimization",
     "precision": "run",
 }
 TYPES = get_type_hints(OwnVideos) | get_type_hints(Config)

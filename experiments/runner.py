@@ -40,7 +40,8 @@ from results import FREE, Result, ResultsWriter, difference, facts_of, read_resu
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo_cli.main import reporting
-from cmpl_zoo_cli.train_config import Config, flag
+from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.train_config import Config
 
 REPO = Path(__file__).resolve().parents[1]
 RECIPES = {

@@ -24,7 +24,7 @@ import cmpl_zoo
 from cmpl_zoo.datasets import read_list, split_list
 from cmpl_zoo.suggestions import disagreement, spread
 from cmpl_zoo_cli.main import main as command
-from cmpl_zoo_cli.train_config import flag
+from cmpl_zoo_cli.run_options import flag
 
 LABELS = 5  # a class, at first
 POOL = 800  # videos of mocap13 that are learned from, as many as of lips, so that a run takes a minute

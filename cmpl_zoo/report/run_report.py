@@ -18,7 +18,8 @@ from cmpl_zoo.report.pages import render, shortened, write_page
 from cmpl_zoo.report.pictures import clip_frames, data_uri, strip
 from cmpl_zoo.report.predictions import write_predictions
 from cmpl_zoo.report.pseudo_labels import pseudo_labels
-from cmpl_zoo_cli.train_config import Config, flag
+from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.train_config import Config
 
 SHOWN_FRAMES, VIEW_HEIGHT, VIEW_QUALITY = 8, 80, 75
 

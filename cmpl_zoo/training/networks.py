@@ -13,7 +13,8 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel, create_model
 from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training.errors import RunError
-from cmpl_zoo_cli.train_config import Config, flag
+from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.train_config import Config
 
 
 def training_clips(config: Config) -> tuple[list[TrainingClip], list[TrainingClip]]:

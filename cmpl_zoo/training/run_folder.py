@@ -12,7 +12,8 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.provenance import versions
-from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED, Config, flag
+from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED, Config
 
 LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what
 
