@@ -21,7 +21,7 @@ from cmpl_zoo.datasets.classes import class_names
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.precision import autocast
 from cmpl_zoo.training.cmpl import CMPL, ClipInput
-from cmpl_zoo.training.meters import Meters
+from cmpl_zoo.training.meters import CMPLMeters
 from cmpl_zoo.training.networks import build_networks, training_clips
 from cmpl_zoo.training.run import Run
 from cmpl_zoo_cli.train_config import Config
@@ -84,9 +84,9 @@ def step_on_fake_gpu(config: Config) -> None:
         for module in (cmpl, ema.module):
             put_on_fake_gpu(module)
         optimizer = create_optimizer_v2(cmpl, "sgd", lr=config.lr, weight_decay=config.weight_decay, momentum=0.9)
-        meters = Meters(list(cmpl.networks), cmpl.primary.num_classes, GPU, Ranks())
+        meters = CMPLMeters(list(cmpl.networks), cmpl.primary.num_classes, GPU, Ranks())
         nonfinite = torch.full((), -1, device=GPU)
-        run = SimpleNamespace(meters=meters, config=config, step=0, _first_nonfinite=nonfinite)
+        run = SimpleNamespace(meters=meters, run_options=config, step=0, _first_nonfinite=nonfinite)
         cmpl.train()
         for part in training.parts(batch_of(config, GPU), config.accumulation):
             with bf16_on_fake_gpu(config):
@@ -139,8 +139,8 @@ def mean_on_the_cpu(patch: pytest.MonkeyPatch) -> None:
 
 
 def loss_read_back(patch: pytest.MonkeyPatch) -> None:
-    original = Meters.update
-    patch.setattr(Meters, "update", lambda self, loss, *rest: [loss.total.item(), original(self, loss, *rest)])
+    original = CMPLMeters.update
+    patch.setattr(CMPLMeters, "update", lambda self, loss, *rest: [loss.total.item(), original(self, loss, *rest)])
 
 
 def clips_picked_by_mask(patch: pytest.MonkeyPatch) -> None:
@@ -153,13 +153,13 @@ def clips_picked_by_mask(patch: pytest.MonkeyPatch) -> None:
 
 
 def labels_counted_on_the_cpu(patch: pytest.MonkeyPatch) -> None:
-    original = Meters.update
+    original = CMPLMeters.update
 
     def update(self, loss, clips, share):
         self.sums["histogram"] = torch.zeros(self.classes).index_add_(0, clips["labels"], clips["labels"].float())
         original(self, loss, clips, share)
 
-    patch.setattr(Meters, "update", update)
+    patch.setattr(CMPLMeters, "update", update)
 
 
 @pytest.mark.parametrize(

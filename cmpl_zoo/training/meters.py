@@ -21,17 +21,91 @@ from cmpl_zoo.semi import CMPLLoss
 
 
 class Meters:
-    """Losses, the pseudo-labels that count and how right they are, from one log step to the next.
+    """Numbers of a run, from one log step to the next.
 
     Sums stay on the device until `read`, so that a GPU never waits for the log; `read` adds up those of all ranks.
 
     Args:
-        networks: their names.
-        classes: number of classes.
         device: of the networks.
         ranks: that share the run.
         steps: since the last log line, where a run continues within an interval.
         sums: of those steps.
+
+    Attributes:
+        waited: seconds since the last log line in which the run waited for a batch.
+        read_steps: of the last reading.
+        seconds_a_step: in it.
+    """
+
+    def __init__(
+        self, device: torch.device, ranks: Ranks, steps: int = 0, sums: dict[str, Tensor] | None = None
+    ) -> None:
+        self.device, self.ranks = device, ranks
+        self.sums: dict[str, Tensor] = {}
+        self.read_steps, self.seconds_a_step = 0, 0.0
+        self._clear()
+        self.steps = steps
+        if sums and ranks.first:  # they are of all ranks
+            self.sums = {key: value.to(device) for key, value in sums.items()}
+
+    def _clear(self) -> None:
+        self.steps = self.timed_steps = self.clips = 0
+        self.waited = 0.0
+        self.began = time.perf_counter()
+        self.sums = {}
+
+    def _add(self, key: str, value: Tensor) -> None:
+        value = value.detach()
+        self.sums[key] = self.sums[key] + value if key in self.sums else value
+
+    def update(self, loss: Any, clips: Any, share: float) -> None:
+        """Add the loss of some clips of a step.
+
+        Args:
+            loss: of these clips.
+            clips: that it is of.
+            share: of this rank's clips of the step.
+        """
+        raise NotImplementedError
+
+    def end_step(self, gradient_norm: Tensor) -> None:
+        """Add what is known at the end of a step."""
+        self._add("gradient_norm", gradient_norm / self.ranks.size)
+        self.steps += 1
+        self.timed_steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """The steps and sums since the last log line, over all ranks: the last two arguments of new meters."""
+        return {"steps": self.steps, "sums": {key: self.ranks.sum(value) for key, value in self.sums.items()}}
+
+    def read(self) -> dict[str, Any]:
+        """The numbers since the last reading; then start again.
+
+        `clips_per_s` is of all ranks, `waited_for_data` this rank's share of the time, `memory_mb` its memory, on the
+        GPU where there is one.
+        """
+        seconds = time.perf_counter() - self.began
+        line = self._means(self.state()["sums"])
+        line["clips_per_s"] = self.ranks.size * self.clips / seconds
+        line["waited_for_data"] = self.waited / seconds
+        line["memory_mb"] = _memory(self.device)
+        self.read_steps, self.seconds_a_step = self.steps, seconds / max(1, self.timed_steps)
+        self._clear()
+        return line
+
+    def _means(self, sums: dict[str, Tensor]) -> dict[str, Any]:
+        """The means of sums over the steps; None where one is not finite, as under fp16: JSON has no such number."""
+        means = {key: value.item() / self.steps for key, value in sums.items()}
+        return {key: mean if math.isfinite(mean) else None for key, mean in means.items()}
+
+
+class CMPLMeters(Meters):
+    """Losses, the pseudo-labels that count and how right they are.
+
+    Args:
+        networks: their names.
+        classes: number of classes.
+        device, ranks, steps, sums: as `Meters` takes them.
     """
 
     def __init__(
@@ -43,22 +117,8 @@ class Meters:
         steps: int = 0,
         sums: dict[str, Tensor] | None = None,
     ) -> None:
-        self.networks, self.classes, self.device, self.ranks = networks, classes, device, ranks
-        self.sums: dict[str, Tensor] = {}
-        self._clear()
-        self.steps = steps
-        if sums and ranks.first:  # they are of all ranks
-            self.sums = {key: value.to(device) for key, value in sums.items()}
-
-    def _clear(self) -> None:
-        self.steps = self.clips = 0
-        self.waited = 0.0
-        self.began = time.perf_counter()
-        self.sums = {}
-
-    def _add(self, key: str, value: Tensor) -> None:
-        value = value.detach()
-        self.sums[key] = self.sums[key] + value if key in self.sums else value
+        super().__init__(device, ranks, steps, sums)
+        self.networks, self.classes = networks, classes
 
     def update(self, loss: CMPLLoss, clips: ClipBatch, share: float) -> None:
         """Add the loss of some clips of a step.
@@ -91,26 +151,13 @@ class Meters:
                     self._add(f"{name}/{kind}known", counted.sum())
                     self._add(f"{name}/{kind}right", (counted & (label == hidden_labels)).sum())
 
-    def end_step(self, gradient_norm: Tensor) -> None:
-        """Add what is known at the end of a step."""
-        self._add("gradient_norm", gradient_norm / self.ranks.size)
-        self.steps += 1
+    def _means(self, sums: dict[str, Tensor]) -> dict[str, Any]:
+        """The means of losses and, of each network, what its pseudo-labels are like.
 
-    def state(self) -> dict[str, Any]:
-        """The steps and sums since the last log line, over all ranks: the last two arguments of a new `Meters`."""
-        return {"steps": self.steps, "sums": {key: self.ranks.sum(value) for key, value in self.sums.items()}}
-
-    def read(self) -> dict[str, Any]:
-        """Means since the last reading; then start again.
-
-        Of each network: `mask` is the share of unlabeled clips whose pseudo-label counts, `pseudo_accuracy` the share
-        of right ones among those labels (None where no true label is known), `pseudo_classes` their distribution over
-        classes; `alone_mask` and `alone_pseudo_accuracy` are the same for the clips whose label counts for this
-        network alone. `clips_per_s` is of all ranks, `waited_for_data` this rank's share of the time, `memory_mb` its
-        memory, on the GPU where there is one.
+        `mask` is the share of unlabeled clips whose pseudo-label counts, `pseudo_accuracy` the share of right ones
+        among those labels (None where no true label is known), `pseudo_classes` their distribution over classes;
+        `alone_mask` and `alone_pseudo_accuracy` are the same for the clips whose label counts for this network alone.
         """
-        seconds = time.perf_counter() - self.began
-        sums = self.state()["sums"]
         line: dict[str, Any] = {}
         for key, value in sums.items():
             name, _, what = key.rpartition("/")
@@ -121,12 +168,7 @@ class Meters:
                 known = sums[f"{name}/{kind}known"].item()
                 line[f"{name}/{kind}pseudo_accuracy"] = value.item() / known if known else None
             elif not what.endswith("known"):
-                mean = value.item() / self.steps
-                line[key] = mean if math.isfinite(mean) else None  # as under fp16; JSON has no such number
-        line["clips_per_s"] = self.ranks.size * self.clips / seconds
-        line["waited_for_data"] = self.waited / seconds
-        line["memory_mb"] = _memory(self.device)
-        self._clear()
+                line |= super()._means({key: value})
         return line
 
 

@@ -26,12 +26,8 @@ class Progress:
         """Count a step."""
         self.bar.update()
 
-    def tell(self, step: int, seconds_a_step: float, line: dict[str, Any], top1: float | None) -> None:
-        """Show the numbers of a log line, and the primary network's accuracy in the last validation, if there was one.
-
-        Of the pseudo-labels, those for the primary network are told.
-        """
-        text = in_words(line, top1)
+    def tell(self, step: int, seconds_a_step: float, text: str) -> None:
+        """Show the numbers of a log line, in words."""
         if not self.bar.disable:
             self.bar.set_postfix_str(text)
         elif self.shown:
@@ -42,13 +38,6 @@ class Progress:
         self.bar.close()
 
 
-def in_words(line: dict[str, Any], top1: float | None) -> str:
-    """The numbers of a log line, as `Meters.read` gives them, that a person looks for."""
-    words = ["loss is not finite" if line["loss"] is None else f"loss {line['loss']:.3f}"]
-    if "primary/mask" in line:
-        words.append(f"{line['primary/mask']:.0%} of pseudo-labels pass")
-        if (right := line.get("primary/pseudo_accuracy")) is not None:
-            words[-1] += f", {right:.0%} of them right"
-    if top1 is not None:
-        words.append(f"top-1 {top1:.1f} %")
-    return ", ".join(words)
+def loss_in_words(line: dict[str, Any]) -> str:
+    """The loss of a log line, as `Meters.read` gives it."""
+    return "loss is not finite" if line["loss"] is None else f"loss {line['loss']:.3f}"

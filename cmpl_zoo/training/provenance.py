@@ -10,7 +10,6 @@ import torch
 import torchvision
 
 from cmpl_zoo.distributed import Ranks
-from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.version import __version__
 
 
@@ -22,9 +21,8 @@ def versions() -> str:
     )
 
 
-def digests(config: Config) -> dict[str, str]:
-    """The contents of the lists that a run learns from, and of its class names where they are a file."""
-    files = (config.labeled, config.unlabeled, config.classes)
+def digests(*files: str | None) -> dict[str, str]:
+    """The contents of the files, among these, that a run learns from."""
     return {
         file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file and Path(file).is_file()
     }
