@@ -15,7 +15,7 @@ from timm.optim import create_optimizer_v2
 
 from cmpl_zoo.models.freezing import freeze_stages
 from cmpl_zoo.training import CMPL, Config
-from cmpl_zoo.training.cmpl import running_statistics_kept
+from cmpl_zoo.training.batch_norm import running_statistics_kept
 from cmpl_zoo.training.networks import build_networks
 
 CLASSES = [str(number) for number in range(10)]

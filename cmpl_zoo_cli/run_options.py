@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 BELOW_1, ABOVE_0, ENDLESS = math.nextafter(1, 0), math.nextafter(0, 1), math.inf
 Range = tuple[str, float, float, str]  # option, least, greatest, and what a message says of it
@@ -25,7 +25,16 @@ RANGES: list[Range] = [
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How weights are learned, whatever the loss, and how a run is kept going."""
+    """How weights are learned, whatever the loss, and how a run is kept going.
+
+    Attributes:
+        free_on_resume: the options that change neither the weights nor what they are called: a run may be continued
+            with others.
+        inputs: those that name a file or folder that a run starts from.
+    """
+
+    free_on_resume: ClassVar[frozenset[str]]
+    inputs: ClassVar[tuple[str, ...]]
 
     steps: int | None = None
     """Training steps; give these or --epochs."""

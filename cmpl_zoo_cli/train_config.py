@@ -1,7 +1,7 @@
 """The options of training, and what makes them valid."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from cmpl_zoo_cli.run_options import (
     ABOVE_0,
@@ -193,6 +193,11 @@ class CMPLOptions:
 @dataclass(frozen=True, kw_only=True)
 class Config(RunOptions, CMPLOptions):  # fields of the last base come first
     """Cross-Model Pseudo-Labeling: two networks learn from few labeled and many unlabeled videos."""
+
+    free_on_resume: ClassVar[frozenset[str]] = frozenset(FREE_ON_RESUME)
+    inputs: ClassVar[tuple[str, ...]] = (
+        "init", "auxiliary_init", "labeled", "unlabeled", "val", "classes", "root", "unlabeled_root", "val_root"
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,9 +20,11 @@ import cmpl_zoo.training.cmpl as training
 from cmpl_zoo.datasets.classes import class_names
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.precision import autocast
-from cmpl_zoo.training.cmpl import CMPL, ClipInput
+from cmpl_zoo.training.clip_input import ClipInput
+from cmpl_zoo.training.cmpl import CMPL
 from cmpl_zoo.training.meters import CMPLMeters
 from cmpl_zoo.training.networks import build_networks, training_clips
+from cmpl_zoo.training.optimization import parts
 from cmpl_zoo.training.run import Run
 from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.train_parser import parse_config
@@ -88,7 +90,7 @@ def step_on_fake_gpu(config: Config) -> None:
         nonfinite = torch.full((), -1, device=GPU)
         run = SimpleNamespace(meters=meters, run_options=config, step=0, _first_nonfinite=nonfinite)
         cmpl.train()
-        for part in training.parts(batch_of(config, GPU), config.accumulation):
+        for part in parts(batch_of(config, GPU), config.accumulation):
             with bf16_on_fake_gpu(config):
                 loss = cmpl(part, 1.0)
             assert (loss.total.device, loss.total.dtype, loss.total.shape) == (GPU, torch.float32, ())

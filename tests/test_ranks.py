@@ -141,11 +141,12 @@ def test_a_rank_that_stands_still_is_named(videos, lists, tmp_path):
 DISTURBED = """
 import os, signal, sys, threading, time, torch
 import cmpl_zoo.training.cmpl as training
+import cmpl_zoo.training.optimization as optimization
 from cmpl_zoo.training.run import Run
 from cmpl_zoo_cli.main import main
 
 owner, method = {
-    "step": (training.CosineLRScheduler, "step_update"), "forward": (training.CMPL, "forward"),
+    "step": (optimization.CosineLRScheduler, "step_update"), "forward": (training.CMPL, "forward"),
     "backward": (torch.Tensor, "backward"), "end": (Run, "measure"),
 }[sys.argv[1]]
 original, calls = getattr(owner, method), 0

@@ -4,9 +4,9 @@ The order of samples is that of `order.py`. The random augmentation depends only
 or the worker.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.video.clips import frame_times
 from cmpl_zoo.video.sampling import random_clips, random_spread
 from cmpl_zoo.video.video import Video, VideoError
+
+Sample = TypeVar("Sample")
 
 MAX_TRIES = 10  # videos to try in turn until one is readable; our choice
 
@@ -182,33 +184,17 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
     ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Weak views, strong views and class ids of this rank in a step; adds what it cannot read to `unreadable`."""
         size = self.labeled_batch if kind == "labeled" else self.unlabeled_batch
+
+        def sample(path: str, pass_number: int, index: int) -> tuple[list[Tensor], list[Tensor], int]:
+            return *self._sample(kind, path, pass_number, index), int(videos.ids[index])
+
         samples = [
-            self._readable(kind, videos, islice(order.candidates(position, size), MAX_TRIES), unreadable)
+            first_readable(videos.paths, order.candidates(position, size), sample, unreadable)
             for position in positions(step, size, self.rank, self.world_size)
         ]
         weak, strong, ids = zip(*samples, strict=True)
         views = ([torch.stack(clips) for clips in zip(*view, strict=True)] for view in (weak, strong))
         return *views, torch.tensor(ids)  # type: ignore[return-value]
-
-    def _readable(
-        self,
-        kind: str,
-        videos: Videos,
-        candidates: Iterable[tuple[int, int]],
-        unreadable: list[UnreadableVideo],
-    ) -> tuple[list[Tensor], list[Tensor], int]:
-        """Weak view, strong view and class id of the first readable one of some (pass, video)."""
-        for pass_number, index in candidates:
-            path = videos.paths[index]
-            try:
-                with reading(path):
-                    return *self._sample(kind, path, pass_number, index), int(videos.ids[index])
-            except VideoError as error:
-                unreadable.append(UnreadableVideo(path, str(error)))
-        raise VideoError(
-            f"{unreadable[-MAX_TRIES].message}; the {MAX_TRIES - 1} videos that could replace it "
-            "cannot be read either; check --root, and the list with `cmpl-zoo check`"
-        )
 
     def _sample(self, kind: str, path: str, pass_number: int, index: int) -> tuple[list[Tensor], list[Tensor]]:
         """The weak and the strong view of one video in one pass: of each the clips, uint8 (3, frames, size, size).
@@ -241,3 +227,33 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
             tv.resize(frames, [clip.size, clip.size], antialias=True).transpose(0, 1)
             for frames, clip in zip(parts, self.clips, strict=True)
         ]
+
+
+def first_readable(
+    paths: Sequence[str],
+    candidates: Iterable[tuple[int, int]],
+    sample: Callable[[str, int, int], Sample],
+    unreadable: list[UnreadableVideo],
+) -> Sample:
+    """What is made of the first video that can be read.
+
+    Args:
+        paths: of all videos.
+        candidates: (number of the pass, index of the video); ten are tried.
+        sample: makes something of a path, a number and an index; raises a VideoError where the video is unreadable.
+        unreadable: what cannot be read is added.
+
+    Raises:
+        VideoError: none of them can be read.
+    """
+    for pass_number, index in islice(candidates, MAX_TRIES):
+        path = paths[index]
+        try:
+            with reading(path):
+                return sample(path, pass_number, index)
+        except VideoError as error:
+            unreadable.append(UnreadableVideo(path, str(error)))
+    raise VideoError(
+        f"{unreadable[-MAX_TRIES].message}; the {MAX_TRIES - 1} videos that could replace it cannot be read either; "
+        "check --root, and the list with `cmpl-zoo check`"
+    )

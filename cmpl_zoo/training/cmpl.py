@@ -5,28 +5,24 @@ v are labeled clips with labels y, u unlabeled ones, w and s their weak and stro
 weight of the unsupervised loss. What the paper does not say (the rules of batch norm, the optimizer) is our choice.
 """
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, param_groups_layer_decay
-from timm.scheduler import CosineLRScheduler
+from timm.optim import param_groups_layer_decay
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks, pick_device
 from cmpl_zoo.models import VideoModel
-from cmpl_zoo.models.freezing import freeze_batch_norm, is_frozen
-from cmpl_zoo.models.video_model import evaluation_mode
-from cmpl_zoo.precision import autocast
+from cmpl_zoo.models.freezing import freeze_batch_norm
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
+from cmpl_zoo.training.batch_norm import evaluating, running_statistics_kept
+from cmpl_zoo.training.clip_input import ClipInput
 from cmpl_zoo.training.lists import count_steps, load_lists, training_steps
 from cmpl_zoo.training.networks import build_networks, distribute, training_clips
+from cmpl_zoo.training.optimization import Optimization
 from cmpl_zoo.training.run import Run
 from cmpl_zoo.training.run_folder import open_run
 from cmpl_zoo_cli.train_config import Config
@@ -100,65 +96,6 @@ class CMPL(nn.Module):
             return logits, network(strong)
 
 
-class ClipInput(nn.Module):
-    """A network's own clips of a batch, normalized by its mean and std, channels last.
-
-    Args:
-        network: `mean` and `std` of its `pretrained_cfg`, for values in 0..1.
-        place: of its clips among those of a sample.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: VideoModel, place: int) -> None:
-        super().__init__()
-        self.place = place
-        for name in ("mean", "std"):
-            value = 255 * torch.tensor(network.pretrained_cfg[name])[None, :, None, None, None]
-            self.register_buffer(name, value, persistent=False)
-
-    def forward(self, clips: list[Tensor]) -> Tensor:
-        """uint8 clips of a view, (batch, 3, T, H, W) each, to one of them in float32."""
-        own = clips[self.place].contiguous(memory_format=torch.channels_last_3d)
-        return (own - self.mean) / self.std
-
-
-@contextmanager
-def evaluating(network: nn.Module, batch_statistics: bool) -> Iterator[None]:
-    """Evaluation mode, with batch norm by the statistics of its batch where asked for; the running ones stay."""
-    norms = batch_norms(network) if batch_statistics else []
-    with evaluation_mode(network):
-        for norm in norms:
-            norm.training, norm.track_running_stats = True, False
-        try:
-            yield
-        finally:
-            for norm in norms:
-                norm.track_running_stats = True
-
-
-@contextmanager
-def running_statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch norm in training uses the statistics of its batch, and the running ones stay as they are.
-
-    A momentum of 0 does it: where activations are recomputed, batch norm must save what it saved before.
-    """
-    momenta = {norm: norm.momentum for norm in batch_norms(module)}
-    for norm in momenta:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in momenta.items():
-            norm.momentum = momentum
-
-
-def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    """Those that learn statistics."""
-    return [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and not is_frozen(norm)]
-
-
 def train(config: Config, ranks: Ranks | None = None) -> Path:
     """One run, from lists of videos to model directories.
 
@@ -183,43 +120,24 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
     torch.manual_seed(config.seed)
     device = pick_device(config.device, ranks.local)
     cmpl = CMPL(build_networks(config, lists.classes), config).to(device).to(memory_format=torch.channels_last_3d)
-    model = distribute(cmpl, config, ranks, device)
-    optimizer = create_optimizer_v2(
-        learned_weights(cmpl, config), config.optimizer, lr=config.lr, weight_decay=config.weight_decay, momentum=0.9
-    )
+    batches = {"labeled_batch": config.labeled_batch}
+    batches |= {"unlabeled_batch": config.unlabeled_batch} if config.scheme != "none" else {}
+    model = distribute(cmpl, config, batches, ranks, device)
+    optimization = Optimization(cmpl, model, learned_weights(cmpl, config), config, device)
     steps = training_steps(config, lists, ranks)
-    warmup = min(config.warmup_steps, len(steps))
-    schedule = CosineLRScheduler(optimizer, len(steps), warmup_t=warmup, t_in_epochs=False)
-    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
     ema = ModelEmaV3(cmpl, decay=config.ema, use_warmup=True) if config.ema else None
-    state = {"networks": cmpl, "optimizer": optimizer, "scaler": scaler} | ({"ema": ema.module} if ema else {})
+    state = {"networks": cmpl} | optimization.state | ({"ema": ema.module} if ema else {})
     run = Run(config, ranks, lists, steps, device, networks=(ema.module if ema else cmpl).networks, state=state)
 
     # The loop
     cmpl.train()
     with run.interrupt, ranks.together():
         for batch in run.batches():
-            schedule.step_update(run.step)
             lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
-            for number, part in enumerate(parts(batch, config.accumulation), start=1):
-                # Ranks add up their gradients once a step.
-                model.require_backward_grad_sync = number == config.accumulation  # type: ignore[assignment]
-                former_buffers = [buffer.clone() for buffer in cmpl.buffers()] if config.skip_nonfinite else []
-                with autocast(device, config.precision):
-                    loss: CMPLLoss = model(part, lambda_u)
-                with running_statistics_kept(cmpl):  # activations that are recomputed do not count twice
-                    scaler.scale(loss.total / config.accumulation).backward()
-                for buffer, former in zip(cmpl.buffers(), former_buffers, strict=False):
-                    buffer.copy_(torch.where(loss.total.isfinite(), buffer, former))
-                run.measure(loss, part)
-            scaler.unscale_(optimizer)
-            gradient_norm = nn.utils.clip_grad_norm_(cmpl.parameters(), config.clip_grad or math.inf)
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad()
+            gradient_norm = optimization.step(run, batch, lambda_u)
             if ema:
                 ema.update(cmpl, run.step + 1)
-            run.end_step(gradient_norm, lr=max(group["lr"] for group in optimizer.param_groups), lambda_u=lambda_u)
+            run.end_step(gradient_norm, lr=optimization.lr, lambda_u=lambda_u)
 
         # Finish
         return run.finish()
@@ -234,13 +152,3 @@ def learned_weights(cmpl: CMPL, config: Config) -> nn.Module | list[dict[str, An
         for network in cmpl.networks.values()
         for group in param_groups_layer_decay(network, config.weight_decay, layer_decay=config.layer_decay)
     ]
-
-
-def parts(batch: ClipBatch, count: int) -> Iterator[ClipBatch]:
-    """The clips of a step in equal parts."""
-
-    def part(value: Any, number: int) -> Any:
-        return [part(one, number) for one in value] if isinstance(value, list) else value.chunk(count)[number]
-
-    for number in range(count):
-        yield cast(ClipBatch, {key: part(value, number) for key, value in batch.items()})

@@ -3,7 +3,7 @@
 import math
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -110,20 +110,33 @@ def check_readable(config: Config, lists: TrainingLists) -> None:
         "val": "--val and --val-root, which is by default as --root",
     }
     for option, videos in lists.by_option().items():
-        # From all over the list: one that is sorted may begin with a class that is not there.
-        tried = np.unique(np.linspace(0, len(videos) - 1, VIDEOS_TRIED).astype(int)).tolist()
-        errors: list[str] = []
-        for index in tried:
-            try:
-                probe(videos.paths[index])
-                break
-            except VideoError as error:
-                errors.append(str(error))
-        else:
-            raise VideoError(
-                f"{getattr(config, option)}: {errors[0]}; none of the {len(tried)} videos tried of this list can be "
-                f"read; check {options[option]}"
-            )
+        check_some_readable(videos.paths, getattr(config, option), options[option])
+
+
+def check_some_readable(paths: Sequence[str], file: str, options: str) -> None:
+    """Try a few videos of a list until one can be read.
+
+    Args:
+        paths: of its videos.
+        file: the list.
+        options: that give it and its folder, for the message.
+
+    Raises:
+        VideoError: none can be read.
+        StorageError: the shards that the videos are in cannot be read.
+    """
+    # From all over the list: one that is sorted may begin with a class that is not there.
+    tried = np.unique(np.linspace(0, len(paths) - 1, VIDEOS_TRIED).astype(int)).tolist()
+    errors: list[str] = []
+    for index in tried:
+        try:
+            probe(paths[index])
+            return
+        except VideoError as error:
+            errors.append(str(error))
+    raise VideoError(
+        f"{file}: {errors[0]}; none of the {len(tried)} videos tried of this list can be read; check {options}"
+    )
 
 
 def class_warnings(config: Config, lists: TrainingLists) -> Iterator[str]:

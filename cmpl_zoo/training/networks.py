@@ -1,6 +1,7 @@
 """The networks of a run: built from its options, and shared out to its processes."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel, create_model
 from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training.errors import RunError
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.run_options import RunOptions, flag
 from cmpl_zoo_cli.train_config import Config
 
 
@@ -106,17 +107,23 @@ def build_network(
     return network
 
 
-def distribute(cmpl: nn.Module, config: Config, ranks: Ranks, device: torch.device) -> nn.Module:
+def distribute(
+    module: nn.Module, config: RunOptions, batches: Mapping[str, int], ranks: Ranks, device: torch.device
+) -> nn.Module:
     """The module as the processes train it together: one synchronization of gradients a step.
+
+    Args:
+        module: what learns.
+        config: of the run.
+        batches: clips, or videos, of a step by option.
+        ranks: the processes.
+        device: of this one.
 
     Raises:
         RunError: the options do not fit the number of processes or the device.
         RankError: a process was lost.
     """
-    sizes = {"labeled_batch": config.labeled_batch}
-    if config.scheme != "none":
-        sizes["unlabeled_batch"] = config.unlabeled_batch
-    for name, size in sizes.items():
+    for name, size in batches.items():
         if size % (ranks.size * config.accumulation):
             raise RunError(
                 f"{flag(name)} {size} cannot be shared by {ranks.size} processes in --accumulation "
@@ -125,12 +132,12 @@ def distribute(cmpl: nn.Module, config: Config, ranks: Ranks, device: torch.devi
     if config.batch_norm == "sync" and device.type != "cuda":
         raise RunError("--batch-norm sync needs GPUs; take local or frozen")
     if ranks.size == 1:
-        return cmpl
+        return module
     if config.batch_norm == "sync":
-        cmpl = convert_sync_batchnorm(cmpl)
+        module = convert_sync_batchnorm(module)
     # The gradient of a 1x1x1 kernel has other strides than the kernel, for the same memory.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     with ranks.together():  # they compare their weights here
         return DistributedDataParallel(
-            cmpl, device_ids=[device] if device.type == "cuda" else None, gradient_as_bucket_view=True
+            module, device_ids=[device] if device.type == "cuda" else None, gradient_as_bucket_view=True
         )

@@ -12,13 +12,17 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.provenance import versions
+from cmpl_zoo_cli.pretrain_config import PretrainConfig
 from cmpl_zoo_cli.run_options import flag
-from cmpl_zoo_cli.train_config import FREE_ON_RESUME, REMOVED, Config
+from cmpl_zoo_cli.train_config import REMOVED, Config
 
 LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what
 
 
-def open_run(config: Config, ranks: Ranks) -> None:
+Options = Config | PretrainConfig  # of a run of any kind
+
+
+def open_run(config: Options, ranks: Ranks) -> None:
     """Make or find the run's folder, and write its resolved options to config.yaml; rank 0 does it.
 
     Raises:
@@ -27,7 +31,7 @@ def open_run(config: Config, ranks: Ranks) -> None:
     ranks.first_alone(lambda: _open(config, resume=config.resume or ranks.restarted))
 
 
-def _open(config: Config, resume: bool) -> None:
+def _open(config: Options, resume: bool) -> None:
     folder = Path(config.output)
     file = folder / "config.yaml"
     options = asdict(config) | {"short_side": list(config.short_side)}
@@ -37,12 +41,12 @@ def _open(config: Config, resume: bool) -> None:
         if used := [key for key, default in REMOVED.items() if before.get(key, default) != default]:
             raise RunError(f"{folder} holds a run with {flag(used[0])}, which was removed; give another --output")
         # An option that is newer than the run was at its default.
-        before = {field.name: field.default for field in fields(Config)} | before
-        changed = [k for k, v in options.items() if k not in FREE_ON_RESUME and before[k] != v]
+        before = {field.name: field.default for field in fields(config)} | before
+        changed = [k for k, v in options.items() if k not in config.free_on_resume and before[k] != v]
         if changed:
             was = ", ".join(f"{key} was {before[key]}" for key in changed)
             raise RunError(f"{folder} holds a run with other options ({was}); give them, or another --output")
-        if any(before.get(key) != options[key] for key in ("root", "unlabeled_root")):
+        if any(before.get(key) != options.get(key) for key in ("root", "unlabeled_root")):
             (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
     else:
         make_room(folder, config.overwrite, needed(config))
@@ -91,10 +95,9 @@ def make_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> N
             raise RunError(f"{folder} is not empty and holds no run; give another --output")
 
 
-def needed(config: Config) -> dict[str, str | None]:
+def needed(config: Options) -> dict[str, str | None]:
     """The files and folders that a run starts from, by option as it is typed."""
-    names = ("init", "auxiliary_init", "labeled", "unlabeled", "val", "classes", "root", "unlabeled_root", "val_root")
-    return {flag(name): getattr(config, name) for name in names}
+    return {flag(name): getattr(config, name) for name in config.inputs}
 
 
 def former_options(file: Path) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""Pretraining: a network learns by a task that videos answer themselves."""
+
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cmpl_zoo.datasets.lists import read_list
+from cmpl_zoo.distributed import Ranks, pick_device
+from cmpl_zoo.models import VideoModel, create_model
+from cmpl_zoo.models.freezing import freeze_batch_norm
+from cmpl_zoo.pretext import TASKS
+from cmpl_zoo.pretext.finish import save_result
+from cmpl_zoo.pretext.steps import PretextBatch, PretextSteps
+from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
+from cmpl_zoo.training.clip_input import ClipInput
+from cmpl_zoo.training.errors import RunError
+from cmpl_zoo.training.lists import check_some_readable
+from cmpl_zoo.training.loop import Loop
+from cmpl_zoo.training.meters import Meters
+from cmpl_zoo.training.networks import distribute
+from cmpl_zoo.training.optimization import Optimization
+from cmpl_zoo.training.progress import loss_in_words
+from cmpl_zoo.training.provenance import digests
+from cmpl_zoo.training.run_folder import open_run
+from cmpl_zoo_cli.pretrain_config import PretrainConfig
+
+
+class Pretext(nn.Module):
+    """A network with the head of a task; one call is the loss of a batch.
+
+    Args:
+        network: without a classifier.
+        task: that it learns by.
+        config: of the run.
+    """
+
+    def __init__(self, network: VideoModel, task: Task, config: PretrainConfig) -> None:
+        super().__init__()
+        self.network, self.task = network, task
+        self.head = task.head(network)
+        self.input = ClipInput(network, place=0)
+        if config.batch_norm == "frozen":
+            freeze_batch_norm(self)
+
+    def forward(self, batch: PretextBatch) -> PretextLoss:
+        """The loss of clips as `PretextSteps` makes them."""
+        return self.task.loss(self.network, self.head, self.input([batch["clips"]]), batch["targets"])
+
+
+class PretextMeters(Meters):
+    """The loss, and the share of questions that were answered right."""
+
+    def update(self, loss: PretextLoss, clips: PretextBatch, share: float) -> None:
+        self.clips += len(clips["targets"])
+        share /= self.ranks.size
+        self._add("loss", share * loss.total)
+        self._add("right", share * loss.right)
+
+
+class PretextLoop(Loop):
+    """A loop that learns by a pretext task."""
+
+    def _in_words(self, line: dict[str, Any]) -> str:
+        right = "" if line["right"] is None else f", {line['right']:.0%} right"
+        return f"{loss_in_words(line)}{right}"
+
+
+def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
+    """One run, from a list of videos to a model directory without a classifier.
+
+    Args:
+        config: its options.
+        ranks: the processes that share it; by default this one alone.
+
+    Returns:
+        The run's folder: the model directory `model`, metrics.jsonl, summary.json, report.html, states.
+
+    Raises:
+        ListError, VideoError, StorageError, WorkerError: the list or videos cannot be used.
+        RunError: the run cannot start or continue.
+        RankError: a process was lost.
+        StopRequested: a signal came, and the state is saved.
+    """
+    # Build
+    ranks = ranks or Ranks()
+    videos = read_list(config.unlabeled, config.root, labeled=False).paths
+    if len(videos) < 2:
+        raise RunError(f"{config.unlabeled}: has one video, and a task needs others to tell it from; give more")
+    ranks.first_alone(lambda: check_some_readable(videos, config.unlabeled, "--unlabeled and --root"))
+    config = replace(config, steps=config.steps or number_of_steps(config, len(videos)), epochs=None)
+    open_run(config, ranks)
+    torch.manual_seed(config.seed)
+    device = pick_device(config.device, ranks.local)
+    clip = PretextClip(config.frames, config.stride, config.size, config.short_side)
+    task = TASKS[config.task](clip, len(videos))
+    pretext = Pretext(build_network(config), task, config).to(device).to(memory_format=torch.channels_last_3d)
+    model = distribute(pretext, config, {"batch": config.batch}, ranks, device)
+    optimization = Optimization(pretext, model, pretext, config, device)
+    assert config.steps is not None
+    steps = PretextSteps(
+        videos,
+        task,
+        batch=config.batch,
+        steps=config.steps,
+        seed=config.seed,
+        rank=ranks.rank,
+        world_size=ranks.size,
+    )
+    run = PretextLoop(
+        config,
+        Path(config.output),
+        ranks,
+        steps,
+        device,
+        {"pretext": pretext} | optimization.state,
+        [pretext],
+        digests(config.unlabeled),
+        len(videos),
+        lambda **since: PretextMeters(device, ranks, **since),
+    )
+
+    # The loop
+    pretext.train()
+    with run.interrupt, ranks.together():
+        for batch in run.batches():
+            gradient_norm = optimization.step(run, batch)
+            run.end_step(gradient_norm, lr=optimization.lr)
+
+    # Finish
+    if run.log:
+        summary = {
+            "made_with": run.made_with,
+            "step": run.step,
+            "seconds": run.seconds,
+            "videos": len(videos),
+            "config": asdict(config),
+        }
+        save_result(pretext.network, run.folder, summary, run.log.lines(), task, steps)
+        run.log.close()
+        print(run.folder)
+    return run.folder
+
+
+def number_of_steps(config: PretrainConfig, videos: int) -> int:
+    """Steps that are so many `epochs`, passes over the list."""
+    return math.ceil((config.epochs or 0) * videos / config.batch)
+
+
+def build_network(config: PretrainConfig) -> VideoModel:
+    """The network without a classifier, from random weights or those of `init`.
+
+    Raises:
+        RunError: the model is unknown, cannot take such clips, or weights to start from do not fit it.
+    """
+    try:
+        network = create_model(
+            config.init or config.model,
+            pretrained=config.init is not None,
+            num_classes=0,
+            subtract_mean_frame=config.subtract_mean_frame,
+            normalize_clip=config.normalize_clip,
+            clip={"frames": config.frames, "stride": config.stride},
+            pretrained_cfg_overlay={"input_size": (3, config.size, config.size), "crop_pct": config.crop_pct},
+        )
+        assert isinstance(network, VideoModel)
+        network.check_input(config.frames, (config.size, config.size))
+    except (ValueError, RuntimeError, OSError) as error:
+        raise RunError(str(error)) from error
+    network.set_grad_checkpointing(config.grad_checkpointing)
+    if config.compile:
+        network.compile()
+    return network

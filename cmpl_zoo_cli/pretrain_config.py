@@ -1,0 +1,79 @@
+"""The options of pretraining, and what makes them valid."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cmpl_zoo_cli.run_options import (
+    ABOVE_0,
+    ENDLESS,
+    Range,
+    RunOptions,
+    check_parts,
+    check_ranges,
+    check_short_side,
+)
+
+RANGES: list[Range] = [
+    ("size", 32, ENDLESS, "must be at least 32 pixels, and is"),
+    ("crop_pct", ABOVE_0, 1, "is a share above 0, up to 1, not"),
+    *((option, 1, ENDLESS, "must be at least 1, and is") for option in ("frames", "stride", "batch")),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretextOptions:
+    """What is learned from, by which task, and which network."""
+
+    unlabeled: str
+    """List of videos (CSV with the header path), or a folder of them; labels are not looked at."""
+    output: str
+    """Folder for the run: the model, metrics, state."""
+    root: str = "."
+    """Folder that the paths in the list start from."""
+    dataset: str | None = None
+    """Name of the data set, for the model card."""
+    license: str | None = None
+    """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
+
+    task: Literal["moco", "pace", "arrow", "rotation", "speed"] = "moco"
+    """What is asked of the videos: moco (are two clips of one video?), pace (how fast is it played?), arrow (forwards
+    or backwards?), rotation (which side is up?), speed (normal or double?)."""
+    model: str = "r3d50"
+    """The network."""
+    init: str | None = None
+    """Model or model directory whose weights it starts from; random by default."""
+    subtract_mean_frame: bool = False
+    """Subtract the mean frame of a clip in the network: for cameras that stand still."""
+    normalize_clip: bool = False
+    """Take each clip's mean and standard deviation out of it in the network: for light and contrast that differ."""
+
+    frames: int = 8
+    """Frames in a clip."""
+    stride: int = 4
+    """Step from one frame of a clip to the next, in frames of the video; pace and speed multiply it."""
+    size: int = 112
+    """Height and width of a clip, in pixels."""
+    short_side: tuple[int, int] = (128, 160)
+    """Range of the short side, in pixels, that frames are resized to before the crop to --size."""
+    crop_pct: float = 0.875
+    """Size divided by the short side that test frames are resized to, by whoever uses the network."""
+
+    batch: int = 32
+    """Videos per step, over all processes; a task makes one to four clips of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(RunOptions, PretextOptions):  # fields of the last base come first
+    """A network learns from videos without any label, by a task that they answer themselves."""
+
+    free_on_resume: ClassVar[frozenset[str]] = frozenset({
+        "root", "resume", "overwrite", "dataset", "license", "workers", "log_every", "save_every_steps",
+        "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
+    })  # fmt: skip
+    inputs: ClassVar[tuple[str, ...]] = ("init", "unlabeled", "root")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, RANGES)
+        check_parts(self, ["batch"])
+        check_short_side(self.size, self.short_side)
