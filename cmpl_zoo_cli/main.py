@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from cmpl_zoo_cli import spelling, train
+from cmpl_zoo_cli import pretrain, spelling, train
 from cmpl_zoo_cli.parser import build_parser
 
 # Packages that an extra of this one brings.
@@ -38,6 +38,8 @@ def _run(argv: list[str]) -> int:
     verb, words = argv[:1], argv[1:]
     if verb == ["train"]:  # its many options are jsonargparse's to parse
         return train.main(words)
+    if verb == ["pretrain"]:
+        return pretrain.main(words)
     args, unknown = build_parser().parse_known_args(verb + spelling.today("".join(verb), words))
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}; {args.parser.prog} --help lists what there is")

@@ -1,16 +1,14 @@
 """The command line of training: a folder of videos or lists, every option of `Config`, and YAML recipes of them."""
 
-import argparse
-import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any
 
 import jsonargparse
 
 from cmpl_zoo_cli import recipes, spelling
+from cmpl_zoo_cli.options_parser import Help, Parser, Recipe, arrange, types_of
 from cmpl_zoo_cli.run_options import flag
 from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, REMOVED, Config, OwnVideos
 
@@ -31,7 +29,7 @@ PARTS = {
     "balance": "optimization",
     "precision": "run",
 }
-TYPES = get_type_hints(OwnVideos) | get_type_hints(Config)
+TYPES = types_of(OwnVideos, Config)
 OWN = [field.name for field in fields(OwnVideos)]
 VIDEOS = """folder of your videos, with a folder in it for each class, or any folder with --labels; videos directly in
 it, or in a folder `unlabeled`, are learned from without a label (by default --labeled, --val and --unlabeled give the
@@ -125,7 +123,7 @@ def parse(args: Sequence[str]) -> CommandLine:
     return CommandLine(words, parse_config([*before, *words, *after]), own, more, options["dry_run"])
 
 
-def _options(parser: "Parser", words: Sequence[str]) -> dict[str, Any]:
+def _options(parser: Parser, words: Sequence[str]) -> dict[str, Any]:
     """The options of a command line, those of `OwnVideos` too, and the recipes that it names, `config`."""
     options = parser.parse_args(list(words)).as_dict()
     if used := [name for name, default in REMOVED.items() if options.pop(name) != default]:
@@ -133,7 +131,7 @@ def _options(parser: "Parser", words: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _config(parser: "Parser", options: dict[str, Any]) -> Config:
+def _config(parser: Parser, options: dict[str, Any]) -> Config:
     """The options of the run among those of a command line."""
     if options["steps"] is not None and options["epochs"] is not None:
         for name in ("steps", "epochs"):
@@ -145,7 +143,7 @@ def _config(parser: "Parser", options: dict[str, Any]) -> Config:
         parser.error(str(error))
 
 
-def _parser() -> "Parser":
+def _parser() -> Parser:
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = Parser(
         prog="cmpl-zoo train",
@@ -155,6 +153,7 @@ def _parser() -> "Parser":
         print_config="--print-config",
         allow_abbrev=False,
     )
+    parser.types, parser.hidden, parser.recipe_folder = TYPES, (*OWN, "dry_run", *REMOVED), recipes.TRAINING
     names = ", ".join(recipes.packaged())
     parser.add_argument(
         "--config",
@@ -171,109 +170,8 @@ def _parser() -> "Parser":
     )
     for name, default in REMOVED.items():
         parser.add_argument(f"--{name}", type=bool, default=default, help=jsonargparse.SUPPRESS)
-    part = options = parser._optionals  # jsonargparse has no public way to spell or group the options of a class
     for action in parser._actions:
-        if action.dest in PARTS:
-            part = parser.add_argument_group(PARTS[action.dest])
         if action.dest == "labeled":  # or VIDEOS
             action.required = False
-        if action.dest in (*TYPES, "dry_run") and action.option_strings:
-            options._group_actions.remove(action)
-            part._group_actions.append(action)
-        if action.option_strings:
-            _spell(parser, action)
+    arrange(parser, PARTS, VALUES)
     return parser
-
-
-def _spell(parser: "Parser", action: argparse.Action) -> None:
-    """Give an option dashes, a plain name of its value and, where it is true or false, a form without a value."""
-    if action.dest == "print_config":
-        action.help, action.metavar = "print all options as a recipe, and end without training", ""
-    if action.dest not in TYPES and action.dest not in REMOVED:
-        return
-    action.option_strings = [flag(action.dest)]
-    if action.dest == "output":
-        action.option_strings.insert(0, "-o")
-    for option in action.option_strings:
-        parser._option_string_actions[option] = action
-    kind = TYPES.get(action.dest, bool)
-    if kind is bool:
-        action.nargs, action.const, action.metavar = "?", True, "true|false"
-    elif get_origin(kind) is tuple:
-        action.type = lambda text: f"[{text}]" if re.fullmatch(r"\d+,\d+", text) else text
-    if get_origin(kind) is not Literal and kind is not bool:
-        action.metavar = VALUES.get(action.dest, "N" if int in (kind, *get_args(kind)) else "X")
-
-
-class Parser(jsonargparse.ArgumentParser):
-    """jsonargparse's parser with messages as argparse has them, without Python types.
-
-    Attributes:
-        recipe: the file that is being read, if any.
-    """
-
-    recipe: Path | None = None
-
-    def dump(self, cfg: Any, **how: Any) -> str:
-        """What --print-config prints: a recipe, which gives no videos to make lists of."""
-        for name in (*OWN, "dry_run", *REMOVED):
-            cfg.pop(name, None)
-        return super().dump(cfg, **how)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if wrong := re.match(r'Parser key "(\w+)".*(?:Got value|Given value): (.*)', message, re.DOTALL):
-            option, value = wrong.groups()
-            where = f"--config {self.recipe}: {option}" if self.recipe else flag(option)
-            message = f"{where} must be {expected(TYPES.get(option, bool))}, not {value}"
-        elif missing := re.fullmatch(r"the following arguments are required: (.*)", message):
-            message = f"{', '.join(map(flag, missing[1].split(', ')))} must be given"
-        elif unknown := re.match(r"[Uu]nrecognized arguments: (\S+)", message):
-            message += f"; {recipes.advice(unknown[1], ['--config', *map(flag, TYPES)])}"
-        self.print_usage(sys.stderr)
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
-
-
-def expected(kind: Any) -> str:
-    """What a value of a type of `Config` must be, in words."""
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(str, get_args(kind)))
-    if get_origin(kind) is tuple:
-        return "two whole numbers, such as 256,320"
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
-    return " or ".join(words[part] for part in get_args(kind) or (kind,))
-
-
-class Recipe(jsonargparse.ActionConfigFile):
-    """`--config` with the name of a recipe or its path."""
-
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        try:
-            file = recipes.find(values)
-            recipes.read(file)
-        except ValueError as error:
-            parser.error(f"--config {error}")
-        parser.recipe = file
-        super().__call__(parser, cfg, str(file), option_string)
-        parser.recipe = None
-
-
-class Help(jsonargparse.DefaultHelpFormatter):
-    """Options with their defaults; jsonargparse's own help also gives Python types. Paragraphs stay apart."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        fill = super()._fill_text
-        return "\n\n".join(fill(part, width, indent) for part in text.split("\n\n"))
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        text, default = (action.help or "").rstrip("."), action.default
-        if text[1:2].islower():  # as the other verbs have it
-            text = text[0].lower() + text[1:]
-        if action.required:
-            return f"{text} (required)"
-        if default == argparse.SUPPRESS or action.dest not in TYPES or "by default" in text:
-            return text
-        if isinstance(default, bool):
-            default = str(default).lower()
-        elif isinstance(default, tuple):
-            default = ",".join(map(str, default))
-        return f"{text} (default: {'none' if default is None else default})"

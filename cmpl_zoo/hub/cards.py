@@ -35,7 +35,7 @@ def model_card(
     clip: ClipSettings = model.clip  # type: ignore[assignment]
     size = " x ".join(map(str, cfg["input_size"][1:]))
     parameters = sum(p.numel() for p in model.parameters())
-    title = f"{cfg['architecture']}, {len(label_names)} classes"
+    title = f"{cfg['architecture']}, " + (f"{len(label_names)} classes" if label_names else "without a classifier")
     training = _training(summary) if summary else [origin or "How this model was trained is not recorded."]
     lines = [
         "---",
@@ -49,8 +49,7 @@ def model_card(
         "```python",
         "import cmpl_zoo",
         "",
-        f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True).eval()',
-        'print(cmpl_zoo.predict(model, "video.mp4"))',
+        *_use(label_names),
         "```",
         "",
         "## Training",
@@ -60,16 +59,35 @@ def model_card(
         *(_evaluation(summary) if summary and summary["validation"] else []),
         "## Limits",
         "",
-        "It knows the classes below and no others, and names one of them for any video. What it does on videos unlike "
-        "those of its training is not measured.",
+        *_limits(label_names),
         "",
         _licence(summary),
-        "",
-        "## Classes",
-        "",
-        ", ".join(label_names),
+        *(["", "## Classes", "", ", ".join(label_names)] if label_names else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _use(label_names: Sequence[str]) -> list[str]:
+    """Lines of code that use the model."""
+    if label_names:
+        return [
+            f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True).eval()',
+            'print(cmpl_zoo.predict(model, "video.mp4"))',
+        ]
+    return [
+        f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True, num_classes=10)  # a classifier to be trained',
+        f"# cmpl-zoo train VIDEOS -o DIR --init {PLACE}",
+    ]
+
+
+def _limits(label_names: Sequence[str]) -> list[str]:
+    """What the model does not know."""
+    if label_names:
+        return [
+            "It knows the classes below and no others, and names one of them for any video. What it does on videos "
+            "unlike those of its training is not measured."
+        ]
+    return ["It knows no classes: it is a start for training, and how good a one is not measured here."]
 
 
 def add_scores(directory: str | os.PathLike[str], scores: Scores, list_name: str) -> None:

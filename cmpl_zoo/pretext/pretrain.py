@@ -1,13 +1,16 @@
 """Pretraining: a network learns by a task that videos answer themselves."""
 
+import json
 import math
-from dataclasses import asdict, replace
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from cmpl_zoo._files import as_csv
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.distributed import Ranks, pick_device
 from cmpl_zoo.models import VideoModel, create_model
@@ -16,6 +19,7 @@ from cmpl_zoo.pretext import TASKS
 from cmpl_zoo.pretext.finish import save_result
 from cmpl_zoo.pretext.steps import PretextBatch, PretextSteps
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
+from cmpl_zoo.tools.own_videos import more_videos, write_lists
 from cmpl_zoo.training.clip_input import ClipInput
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.lists import check_some_readable
@@ -25,7 +29,7 @@ from cmpl_zoo.training.networks import distribute
 from cmpl_zoo.training.optimization import Optimization
 from cmpl_zoo.training.progress import loss_in_words
 from cmpl_zoo.training.provenance import digests
-from cmpl_zoo.training.run_folder import open_run
+from cmpl_zoo.training.run_folder import LISTS, RECORD, is_begun, make_room, needed, open_run
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
 
 
@@ -87,11 +91,13 @@ def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
     """
     # Build
     ranks = ranks or Ranks()
+    config = listed(config, ranks)
     videos = read_list(config.unlabeled, config.root, labeled=False).paths
     if len(videos) < 2:
         raise RunError(f"{config.unlabeled}: has one video, and a task needs others to tell it from; give more")
     ranks.first_alone(lambda: check_some_readable(videos, config.unlabeled, "--unlabeled and --root"))
-    config = replace(config, steps=config.steps or number_of_steps(config, len(videos)), epochs=None)
+    config = replace(config, steps=config.steps or math.ceil((config.epochs or 0) * len(videos) / config.batch))
+    config = replace(config, epochs=None)
     open_run(config, ranks)
     torch.manual_seed(config.seed)
     device = pick_device(config.device, ranks.local)
@@ -132,22 +138,31 @@ def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
 
     # Finish
     if run.log:
-        summary = {
-            "made_with": run.made_with,
-            "step": run.step,
-            "seconds": run.seconds,
-            "videos": len(videos),
-            "config": asdict(config),
-        }
-        save_result(pretext.network, run.folder, summary, run.log.lines(), task, steps)
+        save_result(pretext.network, config, run, steps)
         run.log.close()
         print(run.folder)
     return run.folder
 
 
-def number_of_steps(config: PretrainConfig, videos: int) -> int:
-    """Steps that are so many `epochs`, passes over the list."""
-    return math.ceil((config.epochs or 0) * videos / config.batch)
+def listed(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
+    """The config with a list in place of a folder of videos; it is made in DIR/lists when the run begins."""
+    if not Path(config.unlabeled).is_dir():
+        return config
+    folder = Path(config.output, LISTS)
+    made_from = json.dumps({"unlabeled": os.path.abspath(config.unlabeled)}) + "\n"
+
+    def make() -> None:
+        begun = (config.resume or ranks.restarted) and is_begun(folder.parent)
+        if begun:
+            if (folder / RECORD).read_text(encoding="utf-8") != made_from:
+                raise RunError(f"{folder} has the list of another folder; give the same, or another --output")
+            return
+        make_room(folder.parent, config.overwrite, needed(config))
+        paths = more_videos(config.unlabeled, config.root)
+        write_lists({"unlabeled.csv": as_csv(({"path": path} for path in paths), ["path"]), RECORD: made_from}, folder)
+
+    ranks.first_alone(make)
+    return replace(config, unlabeled=str(folder / "unlabeled.csv"), root=".", overwrite=False)
 
 
 def build_network(config: PretrainConfig) -> VideoModel:

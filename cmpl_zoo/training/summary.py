@@ -55,10 +55,15 @@ def save_models(networks: dict[str, VideoModel], folder: Path, classes: list[str
 
 
 def write_summary(folder: Path, summary: Summary, log_lines: list[dict[str, Any]]) -> None:
-    """summary.json, with the numbers of the log as curves: a list for each, None where a line has no such number."""
+    """summary.json, with the numbers of the log as curves."""
+    text = json.dumps({**summary, "curves": curves(log_lines)}, indent=2)
+    replace_text(folder / "summary.json", f"{text}\n")
+
+
+def curves(log_lines: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+    """The numbers of a log: a list for each, None where a line has no such number."""
     names = dict.fromkeys(key for line in log_lines for key, value in line.items() if isinstance(value, (int, float)))
-    curves = {name: [line.get(name) for line in log_lines] for name in names}
-    replace_text(folder / "summary.json", json.dumps({**summary, "curves": curves}, indent=2) + "\n")
+    return {name: [line.get(name) for line in log_lines] for name in names}
 
 
 def write_report(

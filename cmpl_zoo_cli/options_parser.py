@@ -1,0 +1,138 @@
+"""A parser of the options of a dataclass, and of YAML recipes of them."""
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+
+import jsonargparse
+
+from cmpl_zoo_cli import recipes
+from cmpl_zoo_cli.run_options import flag
+
+
+def types_of(*options: type) -> dict[str, Any]:
+    """The types of the fields of dataclasses, by name."""
+    return {field.name: get_type_hints(one)[field.name] for one in options for field in fields(one)}
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """jsonargparse's parser with messages as argparse has them, without Python types.
+
+    Attributes:
+        types: of the options, by name.
+        hidden: options that no recipe has.
+        recipe_folder: of the recipes that come with the package, below it.
+        recipe: the file that is being read, if any.
+    """
+
+    types: Mapping[str, Any]
+    hidden: tuple[str, ...] = ()
+    recipe_folder: str
+    recipe: Path | None = None
+
+    def dump(self, cfg: Any, **how: Any) -> str:
+        """What --print-config prints: a recipe."""
+        for name in self.hidden:
+            cfg.pop(name, None)
+        return super().dump(cfg, **how)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if wrong := re.match(r'Parser key "(\w+)".*(?:Got value|Given value): (.*)', message, re.DOTALL):
+            option, value = wrong.groups()
+            where = f"--config {self.recipe}: {option}" if self.recipe else flag(option)
+            message = f"{where} must be {expected(self.types.get(option, bool))}, not {value}"
+        elif missing := re.fullmatch(r"the following arguments are required: (.*)", message):
+            message = f"{', '.join(map(flag, missing[1].split(', ')))} must be given"
+        elif unknown := re.match(r"[Uu]nrecognized arguments: (\S+)", message):
+            message += f"; {recipes.advice(unknown[1], ['--config', *map(flag, self.types)], self.prog)}"
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+
+def arrange(parser: Parser, parts: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Give options dashes, plain names of their values and parts of the help.
+
+    Args:
+        parser: with all of its options.
+        parts: names of the parts of the help, each by its first option.
+        values: what the help calls the value of an option, where it is a text or a range.
+    """
+    part = options = parser._optionals  # jsonargparse has no public way to spell or group the options of a class
+    for action in parser._actions:
+        if action.dest in parts:
+            part = parser.add_argument_group(parts[action.dest])
+        if action.dest in (*parser.types, "dry_run") and action.option_strings:
+            options._group_actions.remove(action)
+            part._group_actions.append(action)
+        if action.option_strings:
+            _spell(parser, action, values)
+
+
+def _spell(parser: Parser, action: argparse.Action, values: Mapping[str, str]) -> None:
+    """Give an option dashes, a plain name of its value and, where it is true or false, a form without a value."""
+    if action.dest == "print_config":
+        action.help, action.metavar = "print all options as a recipe, and end without training", ""
+    if action.dest not in parser.types and action.help != argparse.SUPPRESS:
+        return
+    action.option_strings = [flag(action.dest)]
+    if action.dest == "output":
+        action.option_strings.insert(0, "-o")
+    for option in action.option_strings:
+        parser._option_string_actions[option] = action
+    kind = parser.types.get(action.dest, bool)
+    if kind is bool:
+        action.nargs, action.const, action.metavar = "?", True, "true|false"
+    elif get_origin(kind) is tuple:
+        action.type = lambda text: f"[{text}]" if re.fullmatch(r"\d+,\d+", text) else text
+    if get_origin(kind) is not Literal and kind is not bool:
+        action.metavar = values.get(action.dest, "N" if int in (kind, *get_args(kind)) else "X")
+
+
+def expected(kind: Any) -> str:
+    """What a value of an option must be, in words."""
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return "two whole numbers, such as 256,320"
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+    return " or ".join(words[part] for part in get_args(kind) or (kind,))
+
+
+class Recipe(jsonargparse.ActionConfigFile):
+    """`--config` with the name of a recipe or its path."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        try:
+            file = recipes.find(values, parser.recipe_folder)
+            recipes.read(file, parser.types, parser.prog)
+        except ValueError as error:
+            parser.error(f"--config {error}")
+        parser.recipe = file
+        super().__call__(parser, cfg, str(file), option_string)
+        parser.recipe = None
+
+
+class Help(jsonargparse.DefaultHelpFormatter):
+    """Options with their defaults; jsonargparse's own help also gives Python types. Paragraphs stay apart."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n\n".join(fill(part, width, indent) for part in text.split("\n\n"))
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = (action.help or "").rstrip("."), action.default
+        if text[1:2].islower():  # as the other verbs have it
+            text = text[0].lower() + text[1:]
+        if action.required:
+            return f"{text} (required)"
+        if default == argparse.SUPPRESS or "by default" in text or "default:" in text:
+            return text
+        if isinstance(default, bool):
+            default = str(default).lower()
+        elif isinstance(default, tuple):
+            default = ",".join(map(str, default))
+        return f"{text} (default: {'none' if default is None else default})"
