@@ -3,3 +3,14 @@
 A task is one class in one file, made of three parts: `inputs` (clips of a video, and what is to be answered of them),
 `head` (what stands on the network while it learns) and `loss`.
 """
+
+from cmpl_zoo.pretext.arrow import Arrow
+from cmpl_zoo.pretext.moco import MoCo
+from cmpl_zoo.pretext.pace import Pace
+from cmpl_zoo.pretext.rotation import Rotation
+from cmpl_zoo.pretext.speed import Speed
+from cmpl_zoo.pretext.task import Task
+
+__all__ = ["TASKS", "Arrow", "MoCo", "Pace", "Rotation", "Speed", "Task"]
+
+TASKS: dict[str, type[Task]] = {"moco": MoCo, "pace": Pace, "arrow": Arrow, "rotation": Rotation, "speed": Speed}

@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmpl_zoo.datasets.views import WeakView
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.video.video import Video
 
@@ -49,14 +50,16 @@ class Task(ABC):
         clips: how many clips are made of a video.
         classes: how many answers there are; by chance one in so many is right.
         least_frames: the fewest frames of a video of which the question makes sense.
+        view: the random crop that frames are seen through, uint8 (n, 3, H, W) to (n, 3, size, size).
     """
 
     clips: ClassVar[int] = 1
-    classes: ClassVar[int]
+    classes: int
     least_frames: ClassVar[int] = 2
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
         self.clip, self.videos = clip, videos
+        self.view: nn.Module = WeakView(clip.size, clip.short_side)
 
     @abstractmethod
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:

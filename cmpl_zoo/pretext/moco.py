@@ -1,0 +1,61 @@
+"""MoCo: which of many clips is of the same video?"""
+
+import hashlib
+import os
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from cmpl_zoo.models import VideoModel
+from cmpl_zoo.pretext.momentum import MomentumHead
+from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
+from cmpl_zoo.video.sampling import random_clips
+from cmpl_zoo.video.video import Video
+
+QUEUE, TEMPERATURE = 65536, 0.07
+
+
+class MoCo(Task):
+    """Which key is of the query's video: momentum contrast (He et al., CVPR 2020), version 2 (Chen et al.,
+    arXiv:2003.04297), on videos as in Han et al. (CoCLR, NeurIPS 2020) and Feichtenhofer et al. (CVPR 2021).
+
+    Papers and code: query and key are two random clips of a video, each with its own crop, colors and mirroring. Keys
+    come from a slow average of the network and are kept in a queue, as negatives. A projection of two layers, to 128.
+
+    Our choice: crops of 20 to 100 % of the frame, whatever `short_side` is, and no blur. The queue is no longer than
+    the list, and keys of the query's own video are no negatives: the targets tell which video a clip is of.
+    """
+
+    clips = 2
+    least_frames = 1
+
+    def __init__(self, clip: PretextClip, videos: int) -> None:
+        super().__init__(clip, videos)
+        self.queue = min(QUEUE, videos)
+        self.classes = 1 + self.queue
+        crop = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0))
+        colors = [v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8), v2.RandomGrayscale(p=0.2)]
+        self.view = v2.Compose([crop, *colors, v2.RandomHorizontalFlip()])
+
+    def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
+        [one], [other] = (random_clips(video.num_frames, self.clip.frames, [self.clip.stride]) for _ in range(2))
+        frames = video.read(one + other).permute(0, 3, 1, 2)
+        views = [self.view(part).transpose(0, 1) for part in frames.split(self.clip.frames)]
+        number = int.from_bytes(hashlib.sha256(os.fsencode(video.path)).digest()[:7])
+        return torch.stack(views), torch.full((self.clips,), number)
+
+    def head(self, network: VideoModel) -> MomentumHead:
+        return MomentumHead(network, self.queue)
+
+    def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:
+        assert isinstance(head, MomentumHead)
+        videos, first = targets[::2], torch.zeros_like(targets[::2])
+        queries, keys = head.queries(network, clips[::2]), head.keys(network, clips[1::2])
+        with torch.autocast(clips.device.type, enabled=False):
+            negatives = queries @ head.queue.T.clone()  # the queue changes before the backward pass
+        negatives = negatives.masked_fill(videos[:, None] == head.videos, -torch.inf)
+        head.enqueue(keys, videos)
+        scores = torch.cat([(queries * keys).sum(dim=1, keepdim=True), negatives], dim=1) / TEMPERATURE
+        return PretextLoss(F.cross_entropy(scores, first), (scores.argmax(dim=1) == first).float().mean())

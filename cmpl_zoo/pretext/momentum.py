@@ -1,0 +1,81 @@
+"""A slow average of a network, and a queue of what it has made of former clips."""
+
+import copy
+from typing import Self
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmpl_zoo.models import VideoModel
+
+CHANNELS, MOMENTUM = 128, 0.999
+
+
+class MomentumHead(nn.Module):
+    """Projections of a network's features, by itself (queries) and by its average over training (keys).
+
+    All that a resumed run needs is in parameters and buffers. The average does not learn, and is always in evaluation
+    mode, with averages of the running statistics of batch norm, too (EMAN, Cai et al., CVPR 2021): a batch norm that
+    sees queries and keys in one batch would let the network find the pairs by their statistics. MoCo shuffles clips
+    between GPUs instead, which takes several.
+
+    Args:
+        network: without a classifier.
+        length: of the queue, in keys; it starts with random ones, of video -1.
+
+    Attributes:
+        queue: the last keys, of length 1 (length, 128).
+        videos: which video each is of, int64 (length,).
+    """
+
+    queue: Tensor
+    videos: Tensor
+    place: Tensor
+    updates: Tensor
+
+    def __init__(self, network: VideoModel, length: int) -> None:
+        super().__init__()
+        channels = network.num_features
+        self.projection = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, CHANNELS))
+        self.average = copy.deepcopy(nn.Sequential(network, self.projection)).requires_grad_(False).eval()
+        self.register_buffer("queue", F.normalize(torch.randn(length, CHANNELS), dim=1))
+        self.register_buffer("videos", torch.full((length,), -1))
+        self.register_buffer("place", torch.tensor(0))  # of the oldest key
+        self.register_buffer("updates", torch.tensor(0))
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.average.eval()
+        return self
+
+    def queries(self, network: nn.Module, clips: Tensor) -> Tensor:
+        """Projections of clips by the network that learns, of length 1 (N, 128)."""
+        return F.normalize(self.projection(network(clips)).float(), dim=1)
+
+    @torch.no_grad()
+    def keys(self, network: nn.Module, clips: Tensor) -> Tensor:
+        """Projections of clips by its average, which first moves towards it, of length 1 (N, 128)."""
+        self.updates += 1
+        speed = (1 / self.updates).clamp(min=1 - MOMENTUM)  # at first a plain average, as at the start all is random
+        learned = nn.Sequential(network, self.projection).state_dict()
+        for mean, value in zip(self.average.state_dict().values(), learned.values(), strict=True):
+            mean.lerp_(value, speed) if mean.is_floating_point() else mean.copy_(value)
+        return F.normalize(self.average(clips).float(), dim=1)
+
+    def enqueue(self, keys: Tensor, videos: Tensor) -> None:
+        """Replace the oldest keys by those of all processes."""
+        keys, videos = (of_all_processes(new)[-len(self.queue) :] for new in (keys, videos))
+        places = (self.place + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue[places], self.videos[places] = keys, videos
+        self.place.add_(len(keys)).remainder_(len(self.queue))
+
+
+def of_all_processes(tensor: Tensor) -> Tensor:
+    """The rows of all processes, in the order of their ranks."""
+    if not dist.is_initialized():
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
