@@ -29,14 +29,16 @@ def model_card(
         label_names: class names by class id.
         summary: what `cmpl_zoo.training` reports, with the network's `role` where it is not the primary one; without
             it and `origin` the card says that the training is unrecorded.
-        origin: the training in words, for weights that `cmpl_zoo.training` did not make.
+        origin: the training in words, instead of those that are made of the summary.
     """
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     clip: ClipSettings = model.clip  # type: ignore[assignment]
     size = " x ".join(map(str, cfg["input_size"][1:]))
     parameters = sum(p.numel() for p in model.parameters())
     title = f"{cfg['architecture']}, " + (f"{len(label_names)} classes" if label_names else "without a classifier")
-    training = _training(summary) if summary else [origin or "How this model was trained is not recorded."]
+    training = [origin or "How this model was trained is not recorded."]
+    if summary and not origin:
+        training = _training(summary)
     lines = [
         "---",
         _metadata(title, summary).to_yaml(),

@@ -45,7 +45,7 @@ def save(
         directory: created where missing; a model in it is replaced.
         label_names: class names by class id.
         summary: how the model was trained, as `cmpl_zoo.training` reports it; the model card shows it.
-        origin: the same in words, for weights that `cmpl_zoo.training` did not make.
+        origin: the same in words, for weights that CMPL did not make.
 
     Returns:
         The directory.

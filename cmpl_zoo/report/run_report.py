@@ -5,23 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.evaluation import Evaluation
 from cmpl_zoo.records import Summary
 from cmpl_zoo.report import sections
-from cmpl_zoo.report.charts import curves
-from cmpl_zoo.report.contact_sheet import Picture
 from cmpl_zoo.report.pages import render, shortened, write_page
-from cmpl_zoo.report.pictures import clip_frames, data_uri, strip
 from cmpl_zoo.report.predictions import write_predictions
 from cmpl_zoo.report.pseudo_labels import pseudo_labels
+from cmpl_zoo.report.training_parts import LR, clip_picture, drawn, machine, series
 from cmpl_zoo_cli.run_options import flag
 from cmpl_zoo_cli.train_config import Config
-
-SHOWN_FRAMES, VIEW_HEIGHT, VIEW_QUALITY = 8, 80, 75
 
 
 def write_run_report(
@@ -71,7 +65,7 @@ def write_run_report(
         curves=_curves(lines),
         pseudo=pseudo_labels(lines, classes, lists["labeled"].ids, config.threshold),
         views=_views(views, classes),
-        machine=_machine(summary, lines),
+        machine=machine(summary, lines),
         options=[(flag(name), "" if value is None else str(value)) for name, value in summary["config"].items()],
         **parts,
     )
@@ -123,42 +117,29 @@ def _commands(folder: Path, config: Config, lists: Mapping[str, Videos]) -> list
 def _curves(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The charts of losses, of validation accuracy and of the learning rate, where the log has them."""
 
-    def series(keys: Mapping[str, str], scale: float = 1) -> dict[str, tuple[list[float], list[float]]]:
-        """Steps and values by name, of those keys that the log has more than once."""
-        found = {}
-        for key, name in keys.items():
-            pairs = [(line["step"], scale * line[key]) for line in lines if line.get(key) is not None]
-            if len(pairs) > 1:
-                found[name] = ([step for step, _ in pairs], [value for _, value in pairs])
-        return found
-
     roles = ("primary", "auxiliary")
     charts = [
         (
             "supervised",
             "supervised loss",
             "On labeled clips. It should fall; near zero with a poor accuracy, the labels are learned by heart.",
-            series({f"{role}/supervised": role for role in roles}),
+            series(lines, {f"{role}/supervised": role for role in roles}),
         ),
         (
             "unsupervised",
             "unsupervised loss",
             "On unlabeled clips whose pseudo-label counts. It often rises first, as more of them count.",
-            series({f"{role}/unsupervised": role for role in roles}),
+            series(lines, {f"{role}/unsupervised": role for role in roles}),
         ),
         (
             "accuracy",
             "validation top-1, %",
             "On the videos held out. The networks kept are those of the last step; best/ has those of the best one.",
-            series({f"{role}/val_top1": role for role in roles}),
+            series(lines, {f"{role}/val_top1": role for role in roles}),
         ),
-        ("lr", "learning rate", "How large the steps are.", series({"lr": "learning rate"})),
+        ("lr", "learning rate", "How large the steps are.", series(lines, LR)),
     ]
-    return [
-        {"title": label, "how": how, "svg": Markup(curves(found, label, name, percent="%" in label))}
-        for name, label, how, found in charts
-        if found
-    ]
+    return drawn(charts)
 
 
 def _views(batch: ClipBatch | None, classes: Sequence[str]) -> dict[str, Any] | None:
@@ -166,13 +147,8 @@ def _views(batch: ClipBatch | None, classes: Sequence[str]) -> dict[str, Any] | 
     if batch is None:
         return None
 
-    def picture(clip: Any, title: str, what: str) -> Picture:
-        image = strip(clip_frames(clip, SHOWN_FRAMES, VIEW_HEIGHT))
-        alt = f"{min(SHOWN_FRAMES, clip.shape[1])} frames of {what}"
-        return Picture(title, [], data_uri(image, VIEW_QUALITY), alt, True, image.width, image.height)
-
     labeled = [
-        picture(clip, f"labeled: {shortened(classes[label])}", "a labeled clip")
+        clip_picture(clip, f"labeled: {shortened(classes[label])}", "a labeled clip")
         for clip, label in zip(batch["labeled"][0], batch["labels"].tolist(), strict=True)
     ]
     pairs = []
@@ -182,25 +158,10 @@ def _views(batch: ClipBatch | None, classes: Sequence[str]) -> dict[str, Any] | 
             known = f", in truth {shortened(classes[label])}" if label >= 0 else ""
             pairs.append(
                 [
-                    picture(weak, f"unlabeled {number}{known}: weak view", f"the weak view of unlabeled clip {number}"),
-                    picture(strong, "its strong view", f"the strong view of unlabeled clip {number}"),
+                    clip_picture(
+                        weak, f"unlabeled {number}{known}: weak view", f"the weak view of unlabeled clip {number}"
+                    ),
+                    clip_picture(strong, "its strong view", f"the strong view of unlabeled clip {number}"),
                 ]
             )
     return {"labeled": labeled, "pairs": pairs}
-
-
-def _machine(summary: Summary, lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What the run was made with, and how fast it was."""
-    waited = [line["waited_for_data"] for line in lines if "waited_for_data" in line]
-    memory = [line["memory_mb"] for line in lines if "memory_mb" in line]
-    facts = {
-        "hardware": summary["hardware"],
-        "versions": f"cmpl_zoo {summary['version']}, commit {summary['commit']}",
-        "training time": f"{sections.duration(summary['seconds'])}, without validation",
-        "throughput": f"{summary['clips_per_s']:.1f} clips a second",
-    }
-    if waited:
-        facts["waiting for data"] = f"{100 * sum(waited) / len(waited):.0f} % of the time"
-    if memory:
-        facts["most memory"] = f"{max(memory):.0f} MB"
-    return facts

@@ -1,0 +1,163 @@
+"""Pretraining by the real script: what it leaves, resume, ranks, and bad input."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from made_videos import ACTIONS
+from safetensors.torch import load_file
+from training import REPO, Script, command, losses, metrics, read_rows, run, weights, write_rows
+
+import cmpl_zoo
+from cmpl_zoo.pretext import TASKS
+from cmpl_zoo_cli.pretrain_parser import RECIPES, parse
+from cmpl_zoo_cli.recipes import packaged
+
+TINY = [
+    "--model", "r3d50_eighth", "--frames", "4", "--stride", "1", "--size", "32", "--short-side", "36,42",
+    "--batch", "4", "--lr", "0.01", "--log-every", "1", "--workers", "0", "--device", "cpu",
+]  # fmt: skip
+
+
+def call(unlabeled: Path, root: Path, output: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, str(REPO / "train" / "pretrain.py"), "--unlabeled", str(unlabeled), "--root", str(root),
+        "--output", str(output), *TINY, *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def moco(videos, lists, tmp_path_factory) -> Path:
+    """A finished run of six steps."""
+    output = tmp_path_factory.mktemp("runs") / "moco"
+    run(call(lists / "unlabeled.csv", videos, output, "--steps", "6", "--license", "cc0-1.0"))
+    return output
+
+
+def test_a_run_leaves_a_start_for_training(moco, videos, lists, tmp_path):
+    assert len(losses(moco)) == 6 and all(0 <= line["right"] <= 1 for line in metrics(moco))
+    network = cmpl_zoo.create_model(str(moco / "model"), pretrained=True)
+    assert network.num_classes == 0 and network(torch.zeros(1, 3, 4, 32, 32)).shape == (1, network.num_features)
+    options = ["--primary", "r3d50_eighth", "--init", str(moco / "model"), "--lr", "1e-9", "--steps", "1"]
+    run(command(lists, videos, tmp_path / "run", *options, "--scheme", "none", "--auxiliary", "null"))
+    before, after = load_file(moco / "model" / "model.safetensors"), weights(tmp_path / "run")
+    assert before.keys() == after.keys() - {"fc.weight", "fc.bias"}
+    kernels = [key for key in before if before[key].ndim == 5]
+    assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in kernels)
+
+
+def test_the_card_tells_the_task_and_no_path(moco, videos):
+    card = (moco / "model" / "README.md").read_text()
+    assert "cmpl-zoo pretrain --task moco" in card and "He et al., CVPR 2020" in card and "18 videos" in card
+    assert "license: cc0-1.0" in card and "without a classifier" in card
+    assert str(videos) not in card and "knows the classes" not in card
+    summary = json.loads((moco / "summary.json").read_text())
+    assert summary["step"] == 6 and summary["config"]["task"] == "moco" and len(summary["curves"]["loss"]) == 6
+
+
+def test_ctrl_c_saves_and_resume_leads_to_the_same_weights(moco, videos, lists, tmp_path):
+    args = call(lists / "unlabeled.csv", videos, tmp_path / "run", "--steps", "6", "--workers", "1")
+    process = Script(args)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "metrics.jsonl").exists() or not losses(tmp_path / "run"):
+        assert process.poll(0.02) is None and time.monotonic() < deadline
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130 and re.search(r"stopped at step [1-5]; .*--resume", error), error
+    run([*args, "--resume"])
+    assert losses(tmp_path / "run") == losses(moco)
+    one, other = (load_file(folder / "model" / "model.safetensors") for folder in (moco, tmp_path / "run"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_two_processes_learn_what_one_does(task, videos, lists, tmp_path):
+    options = ["--task", task, "--steps", "4", "--batch-norm", "frozen"]
+    alone, both = (call(lists / "unlabeled.csv", videos, tmp_path / name, *options) for name in ("alone", "both"))
+    run(alone)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run([*torchrun, *both[1:]], capture_output=True, text=True, cwd=REPO, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "both") == pytest.approx(losses(tmp_path / "alone"), abs=1e-4)
+
+
+def test_a_folder_is_listed_once(videos, tmp_path):
+    folder = tmp_path / "videos"
+    for label in ACTIONS:
+        shutil.copytree(videos / label, folder / label)
+    args = call(folder, tmp_path, tmp_path / "run", "--steps", "2", "--task", "rotation")
+    run(args)
+    listed = tmp_path / "run" / "lists" / "unlabeled.csv"
+    assert len(read_rows(listed)) == 36
+    next(folder.rglob("*.mp4")).unlink()
+    run([*args, "--resume"])
+    assert len(read_rows(listed)) == 36
+    run([*args, "--overwrite"])
+    assert len(read_rows(listed)) == 35
+
+
+def test_mistakes_are_named_in_one_sentence(moco, videos, lists, tmp_path):
+    one, empty = tmp_path / "one.csv", tmp_path / "empty"
+    write_rows(one, read_rows(lists / "unlabeled.csv")[:1])
+    empty.mkdir()
+    gone = tmp_path / "gone.csv"
+    write_rows(gone, [{"path": f"{number}.mp4"} for number in range(3)])
+    cases = [
+        ({"unlabeled": one}, [], r"one\.csv: has one video.*give more"),
+        ({"unlabeled": gone}, [], r"gone\.csv: .*0\.mp4.*--unlabeled and --root"),
+        ({"unlabeled": empty}, [], r"empty.*no video"),
+        ({"output": moco}, [], r"run already.*--resume.*--overwrite"),
+        ({"output": moco}, ["--resume", "--task", "pace"], r"other options \(task was moco"),
+        ({}, ["--model", "r3d55"], r"'r3d55' is neither.*did you mean r3d50"),
+        ({}, ["--init", str(videos)], rf"{re.escape(str(videos))}"),
+    ]
+    for number, (paths, more, message) in enumerate(cases):
+        of = {"unlabeled": lists / "unlabeled.csv", "output": tmp_path / f"out{number}"} | paths
+        error = run(call(of["unlabeled"], videos, of["output"], "--steps", "6", *more), expect=2).stderr
+        assert re.search(message, error) and "Traceback" not in error, error
+
+
+def test_videos_too_short_for_the_task_are_left_out_and_named(videos, tmp_path):
+    from made_videos import encode
+
+    for label in sorted(ACTIONS):
+        shutil.copytree(videos / label, tmp_path / "videos" / label)
+    encode(tmp_path / "videos" / "still.mp4", 1)
+    done = run(call(tmp_path / "videos", tmp_path, tmp_path / "run", "--steps", "10", "--task", "pace",
+                    "--max-unreadable", "0.1"))  # fmt: skip
+    assert re.search(r"left out: .*still\.mp4: has 1 frame, and the task needs at least 5", done.stderr)
+    error = run(call(tmp_path / "videos", tmp_path, tmp_path / "run2", "--steps", "10", "--task", "pace"), 2).stderr
+    assert re.search(r"1 of 37 videos cannot be read.*--max-unreadable", error)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--task", "puzle", "--steps", "1"], r"--task must be one of moco, pace.*, not puzle"),
+        (["--steps", "1", "--epochs", "1"], r"either --steps or --epochs"),
+        (["--steps", "1", "--accumulation", "3"], r"--batch 32 .*--accumulation 3"),
+        (["--steps", "1", "--short-side", "20,30"], r"--short-side 20,30"),
+        (["--steps", "1", "--size", "16"], r"--size must be at least 32 pixels"),
+        (["--steps", "1", "--lamda-u", "1"], r"--lamda-u.*; cmpl-zoo pretrain --help"),
+        (["--config", "own_videos"], r"--config own_videos: no such file.*recipes are"),
+    ],
+)
+def test_options_that_are_refused(capsys, words, message):
+    with pytest.raises(SystemExit) as ended:
+        parse(["--unlabeled", "a.csv", "-o", "run", *words])
+    assert ended.value.code == 2 and re.search(message, capsys.readouterr().err)
+
+
+def test_every_task_has_a_published_and_a_small_recipe():
+    assert {name.removesuffix("_small") for name in packaged(RECIPES)} == set(TASKS)
+    for name in packaged(RECIPES):
+        config = parse(["--config", name, "--unlabeled", "a.csv", "-o", "run"])
+        assert config.task == name.removesuffix("_small")
