@@ -1,6 +1,5 @@
 """What pretraining leaves: a model directory without a classifier, with a card, and a summary."""
 
-import inspect
 import json
 import sys
 from dataclasses import asdict
@@ -39,11 +38,6 @@ def save_result(network: VideoModel, config: PretrainConfig, run: Loop, steps: P
     _write_report(run, summary, lines, steps)
 
 
-def question(task: Task) -> str:
-    """What a task asks, and which paper it is of: the first sentence of its documentation."""
-    return (inspect.getdoc(type(task)) or "").partition("\n\n")[0].replace("\n", " ")
-
-
 def _origin(config: PretrainConfig, task: Task, summary: dict[str, Any], lines: list[dict[str, Any]]) -> str:
     """How the network was made, for its card."""
     dataset = f" of {config.dataset}" if config.dataset else ""
@@ -55,7 +49,7 @@ def _origin(config: PretrainConfig, task: Task, summary: dict[str, Any], lines: 
     return (
         f"`{config.model}`{start}, learned by `cmpl-zoo pretrain --task {config.task}` from {summary['videos']} videos"
         f"{dataset} without any label, for {config.steps} steps of {config.batch} videos, {config.frames} frames of "
-        f"{config.size}^2 at stride {config.stride}, seed {config.seed}.\n\n{question(task)}{answered}"
+        f"{config.size}^2 at stride {config.stride}, seed {config.seed}.\n\n{task.question()}{answered}"
         f"\n\ncmpl_zoo {summary['version']}, commit {summary['commit']}, {summary['hardware']}."
     )
 
@@ -67,8 +61,8 @@ def _write_report(run: Loop, summary: dict[str, Any], lines: list[dict[str, Any]
         from cmpl_zoo.report.pretraining_report import write_pretraining_report  # matplotlib takes a while
 
         batch = steps[0]
-        clips = None if isinstance(batch, Exception) else batch["clips"]
-        write_pretraining_report(run.folder, summary, lines, question(steps.task), clips)
+        seen = None if isinstance(batch, Exception) else batch
+        write_pretraining_report(run.folder, summary, lines, steps.task, seen)
     except Exception as error:
         print(
             f"warning: {file} cannot be written ({error}); the model is saved, and once that is repaired, the same "

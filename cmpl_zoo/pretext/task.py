@@ -1,5 +1,6 @@
 """What a pretext task is made of: inputs, a head and a loss."""
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
@@ -60,6 +61,11 @@ class Task(ABC):
     def __init__(self, clip: PretextClip, videos: int) -> None:
         self.clip, self.videos = clip, videos
         self.view: nn.Module = WeakView(clip.size, clip.short_side)
+
+    @classmethod
+    def question(cls) -> str:
+        """What the task asks, and which paper it is of: the first paragraph of its documentation."""
+        return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
 
     @abstractmethod
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
