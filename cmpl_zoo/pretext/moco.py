@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from cmpl_zoo.models import VideoModel
-from cmpl_zoo.pretext.momentum import MomentumHead
+from cmpl_zoo.pretext.momentum import EMPTY, MomentumHead
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
 from cmpl_zoo.video.sampling import random_clips
 from cmpl_zoo.video.video import Video
@@ -24,8 +24,9 @@ class MoCo(Task):
     Papers and code: query and key are two random clips of a video, each with its own crop, colors and mirroring. Keys
     come from a slow average of the network and are kept in a queue, as negatives. A projection of two layers, to 128.
 
-    Our choice: crops of 20 to 100 % of the frame, whatever `short_side` is, and no blur. The queue is no longer than
-    the list, and keys of the query's own video are no negatives: the targets tell which video a clip is of.
+    Our choice: crops of 20 to 100 % of the frame, whatever `short_side` is, and no blur. The targets tell which video a
+    clip is of, so that no key of the query's own video is a negative. The queue is as long as the list at most, and
+    has the keys of a batch before they are compared, so that there are negatives from the first step on.
     """
 
     clips = 2
@@ -34,7 +35,7 @@ class MoCo(Task):
     def __init__(self, clip: PretextClip, videos: int) -> None:
         super().__init__(clip, videos)
         self.queue = min(QUEUE, videos)
-        self.classes = 1 + self.queue
+        self.classes = self.queue
         crop = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0))
         colors = [v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8), v2.RandomGrayscale(p=0.2)]
         self.view = v2.Compose([crop, *colors, v2.RandomHorizontalFlip()])
@@ -53,9 +54,10 @@ class MoCo(Task):
         assert isinstance(head, MomentumHead)
         videos, first = targets[::2], torch.zeros_like(targets[::2])
         queries, keys = head.queries(network, clips[::2]), head.keys(network, clips[1::2])
-        with torch.autocast(clips.device.type, enabled=False):
-            negatives = queries @ head.queue.T.clone()  # the queue changes before the backward pass
-        negatives = negatives.masked_fill(videos[:, None] == head.videos, -torch.inf)
         head.enqueue(keys, videos)
-        scores = torch.cat([(queries * keys).sum(dim=1, keepdim=True), negatives], dim=1) / TEMPERATURE
+        no_negatives = (videos[:, None] == head.videos) | (head.videos == EMPTY)
+        with torch.autocast(clips.device.type, enabled=False):
+            positives = (queries * keys).sum(dim=1, keepdim=True)
+            negatives = (queries @ head.queue.T.clone()).masked_fill(no_negatives, -torch.inf)
+        scores = torch.cat([positives, negatives], dim=1) / TEMPERATURE
         return PretextLoss(F.cross_entropy(scores, first), (scores.argmax(dim=1) == first).float().mean())

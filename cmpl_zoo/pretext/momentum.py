@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cmpl_zoo.models import VideoModel
 
 CHANNELS, MOMENTUM = 128, 0.999
+EMPTY = -1  # the video of a place in the queue that had no key yet
 
 
 class MomentumHead(nn.Module):
@@ -23,11 +24,11 @@ class MomentumHead(nn.Module):
 
     Args:
         network: without a classifier.
-        length: of the queue, in keys; it starts with random ones, of video -1.
+        length: of the queue, in keys.
 
     Attributes:
         queue: the last keys, of length 1 (length, 128).
-        videos: which video each is of, int64 (length,).
+        videos: which video each is of, int64 (length,), or `EMPTY`.
     """
 
     queue: Tensor
@@ -40,8 +41,8 @@ class MomentumHead(nn.Module):
         channels = network.num_features
         self.projection = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, CHANNELS))
         self.average = copy.deepcopy(nn.Sequential(network, self.projection)).requires_grad_(False).eval()
-        self.register_buffer("queue", F.normalize(torch.randn(length, CHANNELS), dim=1))
-        self.register_buffer("videos", torch.full((length,), -1))
+        self.register_buffer("queue", torch.zeros(length, CHANNELS))
+        self.register_buffer("videos", torch.full((length,), EMPTY))
         self.register_buffer("place", torch.tensor(0))  # of the oldest key
         self.register_buffer("updates", torch.tensor(0))
 

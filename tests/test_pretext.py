@@ -1,0 +1,416 @@
+"""Pretext tasks: the questions that videos answer themselves."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from made_videos import film
+from torch import nn
+from torch.multiprocessing import spawn
+
+from cmpl_zoo import create_model
+from cmpl_zoo.datasets.views import WeakView
+from cmpl_zoo.models.freezing import freeze_batch_norm
+from cmpl_zoo.pretext import TASKS, Arrow, MoCo, Pace, Rotation, Speed
+from cmpl_zoo.pretext.arrow import without_borders
+from cmpl_zoo.pretext.momentum import EMPTY, MOMENTUM, MomentumHead
+from cmpl_zoo.pretext.task import PretextClip
+from cmpl_zoo.video.video import Video
+
+SMALL = PretextClip(frames=4, stride=1, size=32, short_side=(36, 44))
+WHOLE = PretextClip(frames=4, stride=1, size=32, short_side=(32, 32))  # of square frames of 32 pixels: all of them
+
+
+def write(path: Path, frames: np.ndarray) -> Path:
+    """A video of these frames, uint8 (T, height, width, 3), without any loss."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=25, options={"qp": "0"})
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "bgr24"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def counting(path: Path, frames: int) -> Path:
+    """A video whose frames are as bright as 40 and four times their index, so that a clip tells which it is made of."""
+    levels = 40 + 4 * np.arange(frames, dtype=np.uint8)
+    return write(path, np.broadcast_to(levels[:, None, None, None], (frames, 32, 32, 3)).copy())
+
+
+def still(path: Path, seed: int = 0) -> Path:
+    """A video of one picture."""
+    picture = np.random.default_rng(seed).integers(30, 220, (1, 6, 8, 3), dtype=np.uint8)
+    return write(path, picture.repeat(8, 1).repeat(8, 2).repeat(20, 0))
+
+
+def inputs(task, path, seed=0):
+    """Clips and targets of a video, drawn with a seed."""
+    torch.manual_seed(seed)
+    with Video(path) as video:
+        return task.inputs(video)
+
+
+def counted(clips):
+    """The indices of the frames in clips of a `counting` video, (clips, frames)."""
+    assert (clips == clips[:, :1, :, :1, :1]).all()
+    return ((clips[:, 0, :, 0, 0].int() - 40) // 4).tolist()
+
+
+def network(task):
+    """A small network in training, with the task's head."""
+    torch.manual_seed(0)
+    model = create_model("r3d50_eighth", num_classes=0)
+    return model.train(), task.head(model).train()
+
+
+def normalized(clips):
+    return (clips.float() - 114) / 58
+
+
+def batch_of(task, paths, seed=0):
+    """The clips of some videos, normalized, and their targets."""
+    clips, targets = zip(*(inputs(task, path, seed + i) for i, path in enumerate(paths)), strict=True)
+    return normalized(torch.cat(clips)), torch.cat(targets)
+
+
+def trained(task, batches):
+    """A small network and head after a step on each of these batches, and the losses."""
+    model, head = network(task)
+    weights = [weight for part in (model, head) for weight in part.parameters() if weight.requires_grad]
+    optimizer = torch.optim.Adam(weights, lr=1e-3)
+    losses = []
+    for clips, targets in batches:
+        loss = task.loss(model, head, clips, targets)
+        loss.total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.total.item())
+    return model, head, losses
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> list[Path]:
+    """Six videos of figures that move."""
+    return sorted(film(tmp_path_factory.mktemp("film"), 2).glob("*/*.mp4"))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_inputs_follow_from_the_generator(name, paths):
+    task = TASKS[name](SMALL, len(paths))
+    clips, targets = inputs(task, paths[0], seed=1)
+    assert clips.shape == (task.clips, 3, 4, 32, 32)
+    assert clips.dtype == torch.uint8
+    assert targets.shape == (task.clips,)
+    assert targets.dtype == torch.int64
+    for seed in range(20):  # of another video in between
+        inputs(task, paths[1], seed)
+    again, same = inputs(task, paths[0], seed=1)
+    assert again.equal(clips)
+    assert same.equal(targets)
+    assert not inputs(task, paths[0], seed=2)[0].equal(clips)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_weight_learns_and_no_average_does(name, paths):
+    task = TASKS[name](SMALL, len(paths))
+    batch = batch_of(task, paths)
+    model, head, _ = trained(task, [batch])  # at the start, blocks end in a zero, behind which nothing learns
+    loss = task.loss(model, head, *batch)
+    loss.total.backward()
+    assert loss.total.shape == loss.right.shape == ()
+    assert 0 <= loss.right <= 1
+    assert not loss.right.requires_grad
+    for part, weight in [*model.named_parameters(), *head.named_parameters()]:
+        if part.startswith("average."):
+            assert weight.grad is None and not weight.requires_grad
+        else:
+            assert weight.grad.abs().sum() > 0, part
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_loss_falls_on_a_few_videos(name, paths):
+    task = TASKS[name](SMALL, len(paths))
+    batch = batch_of(task, paths[: 12 // task.clips])
+    _, _, losses = trained(task, [batch] * 25)
+    chance = math.log(task.classes)
+    assert losses[0] > 0.9 * chance
+    assert np.mean(losses[-3:]) < (0.8 if name == "moco" else 0.4) * chance  # the keys of moco are slow
+
+
+def test_rotation_turns_one_clip_counterclockwise(tmp_path):
+    picture = np.zeros((1, 32, 32, 3), np.uint8)
+    corners = [(0, 0), (0, 31), (31, 31), (31, 0)]  # clockwise from the upper left
+    for (row, column), level in zip(corners, (50, 100, 150, 200), strict=True):
+        picture[:, row // 16 * 16 :, column // 16 * 16 :][:, :16, :16] = level
+    path = write(tmp_path / "a.mkv", picture.repeat(6, 0))
+    mirrored = set()
+    for seed in range(10):
+        clips, targets = inputs(Rotation(WHOLE, 1), path, seed)
+        assert targets.tolist() == [0, 1, 2, 3]
+        seen = [[int(clip[0, -1, row, column]) for row, column in corners] for clip in clips]
+        mirrored.add(seen[0][0] != 50)
+        assert seen[0] in ([50, 100, 150, 200], [100, 50, 200, 150])
+        # After a quarter to the left, what was at the upper right is at the upper left.
+        assert seen == [seen[0][k:] + seen[0][:k] for k in range(4)]
+    assert mirrored == {True, False}
+
+
+def test_arrow_reverses_half_of_the_clips(tmp_path):
+    path = counting(tmp_path / "a.mkv", 30)
+    task = Arrow(WHOLE._replace(stride=3), 1)
+    answers = []
+    for seed in range(40):
+        clips, targets = inputs(task, path, seed)
+        [indices] = counted(clips)
+        step = -3 if targets.item() else 3
+        assert indices == list(range(indices[0], indices[0] + 4 * step, step))
+        answers.append(targets.item())
+    assert 10 < sum(answers) < 30
+
+
+def test_arrow_removes_black_borders(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 12, (8, 64, 96, 3), dtype=np.uint8)  # noise of a codec
+    frames[:, 10:50, 20:84] = 100
+    frames[3, 0] = 100  # a border is black in all frames
+    frames[:, 30, :] = 0  # and at the side
+    tensor = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    assert without_borders(tensor).equal(tensor[:, :, 0:50])
+    assert without_borders(tensor[4:]).equal(tensor[4:, :, 10:50, 20:84])
+    frames[3, 0], frames[:, 30, 20:84] = 0, 100
+    path = write(tmp_path / "a.mkv", frames)
+    assert all((inputs(Arrow(SMALL, 1), path, seed)[0] == 100).all() for seed in range(10))
+
+
+def test_arrow_of_a_black_video(tmp_path):
+    path = write(tmp_path / "a.mkv", np.zeros((8, 32, 32, 3), np.uint8))
+    assert (inputs(Arrow(SMALL, 1), path)[0] == 0).all()
+
+
+def test_pace_multiplies_the_stride_and_starts_again_at_the_end(tmp_path):
+    path = counting(tmp_path / "a.mkv", 30)
+    task = Pace(WHOLE._replace(frames=6, stride=2), 1)
+    task.jitter = nn.Identity()
+    starts, answers = set(), []
+    for seed in range(80):
+        clips, targets = inputs(task, path, seed)
+        [indices] = counted(clips)
+        for former, index in pairwise(indices):
+            following = former + 2 * (targets.item() + 1)
+            assert index == (following if following < 30 else 0)
+        starts.add(indices[0])
+        answers.append(targets.item())
+    assert min(starts) < 4 and max(starts) > 25
+    assert all(10 <= answers.count(answer) <= 30 for answer in range(4))
+
+
+def test_pace_by_hand():
+    task = Pace(WHOLE._replace(frames=6), 1)
+    clips = {}
+    for seed in range(100):
+        torch.manual_seed(seed)
+        indices = task.indices(10, pace=3)
+        clips[indices[0]] = indices
+    assert clips[1] == [1, 5, 9, 0, 4, 8]
+    assert clips[8] == [8, 0, 4, 8, 0, 4]
+    assert sorted(clips) == list(range(10))
+
+
+def test_pace_changes_the_color_of_each_frame_by_itself(tmp_path):
+    task = Pace(SMALL, 1)
+    clip, _ = inputs(task, still(tmp_path / "a.mkv"))
+    assert not any(clip[0, :, i].equal(clip[0, :, j]) for i in range(4) for j in range(i))
+    task.jitter = nn.Identity()
+    clip, _ = inputs(task, tmp_path / "a.mkv")
+    assert (clip == clip[:, :, :1]).all()  # but not its crop
+
+
+def test_speed_skips_frames_at_random(tmp_path):
+    path = counting(tmp_path / "a.mkv", 50)
+    task = Speed(WHOLE._replace(frames=10, stride=2), 1)
+    spans, strides = [], set()
+    for seed in range(60):
+        clips, targets = inputs(task, path, seed)
+        assert targets.tolist() == [0, 1]
+        both = torch.tensor(counted(clips))
+        assert both.max() - both.min() < 2 * 22  # of one segment
+        assert both.unique(dim=1).shape == (2, 10)
+        gaps = both.diff(dim=1)
+        assert (gaps > 0).all() and (gaps % 2 == 0).all()
+        spans.append((both[:, -1] - both[:, 0]) / 2)
+        strides |= set((gaps[1] // 2).tolist())
+    normal, double = torch.stack(spans).T
+    assert normal.min() >= 9 and normal.max() <= 11  # up to 1.2 times as many as 10, less one
+    assert double.min() >= 10 and double.max() <= 21
+    assert {1, 2, 3} <= strides
+    # Of n frames in a row, 10 that are drawn at random span 9 / 11 (n + 1) on average, for n of 10 to 12 and 17 to 22.
+    assert normal.mean().item() == pytest.approx(9 / 11 * 12, abs=0.3)
+    assert double.mean().item() == pytest.approx(9 / 11 * 20.5, abs=0.8)
+
+
+@pytest.mark.parametrize("task", [Pace, Speed])
+def test_short_videos_start_again(tmp_path, task):
+    path = counting(tmp_path / "a.mkv", 5)
+    for seed in range(10):
+        made = task(WHOLE._replace(frames=8), 1)
+        made.jitter = nn.Identity()
+        clips, _ = inputs(made, path, seed)
+        assert {index for clip in counted(clips) for index in clip} <= set(range(5))
+        assert len({index for clip in counted(clips) for index in clip}) > 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stills_do_not_tell_arrow_and_speed(tmp_path, seed):
+    path = still(tmp_path / "a.mkv")
+    clip, _ = inputs(Arrow(SMALL, 1), path, seed)
+    assert clip.equal(clip.flip(2))
+    normal, double = inputs(Speed(SMALL, 1), path, seed)[0]
+    assert normal.equal(double)
+
+
+def test_stills_do_not_tell_pace(tmp_path):
+    paths = [still(tmp_path / f"{i}.mkv", seed=i) for i in range(6)]
+    task = Pace(SMALL, 6)
+    _, _, losses = trained(task, (batch_of(task, paths, seed=100 * i) for i in range(30)))
+    assert np.mean(losses[-20:]) > math.log(4) - 0.02
+
+
+def moco_of(paths, videos):
+    """The task, a network, its head and a batch, after one step, so that the average differs from the network."""
+    task = MoCo(SMALL, videos)
+    batch = batch_of(task, paths)
+    model, head, _ = trained(task, [batch])
+    return task, model, head, *batch
+
+
+def test_moco_pairs_clips_of_one_video(paths, tmp_path):
+    task = MoCo(SMALL, len(paths))
+    targets = [inputs(task, path)[1] for path in paths]
+    assert all(one == other for one, other in targets)
+    assert len({one.item() for one, _ in targets}) == len(paths)
+    for seed in range(10):
+        one, other = inputs(task, still(tmp_path / "a.mkv"), seed)[0]
+        assert (one == one[:, :1]).all() and (other == other[:, :1]).all()  # a crop and colors for all frames
+        assert not one.equal(other)
+    starts = {tuple(clip[0] for clip in counted(inputs(plain(task), path, seed)[0]))
+              for path in [counting(tmp_path / "b.mkv", 20)] for seed in range(20)}  # fmt: skip
+    assert len(starts) > 10 and any(one != other for one, other in starts)
+
+
+def plain(task):
+    """The task with another view, which shows all of a frame."""
+    task.view = WeakView(32, (32, 32))
+    return task
+
+
+def test_moco_loss_by_hand(paths):
+    task, model, head, clips, targets = moco_of(paths, videos=20)
+    others = torch.arange(6)
+    with torch.no_grad():
+        head.enqueue(F.normalize(torch.randn(6, 128), dim=1), others)
+    assert head.videos.tolist() == [*targets[::2].tolist(), *others.tolist(), *[EMPTY] * 8]
+    loss = task.loss(model, head, clips, targets)
+    model.train()
+    with torch.no_grad():
+        queries = F.normalize(head.projection(model(clips[::2])), dim=1)
+        keys = F.normalize(head.average(clips[1::2]), dim=1)
+    losses, right = [], []
+    for query, key, video in zip(queries, keys, targets[::2], strict=True):
+        stored = zip(head.queue, head.videos, strict=True)
+        negatives = [query @ old / 0.07 for old, other in stored if other not in (video, EMPTY)]
+        assert len(negatives) == 5 + 5 + 6  # the keys of both steps, but for those of the video, and the others
+        positive = query @ key / 0.07
+        losses.append(torch.stack([positive, *negatives]).logsumexp(0) - positive)
+        right.append(positive > max(negatives))
+    assert loss.total.item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-4)
+    assert loss.right.item() == pytest.approx(sum(right).item() / 6)
+    assert task.classes == 20 and MoCo(SMALL, 10**6).classes == 65536
+
+
+def test_moco_queue_keeps_the_last_keys():
+    head = MomentumHead(create_model("r3d50_eighth", num_classes=0), 5)
+    keys = F.normalize(torch.randn(16, 128), dim=1)
+    for first, last in [(0, 3), (3, 6), (6, 7), (7, 16)]:
+        before, where = head.queue.clone(), head.place.item()
+        head.enqueue(keys[first:last], torch.arange(first, last))
+        kept = sorted(head.videos.tolist())
+        assert kept == [-1] * (5 - last) + list(range(max(0, last - 5), last))
+        for key, video in zip(head.queue, head.videos, strict=True):
+            assert video < 0 or key.equal(keys[video])
+        assert last == 16 or head.queue[(where + last - first) % 5].equal(before[(where + last - first) % 5])
+
+
+def test_moco_average_by_hand(paths):
+    _, model, head, clips, _ = moco_of(paths, videos=6)
+    head.queries(model, clips)  # moves the running statistics of batch norm
+    learned = nn.Sequential(model, head.projection)
+    assert learned.state_dict().keys() == head.average.state_dict().keys()
+    for updates, old_share in ((3, 0.75), (998, MOMENTUM), (10**6, MOMENTUM)):
+        head.updates.fill_(updates)
+        before = {name: value.clone() for name, value in head.average.state_dict().items()}
+        head.keys(model, clips)
+        for name, value in head.average.state_dict().items():
+            new = learned.state_dict()[name]
+            if value.is_floating_point():
+                expected = old_share * before[name] + (1 - old_share) * new
+                torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
+            else:
+                assert value == new
+    moved = [name for name in before if not before[name].equal(learned.state_dict()[name])]
+    assert any("running_mean" in name for name in moved) and any("conv1.weight" in name for name in moved)
+
+
+def test_moco_keys_do_not_depend_on_their_batch(paths):
+    _, _, head, clips, _ = moco_of(paths, videos=6)
+    head.train()
+    assert head.projection.training and not any(part.training for part in head.average.modules())
+    with torch.no_grad():
+        together = head.average(clips)
+        alone = torch.cat([head.average(clip[None]) for clip in clips])
+    torch.testing.assert_close(together, alone)
+
+
+def test_moco_goes_on_from_its_state(paths):
+    task, model, head, clips, targets = moco_of(paths, videos=6)
+    saved = [{name: value.clone() for name, value in part.state_dict().items()} for part in (model, head)]
+    expected = task.loss(model, head, clips, targets).total
+    fresh = network(MoCo(SMALL, 6))
+    for part, state in zip(fresh, saved, strict=True):
+        part.load_state_dict(state)
+    assert task.loss(*fresh, clips, targets).total.equal(expected)
+    for name, value in fresh[1].state_dict().items():
+        assert value.equal(head.state_dict()[name]), name
+
+
+def test_moco_is_the_same_on_two_processes(paths, tmp_path):
+    task = MoCo(SMALL, 8)
+    clips, targets = batch_of(task, paths)
+    for rank in range(2):
+        torch.save((clips.chunk(2)[rank], targets.chunk(2)[rank]), tmp_path / f"batch{rank}.pt")
+    torch.save((clips, targets), tmp_path / "batch.pt")
+    spawn(_two_steps, (tmp_path,), nprocs=2)
+    _two_steps(None, tmp_path)
+    (losses, state), *parts = (torch.load(tmp_path / f"{name}.pt") for name in ("all", 0, 1))
+    torch.testing.assert_close(sum(half for half, _ in parts) / 2, losses)
+    for _, half_state in parts:
+        torch.testing.assert_close(half_state, state)
+    assert EMPTY not in state["videos"]  # six keys a step, and eight places
+
+
+def _two_steps(rank: int | None, folder: Path) -> None:
+    """The losses and the head after two steps of a process, or of one alone, with frozen batch norm."""
+    if rank is not None:
+        torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    task = MoCo(SMALL, 8)
+    model, head = network(task)
+    freeze_batch_norm(model)
+    batch = torch.load(folder / ("batch.pt" if rank is None else f"batch{rank}.pt"))
+    losses = torch.stack([task.loss(model, head, *batch).total.detach() for _ in range(2)])
+    torch.save((losses, head.state_dict()), folder / ("all.pt" if rank is None else f"{rank}.pt"))
+    if rank is not None:
+        torch.distributed.destroy_process_group()
