@@ -9,7 +9,7 @@ import cmpl_zoo
 
 # From the bottom up. Rooms of one line do not know each other. Of the command, the library knows the options alone.
 FLOORS = [
-    {"cmpl_zoo_cli.version", "cmpl_zoo_cli.train_config"},
+    {"cmpl_zoo_cli.version", "cmpl_zoo_cli.run_options", "cmpl_zoo_cli.train_config", "cmpl_zoo_cli.pretrain_config"},
     {"_appended_lines", "_files", "semi", "models", "records", "precision"},
     {"storage", "distributed"},
     {"video", "demo"},
@@ -18,6 +18,7 @@ FLOORS = [
     {"hub", "evaluation", "tools", "features", "suggestions"},
     {"report"},
     {"training", "linear_probe", "exporting", "app"},
+    {"pretext"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGE = Path(cmpl_zoo.__file__).parent

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+from torch import Tensor
+
 from cmpl_zoo._files import replace_text
 from cmpl_zoo.hub.saving import save
 from cmpl_zoo.models import VideoModel
@@ -16,6 +18,8 @@ from cmpl_zoo.training.loop import Loop
 from cmpl_zoo.training.summary import curves
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
 from cmpl_zoo_cli.version import __version__
+
+SHOWN, MOST_ANSWERS = 8, 10  # clips in the report; of a task with more answers than that they are not shown
 
 
 def save_result(network: VideoModel, config: PretrainConfig, run: Loop, steps: PretextSteps) -> None:
@@ -61,8 +65,12 @@ def _write_report(run: Loop, summary: dict[str, Any], lines: list[dict[str, Any]
         from cmpl_zoo.report.pretraining_report import write_pretraining_report  # matplotlib takes a while
 
         batch = steps[0]
-        seen = None if isinstance(batch, Exception) else batch
-        write_pretraining_report(run.folder, summary, lines, steps.task, seen)
+        clips: list[tuple[Tensor, str]] = []
+        if not isinstance(batch, Exception):
+            told = steps.task.classes <= MOST_ANSWERS
+            answers = [str(target) if told else "" for target in batch["targets"].tolist()]
+            clips = list(zip(batch["clips"], answers, strict=True))[:SHOWN]
+        write_pretraining_report(run.folder, summary, lines, steps.task.question(), clips)
     except Exception as error:
         print(
             f"warning: {file} cannot be written ({error}); the model is saved, and once that is repaired, the same "

@@ -5,19 +5,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cmpl_zoo.pretext.steps import PretextBatch
-from cmpl_zoo.pretext.task import Task
+from torch import Tensor
+
 from cmpl_zoo.report import sections
 from cmpl_zoo.report.pages import render, write_page
 from cmpl_zoo.report.training_parts import LR, clip_picture, drawn, machine, series
 from cmpl_zoo_cli.run_options import flag
 
-SHOWN = 8  # clips
-MOST_ANSWERS = 10  # of a task whose clips are shown with theirs
-
 
 def write_pretraining_report(
-    folder: Path, summary: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], task: Task, batch: PretextBatch | None
+    folder: Path,
+    summary: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    question: str,
+    clips: Sequence[tuple[Tensor, str]],
 ) -> Path:
     """Write the report of a run of pretraining; its path.
 
@@ -25,16 +26,14 @@ def write_pretraining_report(
         folder: of the run.
         summary: as in summary.json.
         lines: of its log.
-        task: that was learned by.
-        batch: of the first step; None where its videos cannot be read.
+        question: that the task asks, in a sentence.
+        clips: a few, uint8 (3, frames, height, width), each with its answer, "" where that is not shown.
 
     Raises:
         OSError: the file cannot be written.
     """
     config = summary["config"]
     start = f", from {Path(config['init']).name}," if config["init"] else ""
-    shown = zip(batch["clips"][:SHOWN], batch["targets"].tolist(), strict=False) if batch else ()
-    few = task.classes <= MOST_ANSWERS
     charts = [
         ("loss", "loss", "It should fall.", series(lines, {"loss": "loss"})),
         (
@@ -53,15 +52,15 @@ def write_pretraining_report(
         title=f"Pretraining report: {folder.resolve().name}",
         sentence=f"{config['model']}{start} learned from {summary['videos']} videos without any label, by the task "
         f"{config['task']}, in {summary['step']} steps and {sections.duration(summary['seconds'])}.",
-        question=task.question(),
+        question=question,
         commands=[
             ("Learn classes from labels, from this start.", shlex.join(train)),
             ("Pretrain the same once more, in another folder.", shlex.join(again)),
         ],
         curves=drawn(charts),
         views=[
-            clip_picture(clip, f"clip {number}" + (f": {answer}" if few else ""), f"clip {number}")
-            for number, (clip, answer) in enumerate(shown, start=1)
+            clip_picture(clip, f"clip {number}" + (f": {answer}" if answer else ""), f"clip {number}")
+            for number, (clip, answer) in enumerate(clips, start=1)
         ],
         machine=machine(summary, lines),
         options=[(flag(name), "" if value is None else str(value)) for name, value in config.items()],
