@@ -20,7 +20,8 @@ class MomentumHead(nn.Module):
     All that a resumed run needs is in parameters and buffers. The average does not learn, and is always in evaluation
     mode, with averages of the running statistics of batch norm, too (EMAN, Cai et al., CVPR 2021): a batch norm that
     sees queries and keys in one batch would let the network find the pairs by their statistics. MoCo shuffles clips
-    between GPUs instead, which takes several.
+    between GPUs instead, which takes several. As an untrained network has no statistics that are worth keeping, their
+    average is a plain one at first (our choice).
 
     Args:
         network: without a classifier.
@@ -58,11 +59,13 @@ class MomentumHead(nn.Module):
     @torch.no_grad()
     def keys(self, network: nn.Module, clips: Tensor) -> Tensor:
         """Projections of clips by its average, which first moves towards it, of length 1 (N, 128)."""
+        learned = nn.Sequential(network, self.projection)
+        for mean, value in zip(self.average.parameters(), learned.parameters(), strict=True):
+            mean.lerp_(value, 1 - MOMENTUM)
         self.updates += 1
-        speed = (1 / self.updates).clamp(min=1 - MOMENTUM)  # at first a plain average, as at the start all is random
-        learned = nn.Sequential(network, self.projection).state_dict()
-        for mean, value in zip(self.average.state_dict().values(), learned.values(), strict=True):
-            mean.lerp_(value, speed) if mean.is_floating_point() else mean.copy_(value)
+        share = (1 / self.updates).clamp(min=1 - MOMENTUM)
+        for mean, value in zip(self.average.buffers(), learned.buffers(), strict=True):
+            mean.lerp_(value, share) if mean.is_floating_point() else mean.copy_(value)
         return F.normalize(self.average(clips).float(), dim=1)
 
     def enqueue(self, keys: Tensor, videos: Tensor) -> None:
