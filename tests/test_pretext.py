@@ -338,7 +338,7 @@ def test_moco_queue_keeps_the_last_keys():
     head = MomentumHead(create_model("r3d50_eighth", num_classes=0), 5)
     keys = F.normalize(torch.randn(16, 128), dim=1)
     for first, last in [(0, 3), (3, 6), (6, 7), (7, 16)]:
-        before, where = head.queue.clone(), head.place.item()
+        before, where = head.queue.clone(), int(head.place)
         head.enqueue(keys[first:last], torch.arange(first, last))
         kept = sorted(head.videos.tolist())
         assert kept == [-1] * (5 - last) + list(range(max(0, last - 5), last))
@@ -379,10 +379,10 @@ def test_moco_keys_do_not_depend_on_their_batch(paths):
 
 
 def test_moco_goes_on_from_its_state(paths):
-    task, model, head, clips, targets = moco_of(paths, videos=6)
+    task, model, head, clips, targets = moco_of(paths, videos=20)
     saved = [{name: value.clone() for name, value in part.state_dict().items()} for part in (model, head)]
     expected = task.loss(model, head, clips, targets).total
-    fresh = network(MoCo(SMALL, 6))
+    fresh = network(MoCo(SMALL, 20))
     for part, state in zip(fresh, saved, strict=True):
         part.load_state_dict(state)
     assert task.loss(*fresh, clips, targets).total.equal(expected)
