@@ -18,15 +18,16 @@ QUEUE, TEMPERATURE = 65536, 0.07
 
 
 class MoCo(Task):
-    """Which key is of the query's video: momentum contrast (He et al., CVPR 2020), version 2 (Chen et al.,
-    arXiv:2003.04297), on videos as in Han et al. (CoCLR, NeurIPS 2020) and Feichtenhofer et al. (CVPR 2021).
+    """Which key is of the query's video: He et al., Momentum Contrast (CVPR 2020), version 2 (Chen et al.,
+    arXiv:2003.04297), on videos as Han et al. (CoCLR, NeurIPS 2020) and Feichtenhofer et al. (CVPR 2021).
 
-    Papers and code: query and key are two random clips of a video, each with its own crop, colors and mirroring. Keys
-    come from a slow average of the network and are kept in a queue, as negatives. A projection of two layers, to 128.
+    Papers and code: query and key are random clips of one video, each with its own crop of 20 to 100 % of the frame
+    (`short_side` has no effect), colors and mirroring. Keys are made by a slow average of the network, and kept in a
+    queue as negatives. A projection of two layers, to 128.
 
-    Our choice: crops of 20 to 100 % of the frame, whatever `short_side` is, and no blur. The targets tell which video a
-    clip is of, so that no key of the query's own video is a negative. The queue is as long as the list at most, and
-    has the keys of a batch before they are compared, so that there are negatives from the first step on.
+    Our choice: no blur. The targets tell which video a clip is of, so that no key of the query's own video is a
+    negative. The queue is as long as the list at most, and has the keys of a batch before they are compared, so that
+    there are negatives from the first step on.
     """
 
     clips = 2
@@ -34,10 +35,9 @@ class MoCo(Task):
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
         super().__init__(clip, videos)
-        self.queue = min(QUEUE, videos)
-        self.classes = self.queue
-        crop = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0))
-        colors = [v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8), v2.RandomGrayscale(p=0.2)]
+        self.classes = min(QUEUE, videos)  # the key of the query, and all others in the queue
+        crop, color = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0)), v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
+        colors = v2.RandomApply([color], p=0.8), v2.RandomGrayscale(p=0.2)
         self.view = v2.Compose([crop, *colors, v2.RandomHorizontalFlip()])
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
@@ -48,7 +48,7 @@ class MoCo(Task):
         return torch.stack(views), torch.full((self.clips,), number)
 
     def head(self, network: VideoModel) -> MomentumHead:
-        return MomentumHead(network, self.queue)
+        return MomentumHead(network, self.classes)
 
     def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:
         assert isinstance(head, MomentumHead)

@@ -20,7 +20,8 @@ class MomentumHead(nn.Module):
     All that a resumed run needs is in parameters and buffers. The average does not learn, and is always in evaluation
     mode, with averages of the running statistics of batch norm, too (EMAN, Cai et al., CVPR 2021): a batch norm that
     sees queries and keys in one batch would let the network find the pairs by their statistics. MoCo shuffles clips
-    between GPUs instead, which takes several.
+    between GPUs instead, which takes several. As an untrained network has no statistics that are worth keeping, their
+    average is a plain one at first (our choice).
 
     Args:
         network: without a classifier.
@@ -43,7 +44,7 @@ class MomentumHead(nn.Module):
         self.average = copy.deepcopy(nn.Sequential(network, self.projection)).requires_grad_(False).eval()
         self.register_buffer("queue", torch.zeros(length, CHANNELS))
         self.register_buffer("videos", torch.full((length,), EMPTY))
-        self.register_buffer("place", torch.tensor(0))  # of the oldest key
+        self.register_buffer("place", torch.tensor(0))  # of the next key, before it is wrapped
         self.register_buffer("updates", torch.tensor(0))
 
     def train(self, mode: bool = True) -> Self:
@@ -58,19 +59,21 @@ class MomentumHead(nn.Module):
     @torch.no_grad()
     def keys(self, network: nn.Module, clips: Tensor) -> Tensor:
         """Projections of clips by its average, which first moves towards it, of length 1 (N, 128)."""
+        learned = nn.Sequential(network, self.projection)
+        for weight, new_weight in zip(self.average.parameters(), learned.parameters(), strict=True):
+            weight.lerp_(new_weight, 1 - MOMENTUM)
         self.updates += 1
-        speed = (1 / self.updates).clamp(min=1 - MOMENTUM)  # at first a plain average, as at the start all is random
-        learned = nn.Sequential(network, self.projection).state_dict()
-        for mean, value in zip(self.average.state_dict().values(), learned.values(), strict=True):
-            mean.lerp_(value, speed) if mean.is_floating_point() else mean.copy_(value)
+        share = (1 / self.updates).clamp(min=1 - MOMENTUM)
+        for statistic, new in zip(self.average.buffers(), learned.buffers(), strict=True):
+            statistic.lerp_(new, share) if statistic.is_floating_point() else statistic.copy_(new)
         return F.normalize(self.average(clips).float(), dim=1)
 
     def enqueue(self, keys: Tensor, videos: Tensor) -> None:
-        """Replace the oldest keys by those of all processes."""
+        """Replace the oldest keys by those of all processes, and of more than there are places by the last of them."""
         keys, videos = (of_all_processes(new)[-len(self.queue) :] for new in (keys, videos))
         places = (self.place + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue[places], self.videos[places] = keys, videos
-        self.place.add_(len(keys)).remainder_(len(self.queue))
+        self.place += len(keys)
 
 
 def of_all_processes(tensor: Tensor) -> Tensor:
