@@ -51,7 +51,7 @@ def model_card(
         "```python",
         "import cmpl_zoo",
         "",
-        *_use(label_names),
+        *_use(cfg["architecture"], label_names),
         "```",
         "",
         "## Training",
@@ -69,7 +69,7 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def _use(label_names: Sequence[str]) -> list[str]:
+def _use(architecture: str, label_names: Sequence[str]) -> list[str]:
     """Lines of code that use the model."""
     if label_names:
         return [
@@ -78,7 +78,7 @@ def _use(label_names: Sequence[str]) -> list[str]:
         ]
     return [
         f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True, num_classes=10)  # a classifier to be trained',
-        f"# cmpl-zoo train VIDEOS -o DIR --init {PLACE}",
+        f"# cmpl-zoo train VIDEOS -o DIR --primary {architecture} --init {PLACE}",
     ]
 
 

@@ -25,7 +25,7 @@ from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.lists import check_some_readable
 from cmpl_zoo.training.loop import Loop
 from cmpl_zoo.training.meters import Meters
-from cmpl_zoo.training.networks import distribute
+from cmpl_zoo.training.networks import distribute, start_from
 from cmpl_zoo.training.optimization import Optimization
 from cmpl_zoo.training.progress import loss_in_words
 from cmpl_zoo.training.provenance import digests
@@ -173,8 +173,7 @@ def build_network(config: PretrainConfig) -> VideoModel:
     """
     try:
         network = create_model(
-            config.init or config.model,
-            pretrained=config.init is not None,
+            config.model,
             num_classes=0,
             subtract_mean_frame=config.subtract_mean_frame,
             normalize_clip=config.normalize_clip,
@@ -183,6 +182,8 @@ def build_network(config: PretrainConfig) -> VideoModel:
         )
         assert isinstance(network, VideoModel)
         network.check_input(config.frames, (config.size, config.size))
+        if config.init is not None:
+            start_from(config.init, network, config.model)
     except (ValueError, RuntimeError, OSError) as error:
         raise RunError(str(error)) from error
     network.set_grad_checkpointing(config.grad_checkpointing)

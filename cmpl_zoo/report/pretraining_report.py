@@ -46,6 +46,7 @@ def write_pretraining_report(
     ]
     train = ["cmpl-zoo", "train", "VIDEOS", "-o", f"{folder}-trained", "--primary", config["model"]]
     train += ["--auxiliary", "null", "--scheme", "none", "--init", str(folder / "model")]
+    train += [flag(option) for option in ("subtract_mean_frame", "normalize_clip") if config[option]]
     again = ["cmpl-zoo", "pretrain", "--config", str(folder / "config.yaml"), "-o", f"{folder}-again"]
     page = render(
         "pretraining.html",

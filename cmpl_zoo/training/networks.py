@@ -86,25 +86,40 @@ def build_network(
     assert isinstance(network, VideoModel)
     network.check_input(frames, (size, size))
     if init is not None:
-        try:
-            start = create_model(init, pretrained=True)
-        except RuntimeError as error:
-            if Path(init).exists():
-                raise
-            raise RuntimeError(f"{error}; --config own_videos needs no download") from error
-        assert isinstance(start, VideoModel)
-        if start.pretrained_cfg.get("label_names") != classes:  # its classifier knows other classes
-            start.reset_classifier(len(classes))
-        if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
-            raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
-        for option in ("subtract_mean_frame", "normalize_clip"):
-            if (needed := getattr(start, option)) != getattr(config, option):
-                raise ValueError(f"cannot start {name} from {init}: that needs {flag(option)} {str(needed).lower()}")
-        network.load_state_dict(start.state_dict())
+        start_from(init, network, name)
         if config.freeze is not None:
             freeze_stages(network, config.freeze)
-        network.pretrained_cfg |= {key: start.pretrained_cfg[key] for key in ("mean", "std")}
     return network
+
+
+def start_from(init: str, network: VideoModel, name: str) -> None:
+    """Put the weights of another model into a network; its classifier starts afresh where that has other classes.
+
+    Args:
+        init: model or model directory.
+        network: of the same architecture.
+        name: of the network.
+
+    Raises:
+        ValueError: it is another architecture, or clips are prepared otherwise for it.
+        RuntimeError: it cannot be loaded.
+    """
+    try:
+        start = create_model(init, pretrained=True)
+    except RuntimeError as error:
+        if Path(init).exists():
+            raise
+        raise RuntimeError(f"{error}; --config own_videos needs no download") from error
+    assert isinstance(start, VideoModel)
+    if start.pretrained_cfg.get("label_names") != network.pretrained_cfg["label_names"]:
+        start.reset_classifier(network.num_classes)  # it knows other classes
+    if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
+        raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
+    for option in ("subtract_mean_frame", "normalize_clip"):
+        if (needed := getattr(start, option)) != getattr(network, option):
+            raise ValueError(f"cannot start {name} from {init}: that needs {flag(option)} {str(needed).lower()}")
+    network.load_state_dict(start.state_dict())
+    network.pretrained_cfg |= {key: start.pretrained_cfg[key] for key in ("mean", "std")}
 
 
 def distribute(
