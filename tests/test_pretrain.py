@@ -59,6 +59,8 @@ def test_the_card_tells_the_task_and_no_path(moco, videos):
     assert "license: cc0-1.0" in card and "without a classifier" in card
     assert str(videos) not in card and "knows the classes" not in card
     summary = json.loads((moco / "summary.json").read_text())
+    report = (moco / "report.html").read_text()
+    assert "Momentum Contrast" in report and report.count("<img") == 8 and f"--init {moco / 'model'}" in report
     assert summary["step"] == 6 and summary["config"]["task"] == "moco" and len(summary["curves"]["loss"]) == 6
 
 
