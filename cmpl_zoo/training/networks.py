@@ -111,8 +111,9 @@ def start_from(init: str, network: VideoModel, name: str) -> None:
             raise
         raise RuntimeError(f"{error}; --config own_videos needs no download") from error
     assert isinstance(start, VideoModel)
-    if start.pretrained_cfg.get("label_names") != network.pretrained_cfg["label_names"]:
-        start.reset_classifier(network.num_classes)  # it knows other classes
+    classes, wanted = ((one.num_classes, one.pretrained_cfg.get("label_names")) for one in (start, network))
+    if classes != wanted:
+        start.reset_classifier(network.num_classes)
     if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
         raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
     for option in ("subtract_mean_frame", "normalize_clip"):
