@@ -55,8 +55,8 @@ class TypicalVideo(TypedDict):
     fps: NotRequired[float]
 
 
-class Summary(TypedDict):
-    """What summary.json and the model cards report.
+class RunFacts(TypedDict):
+    """What summary.json tells of a run of any kind.
 
     Attributes:
         version: of cmpl_zoo.
@@ -64,13 +64,7 @@ class Summary(TypedDict):
         hardware: the same for the machine.
         step: steps made.
         seconds: of training.
-        clips_per_s: labeled and unlabeled ones together.
-        labeled_videos: in the list.
-        unlabeled_videos: in the list, 0 without.
-        typical_videos: of each list that the run has, by its option; former versions did not record it.
-        validation: scores by role of the network.
-        config: every option.
-        role: in the card of one network, which of the two it is; the primary one by default.
+        clips_per_s: of all kinds together.
     """
 
     version: str
@@ -79,6 +73,20 @@ class Summary(TypedDict):
     step: int
     seconds: float
     clips_per_s: float
+
+
+class Summary(RunFacts):
+    """What summary.json and the model cards report.
+
+    Attributes:
+        labeled_videos: in the list.
+        unlabeled_videos: in the list, 0 without.
+        typical_videos: of each list that the run has, by its option; former versions did not record it.
+        validation: scores by role of the network.
+        config: every option.
+        role: in the card of one network, which of the two it is; the primary one by default.
+    """
+
     labeled_videos: int
     unlabeled_videos: int
     typical_videos: NotRequired[dict[str, TypicalVideo]]

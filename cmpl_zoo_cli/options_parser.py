@@ -3,15 +3,17 @@
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import jsonargparse
 
 from cmpl_zoo_cli import recipes
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.run_options import RunOptions, flag
+
+Options = TypeVar("Options", bound=RunOptions)
 
 
 def types_of(*options: type) -> dict[str, Any]:
@@ -20,19 +22,70 @@ def types_of(*options: type) -> dict[str, Any]:
 
 
 class Parser(jsonargparse.ArgumentParser):
-    """jsonargparse's parser with messages as argparse has them, without Python types.
+    """jsonargparse's parser with messages as argparse has them, without Python types, and `--config RECIPE`.
+
+    Args:
+        prog: how the program is called.
+        usage: the forms of its command line.
+        description: above its options.
+        types: of the options, by name.
+        recipe_folder: of the recipes that come with the package, below it.
+        hidden: options that no recipe has.
 
     Attributes:
-        types: of the options, by name.
-        hidden: options that no recipe has.
-        recipe_folder: of the recipes that come with the package, below it.
         recipe: the file that is being read, if any.
     """
 
-    types: Mapping[str, Any]
-    hidden: tuple[str, ...] = ()
-    recipe_folder: str
-    recipe: Path | None = None
+    def __init__(
+        self,
+        prog: str,
+        usage: str,
+        description: str,
+        types: Mapping[str, Any],
+        recipe_folder: str,
+        hidden: Sequence[str] = (),
+    ) -> None:
+        jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            formatter_class=Help,
+            print_config="--print-config",
+            allow_abbrev=False,
+        )
+        self.types, self.recipe_folder, self.hidden = types, recipe_folder, hidden
+        self.recipe: Path | None = None
+        names = ", ".join(recipes.packaged(recipe_folder))
+        self.add_argument(
+            "--config",
+            action=Recipe,
+            metavar="RECIPE",
+            help="recipe: a YAML file of options, or the name of one that comes with cmpl_zoo: "
+            f"{names} (default: none)",
+        )
+
+    def read(self, recipe: Path) -> dict[str, Any]:
+        """The options in a recipe; raises a ValueError as `recipes.read` does."""
+        return recipes.read(recipe, [name for name in self.types if name not in self.hidden], self.prog)
+
+    def made(self, kind: type[Options], values: Mapping[str, Any]) -> Options:
+        """A dataclass of options made of parsed values; ends the program with a message where they do not fit.
+
+        Args:
+            kind: the dataclass, which has `steps` and `epochs`.
+            values: by name, with the recipes as `config`.
+        """
+        if values["steps"] is not None and values["epochs"] is not None:
+            for name in ("steps", "epochs"):
+                if any(self.read(Path(str(recipe))).get(name) is not None for recipe in values["config"] or ()):
+                    self.error(
+                        f"give either --steps or --epochs; the recipe gives --{name}, which --{name} null unsets"
+                    )
+        try:
+            return kind(**{field.name: values[field.name] for field in fields(kind)})
+        except ValueError as error:
+            self.error(str(error))
 
     def dump(self, cfg: Any, **how: Any) -> str:
         """What --print-config prints: a recipe."""
@@ -108,7 +161,7 @@ class Recipe(jsonargparse.ActionConfigFile):
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         try:
             file = recipes.find(values, parser.recipe_folder)
-            recipes.read(file, parser.types, parser.prog)
+            parser.read(file)
         except ValueError as error:
             parser.error(f"--config {error}")
         parser.recipe = file

@@ -8,7 +8,7 @@ from typing import Any
 import jsonargparse
 
 from cmpl_zoo_cli import recipes, spelling
-from cmpl_zoo_cli.options_parser import Help, Parser, Recipe, arrange, types_of
+from cmpl_zoo_cli.options_parser import Parser, arrange, types_of
 from cmpl_zoo_cli.run_options import flag
 from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, REMOVED, Config, OwnVideos
 
@@ -90,7 +90,7 @@ def parse_config(args: Sequence[str]) -> Config:
     Ends the program with a message and status 2 where an option is unknown or invalid.
     """
     parser = _parser()
-    return _config(parser, _options(parser, spelling.today("train", args)))
+    return parser.made(Config, _options(parser, spelling.today("train", args)))
 
 
 def parse(args: Sequence[str]) -> CommandLine:
@@ -111,7 +111,7 @@ def parse(args: Sequence[str]) -> CommandLine:
             parser.error(f"{flag(given[0])} is for lists that are made; give VIDEOS, the folder of the videos, too")
         if options["labeled"] is None:
             parser.error("VIDEOS or --labeled must be given")
-        return CommandLine(words, _config(parser, options), own, more, options["dry_run"])
+        return CommandLine(words, parser.made(Config, options), own, more, options["dry_run"])
     if options["labeled"] is not None:
         parser.error("VIDEOS and --labeled both give the labeled videos; leave one of them out")
     if options["root"] != Config.root:
@@ -131,35 +131,14 @@ def _options(parser: Parser, words: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _config(parser: Parser, options: dict[str, Any]) -> Config:
-    """The options of the run among those of a command line."""
-    if options["steps"] is not None and options["epochs"] is not None:
-        for name in ("steps", "epochs"):
-            if any(recipes.read(Path(str(recipe))).get(name) is not None for recipe in options["config"] or ()):
-                parser.error(f"give either --steps or --epochs; the recipe gives --{name}, which --{name} null unsets")
-    try:
-        return Config(**{field.name: options[field.name] for field in fields(Config)})
-    except ValueError as error:
-        parser.error(str(error))
-
-
 def _parser() -> Parser:
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = Parser(
-        prog="cmpl-zoo train",
-        usage="%(prog)s VIDEOS -o DIR [options]\n       %(prog)s --labeled LIST -o DIR [--config RECIPE] [options]",
-        description=DESCRIPTION,
-        formatter_class=Help,
-        print_config="--print-config",
-        allow_abbrev=False,
-    )
-    parser.types, parser.hidden, parser.recipe_folder = TYPES, (*OWN, "dry_run", *REMOVED), recipes.TRAINING
-    names = ", ".join(recipes.packaged())
-    parser.add_argument(
-        "--config",
-        action=Recipe,
-        metavar="RECIPE",
-        help=f"recipe: a YAML file of options, or the name of one that comes with cmpl_zoo: {names} (default: none)",
+        "cmpl-zoo train",
+        "%(prog)s VIDEOS -o DIR [options]\n       %(prog)s --labeled LIST -o DIR [--config RECIPE] [options]",
+        DESCRIPTION,
+        TYPES,
+        recipes.TRAINING,
+        hidden=(*OWN, "dry_run", *REMOVED),
     )
     parser.add_argument("videos", nargs="?", metavar="VIDEOS", help=" ".join(VIDEOS.split()))
     parser.add_argument("--labels", nargs="+", type=str, help=" ".join(LABELS.split()))

@@ -288,6 +288,7 @@ def test_of_two_recipes_the_last_one_counts(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("lamda_u: 2\n", r"there is no option lamda_u; did you mean lambda_u\?"),
+        ("labels: a.csv\n", r"there is no option labels; did you mean labeled\?"),
         ("lambda_u: much\n", r"lambda_u must be a number, not much"),
         ("{:\n", r"is not YAML \(.*line 1"),
         ("lr\n", r"holds no options; write lines such as"),

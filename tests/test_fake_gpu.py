@@ -88,7 +88,7 @@ def step_on_fake_gpu(config: Config) -> None:
         optimizer = create_optimizer_v2(cmpl, "sgd", lr=config.lr, weight_decay=config.weight_decay, momentum=0.9)
         meters = CMPLMeters(list(cmpl.networks), cmpl.primary.num_classes, GPU, Ranks())
         nonfinite = torch.full((), -1, device=GPU)
-        run = SimpleNamespace(meters=meters, run_options=config, step=0, _first_nonfinite=nonfinite)
+        run = SimpleNamespace(meters=meters, config=config, step=0, _first_nonfinite=nonfinite)
         cmpl.train()
         for part in parts(batch_of(config, GPU), config.accumulation):
             with bf16_on_fake_gpu(config):

@@ -151,6 +151,7 @@ def test_videos_too_short_for_the_task_are_left_out_and_named(videos, tmp_path):
         (["--steps", "1", "--short-side", "20,30"], r"--short-side 20,30"),
         (["--steps", "1", "--size", "16"], r"--size must be at least 32 pixels"),
         (["--steps", "1", "--lamda-u", "1"], r"--lamda-u.*; cmpl-zoo pretrain --help"),
+        (["--config", "moco_small", "--epochs", "3"], r"recipe gives --steps.*--steps null"),
         (["--config", "own_videos"], r"--config own_videos: no such file.*recipes are"),
     ],
 )

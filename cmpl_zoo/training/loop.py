@@ -40,7 +40,7 @@ class Loop:
     Whatever is drawn follows from the seed, the step and the rank, so that a state holds no random state.
 
     Args:
-        config: its options, with `steps`.
+        config: its options.
         folder: of the run.
         ranks: the processes that share it.
         steps: its batches by step.
@@ -75,9 +75,7 @@ class Loop:
         videos: int,
         meters: Callable[..., Meters],
     ) -> None:
-        assert config.steps is not None
-        self.total_steps = config.steps
-        self.run_options, self.folder, self.ranks, self.steps, self.device = config, folder, ranks, steps, device
+        self.config, self.folder, self.ranks, self.steps, self.device = config, folder, ranks, steps, device
         self.state, self.learned, self.digests = state, learned, digests
         self.states = States(folder, config.keep_states)
         self.step, self.seconds = 0, 0.0
@@ -115,8 +113,8 @@ class Loop:
             VideoError: no video can be read where ten were tried.
             RankError: another rank does not reach the step.
         """
-        config = self.run_options
-        self.progress = Progress(self.total_steps, self.step, shown=self.ranks.first)
+        config = self.config
+        self.progress = Progress(len(self.steps), self.step, shown=self.ranks.first)
         asked = time.perf_counter()
         remaining = range(self.step, self.step if self._ends_early() else len(self.steps))
         for batch in iterate(self.steps, self.device, config.workers, remaining):  # type: ignore[arg-type]
@@ -135,7 +133,7 @@ class Loop:
 
     def measure(self, loss: Any, part: Any) -> None:
         """Meter a part of the step, whose loss is `loss.total`."""
-        self.meters.update(loss, part, 1 / self.run_options.accumulation)
+        self.meters.update(loss, part, 1 / self.config.accumulation)
         failed = (self._first_nonfinite < 0) & ~torch.isfinite(loss.total.detach())
         self._first_nonfinite = torch.where(failed, self.step + 1, self._first_nonfinite)
 
@@ -152,12 +150,12 @@ class Loop:
             VideoError: none of the validation videos can be read; the state is saved.
             RankError: the ranks have different weights; this state is not saved.
         """
-        config = self.run_options
+        config = self.config
         self.step += 1
         self.seconds = time.perf_counter() - self.began
         self.progress.end_step()
         self.meters.end_step(gradient_norm)
-        last = self.step == self.total_steps
+        last = self.step == len(self.steps)
         log_due = last or self.step % config.log_every == 0
         due = last or self._validation_due() or self.step % config.save_every_steps == 0
         self._state_due |= self._stopping or due
@@ -235,7 +233,7 @@ class Loop:
     def _check_faults(self) -> None:
         """Stop all ranks where one of them has a fault that the run cannot continue with."""
         fault = None
-        if (step := int(self._first_nonfinite)) >= 0 and not self.run_options.skip_nonfinite:
+        if (step := int(self._first_nonfinite)) >= 0 and not self.config.skip_nonfinite:
             paths = "\n  ".join(self.steps.paths(step - 1))
             fault = RunError(
                 f"the loss of step {step} is not finite; start again with a lower --lr or --precision float32, and "

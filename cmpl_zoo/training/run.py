@@ -43,6 +43,8 @@ class Run(Loop):
         RankError: the ranks would continue from different steps.
     """
 
+    config: Config
+
     def __init__(
         self,
         config: Config,
@@ -53,7 +55,7 @@ class Run(Loop):
         networks: dict[str, VideoModel],
         state: dict[str, Any],
     ) -> None:
-        self.config, self.lists, self.networks = config, lists, networks
+        self.lists, self.networks = lists, networks
         super().__init__(
             config,
             Path(config.output),
@@ -71,10 +73,10 @@ class Run(Loop):
         self.validated_at_start = self.step in validated
         self.evaluations: dict[str, Evaluation] = {}  # of the last validation
         risen = config.unlabeled_warmup / 2 if config.lambda_u else math.inf
-        self.warnings = PseudoLabelWarnings(lists.classes, self.total_steps * config.unlabeled_batch, risen)
+        self.warnings = PseudoLabelWarnings(lists.classes, len(steps) * config.unlabeled_batch, risen)
 
     def batches(self) -> Iterator[ClipBatch]:
-        """The remaining batches, as `Loop.batches`; those of a run without patience are all."""
+        """The remaining batches, as `Loop` gives them, after a validation that is still due."""
         if self._validation_due() and not self.validated_at_start:  # the state was saved, and then it failed
             began = time.perf_counter()
             self._validate()

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.evaluation import Evaluation
 from cmpl_zoo.hub.saving import save
 from cmpl_zoo.models import VideoModel
-from cmpl_zoo.records import Scores, Summary, views_text
+from cmpl_zoo.records import RunFacts, Scores, Summary, views_text
 from cmpl_zoo.training.lists import TrainingLists, training_steps
 from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.version import __version__
@@ -24,6 +26,18 @@ def clips_a_step(config: Config, lists: TrainingLists) -> int:
     return config.labeled_batch + (config.unlabeled_batch if lists.unlabeled else 0)
 
 
+def run_facts(made_with: dict[str, list[str]], step: int, seconds: float, clips: int) -> RunFacts:
+    """The facts of a run of any kind after a step, each of so many clips."""
+    return {
+        "version": __version__,
+        "commit": ", then ".join(made_with["commit"]),
+        "hardware": ", then ".join(made_with["hardware"]),
+        "step": step,
+        "seconds": seconds,
+        "clips_per_s": step * clips / seconds,
+    }
+
+
 def summarize(
     config: Config,
     lists: TrainingLists,
@@ -34,12 +48,7 @@ def summarize(
 ) -> Summary:
     """The summary of a run after a step."""
     return {
-        "version": __version__,
-        "commit": ", then ".join(made_with["commit"]),
-        "hardware": ", then ".join(made_with["hardware"]),
-        "step": step,
-        "seconds": seconds,
-        "clips_per_s": step * clips_a_step(config, lists) / seconds,
+        **run_facts(made_with, step, seconds, clips_a_step(config, lists)),
         "labeled_videos": len(lists.labeled),
         "unlabeled_videos": len(lists.unlabeled or ()),
         "typical_videos": lists.typical,
@@ -54,16 +63,26 @@ def save_models(networks: dict[str, VideoModel], folder: Path, classes: list[str
         save(network, folder / role, classes, {**summary, "role": role})
 
 
-def write_summary(folder: Path, summary: Summary, log_lines: list[dict[str, Any]]) -> None:
-    """summary.json, with the numbers of the log as curves."""
-    text = json.dumps({**summary, "curves": curves(log_lines)}, indent=2)
-    replace_text(folder / "summary.json", f"{text}\n")
-
-
-def curves(log_lines: list[dict[str, Any]]) -> dict[str, list[float | None]]:
-    """The numbers of a log: a list for each, None where a line has no such number."""
+def write_summary(folder: Path, summary: Mapping[str, Any], log_lines: list[dict[str, Any]]) -> None:
+    """summary.json, with the numbers of the log as curves: a list for each, None where a line has no such number."""
     names = dict.fromkeys(key for line in log_lines for key, value in line.items() if isinstance(value, (int, float)))
-    return {name: [line.get(name) for line in log_lines] for name in names}
+    curves = {name: [line.get(name) for line in log_lines] for name in names}
+    replace_text(folder / "summary.json", json.dumps({**summary, "curves": curves}, indent=2) + "\n")
+
+
+@contextmanager
+def report_told(file: Path) -> Iterator[None]:
+    """Around writing the report of a run: whatever fails there is a warning, as the run has saved its result."""
+    try:
+        yield
+    except Exception as error:
+        print(
+            f"warning: {file} cannot be written ({error}); the models are saved, and once that is repaired, the same "
+            "command with --resume writes the report",
+            file=sys.stderr,
+        )
+    else:
+        print(f"report: {file}")
 
 
 def write_report(
@@ -74,8 +93,8 @@ def write_report(
     lists: TrainingLists,
     evaluations: dict[str, Evaluation],
 ) -> None:
-    """report.html and predictions.csv; whatever fails here is a warning, as the run has saved its result."""
-    try:
+    """report.html and predictions.csv; see `report_told`."""
+    with report_told(folder / "report.html"):
         from cmpl_zoo.report.run_report import write_run_report  # matplotlib takes a while
 
         few = replace(config, labeled_batch=LABELED_SHOWN, unlabeled_batch=UNLABELED_SHOWN)
@@ -90,14 +109,6 @@ def write_report(
             evaluations,
             None if isinstance(views, Exception) else views,
         )
-    except Exception as error:
-        print(
-            f"warning: {folder / 'report.html'} cannot be written ({error}); the models are saved, and once that is "
-            "repaired, the same command with --resume writes the report",
-            file=sys.stderr,
-        )
-    else:
-        print(f"report: {folder / 'report.html'}")
 
 
 def tell_scores(scores: dict[str, Scores]) -> None:
