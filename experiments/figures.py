@@ -1,47 +1,40 @@
-"""The figures of docs/results.md, made of experiments/results/lips-*.jsonl."""
+"""The figures of docs/results.md: what was reached on lips."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 from pages import REPO
-from results import RESULTS, Result, read_results
+from results import Result, RunsByRow
 from scipy.stats import ttest_1samp
 
 from cmpl_zoo._files import atomic_write
 
 FOLDER = REPO / "docs" / "images"
 METHODS = {"labels-alone": "labels alone", "fixmatch": "FixMatch", "cross": "CMPL"}
-SEEDS = 10  # of a row that is shown
 GREY, BLUE, ORANGE = "#777777", "#3b6fb6", "#c8641a"
 
 
-def draw_figures() -> None:
-    """Draw all of them again; the same numbers give the same files."""
-    few_labels(FOLDER / "few_labels.svg")
-    exchange(FOLDER / "exchange.svg")
+def draw_figures(lips: Mapping[str, RunsByRow]) -> None:
+    """Draw all of them again; the same numbers give the same files.
+
+    Args:
+        lips: the rows of each experiment on it that have all seeds, measured on the test speakers.
+    """
+    few_labels(lips, FOLDER / "few_labels.svg")
+    exchange(lips["lips-words-10"], FOLDER / "exchange.svg")
 
 
-def runs_of(experiment: str, row: str) -> list[Result]:
-    """The runs of a row that were measured on the test speakers, by seed."""
-    runs = [run for run in read_results(RESULTS / f"{experiment}.jsonl") if run["row"] == row]
-    return sorted((run for run in runs if run["measured_on"] == "test"), key=lambda run: run["seed"])
-
-
-def few_labels(file: Path) -> None:
-    """Top-1 of each method on each part of lips that has all its seeds: mean, its 95 % interval and the seeds."""
-    panels = {}
-    for spoken in ("words", "phrases"):
-        for count in (5, 10):
-            rows = {row: runs_of(f"lips-{spoken}-{count}", row) for row in METHODS}
-            if all(len(runs) == SEEDS for runs in rows.values()):
-                panels[f"ten {spoken}, {count} labels each"] = rows
-    figure, all_axes = _figure(len(panels), height=1.9)
-    for axes, (title, rows) in zip(all_axes, panels.items(), strict=True):
-        for place, runs in enumerate(rows.values()):
-            top1 = [run["top1"] for run in runs]
+def few_labels(lips: Mapping[str, RunsByRow], file: Path) -> None:
+    """Top-1 of each method in each experiment that has all of them: mean, its 95 % interval and the seeds."""
+    shown = {experiment: rows for experiment, rows in lips.items() if METHODS.keys() <= rows.keys()}
+    figure, all_axes = _figure(len(shown), height=1.9)
+    for axes, (experiment, rows) in zip(all_axes, shown.items(), strict=True):
+        _, spoken, count = experiment.split("-")
+        for place, row in enumerate(METHODS):
+            top1 = [run["top1"] for run in rows[row].values()]
             low, high = ttest_1samp(top1, 0).confidence_interval(0.95)
             axes.plot(top1, [-place - 0.2] * len(top1), "o", color=BLUE, alpha=0.3, markersize=4, markeredgewidth=0)
             axes.plot([low, high], [-place] * 2, color="black", linewidth=2)
@@ -50,28 +43,26 @@ def few_labels(file: Path) -> None:
                 f"{statistics.mean(top1):.1f}", (statistics.mean(top1), -place), (0, 7), textcoords="offset points",
                 ha="center", fontsize=9,
             )  # fmt: skip
-        axes.set_yticks([-place for place in range(len(rows))], list(METHODS.values()))
-        axes.set_ylim(0.6 - len(rows), 0.6)
-        axes.set_title(title, fontsize=10)
+        axes.set_yticks([-place for place in range(len(METHODS))], list(METHODS.values()))
+        axes.set_ylim(0.6 - len(METHODS), 0.6)
+        axes.set_title(f"ten {spoken}, {count} labels each", fontsize=10)
         axes.set_xlabel("top-1 on four other speakers, %")
     _save(figure, file)
 
 
-def exchange(file: Path) -> None:
+def exchange(rows: RunsByRow, file: Path) -> None:
     """How many unlabeled clips have a pseudo-label, and how many of these are right, over the steps."""
-    one, pair = (runs_of("lips-words-10", row) for row in ("fixmatch", "cross"))
     lines = [
-        (one, "primary", "FixMatch: its own", GREY, "-"),
-        (pair, "auxiliary", "CMPL: from F, for A", BLUE, "-"),
-        (pair, "primary", "CMPL: from A, for F", ORANGE, "-"),
-        (pair, "auxiliary/alone", "of these, where A itself is not sure", BLUE, ":"),
-        (pair, "primary/alone", "of these, where F itself is not sure", ORANGE, ":"),
+        ("fixmatch", "primary/", "FixMatch: its own", GREY, "-"),
+        ("cross", "auxiliary/", "CMPL: from F, for A", BLUE, "-"),
+        ("cross", "primary/", "CMPL: from A, for F", ORANGE, "-"),
+        ("cross", "auxiliary/alone_", "of these, where A itself is not sure", BLUE, ":"),
+        ("cross", "primary/alone_", "of these, where F itself is not sure", ORANGE, ":"),
     ]
     figure, (shares, rights) = _figure(2, height=3.2)
-    for runs, of, label, color, style in lines:
-        prefix = f"{of}_" if of.endswith("alone") else f"{of}/"
-        for axes, key in ((shares, f"{prefix}mask"), (rights, f"{prefix}pseudo_accuracy")):
-            axes.plot(*mean_curve(runs, key), style, color=color, label=label)
+    for row, curve, label, color, style in lines:
+        for axes, key in ((shares, f"{curve}mask"), (rights, f"{curve}pseudo_accuracy")):
+            axes.plot(*mean_curve(list(rows[row].values()), key), style, color=color, label=label)
     shares.set_ylabel("unlabeled clips with a label, %")
     rights.set_ylabel("of these labels right, %")
     for axes in (shares, rights):

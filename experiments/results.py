@@ -29,6 +29,7 @@ DEFAULTS = {option.name: option.default for option in fields(Config)} | REMOVED
 LAST_COMMIT_WITH_REMOVED = "9f7f944"  # the last one that has the options in `REMOVED`
 
 Result = dict[str, Any]
+RunsByRow = dict[str, dict[int, Result]]  # then by seed
 
 
 class ResultsError(RuntimeError):

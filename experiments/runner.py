@@ -77,7 +77,8 @@ BOTH = ("primary", "auxiliary")
 SCHEMES = {scheme: {"scheme": scheme} for scheme in ("self-first", "opposite-first", "maximum", "average", "cross")}
 # A step of all labels learns from as many clips as one that has unlabeled ones: lips.yaml has 16 of each.
 ALL_LABELS = ALONE | {"labeled_batch": 32}
-MOCAP13_PLUS = TableRow({"ema": 0.99}, judged=BOTH)  # what helped of `beyond`: the recipe mocap13_plus
+AVERAGED = {"ema": 0.99}
+MOCAP13_PLUS = TableRow(AVERAGED, judged=BOTH)  # what helped of `beyond`: the recipe mocap13_plus
 CAUSES: dict[str, dict[str, Any]] = {
     "threshold 0.5": {"threshold": 0.5},
     "threshold 0.9": {"threshold": 0.9},
@@ -145,7 +146,7 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     "beyond": {
         "cross": TableRow(),
         "both networks vote": TableRow(judged=BOTH),
-        "averaged weights": TableRow({"ema": 0.99}),
+        "averaged weights": TableRow(AVERAGED),
         "averaged weights vote": MOCAP13_PLUS,
         "lambda from the first step": TableRow({"unlabeled_warmup": 0}),
     },
@@ -193,18 +194,18 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
         **{
             f"{method}, {setting}": TableRow(METHODS[method] | options, "words-5")
             for setting, options in {
-                "averaged weights": {"ema": 0.99},
+                "averaged weights": AVERAGED,
                 "48 unlabeled clips a step": {"unlabeled_batch": 48},
             }.items()
             for method in ("fixmatch", "cross")
         },
-        "labels-alone, averaged weights": TableRow(ALONE | {"ema": 0.99}, "words-5"),
+        "labels-alone, averaged weights": TableRow(ALONE | AVERAGED, "words-5"),
         "cross, two equal networks": TableRow(AUXILIARIES["equal"], "words-5"),
         **{
             f"cross, {setting}vote": TableRow(options, "words-5", BOTH)
             for setting, options in {
                 "": {},
-                "averaged weights ": {"ema": 0.99},
+                "averaged weights ": AVERAGED,
                 "two equal networks ": AUXILIARIES["equal"],
             }.items()
         },

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from figures import SEEDS, draw_figures
+from figures import draw_figures
 from lists import HELD_OUT
 from pages import fill_pages, markdown, mean_and_interval, mean_and_spread
 from results import (
@@ -22,6 +22,7 @@ from results import (
     Result,
     ResultsError,
     ResultsWriter,
+    RunsByRow,
     accuracies,
     facts_of,
     read_results,
@@ -40,14 +41,15 @@ PAPER = {
     "sampling": {"uniform": 12.90, "category-wise": 12.68},  # Table 4
 }  # fmt: skip
 
+LIPS = [f"lips-{spoken}-{count}" for spoken in ("words", "phrases") for count in (5, 10)]
+SEEDS = 10  # of each row on lips that is shown
+
 # The row that the others are set against, seed by seed; one for each part where rows are called "part, row".
 BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, labels-alone", "auxiliary": "quarter",
         "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
         "fine-tuning-ut_interaction": "{part}, labels-alone",
-        **{f"lips-{spoken}-{count}": "fixmatch" for spoken in ("words", "phrases") for count in (5, 10)}}  # fmt: skip
-
-RunsByRow = dict[str, dict[int, Result]]  # then by seed
+        **dict.fromkeys(LIPS, "fixmatch")}  # fmt: skip
 
 
 def add(experiment: str, row: str, run: Path) -> Path:
@@ -217,8 +219,7 @@ def with_power(experiment: str) -> str:
     The one primary comparison, named before any run, is that of `cross`; the others are corrected for their number.
     A row is shown once it has all seeds.
     """
-    base_row = BASE[experiment]
-    rows = {row: runs for row, runs in rows_of(experiment, "cpu", "test").items() if len(runs) == SEEDS}
+    base_row, rows = BASE[experiment], with_all_seeds(experiment)
     if base_row not in rows:
         return "Not yet run."
     base = rows[base_row]
@@ -245,6 +246,11 @@ def with_power(experiment: str) -> str:
     cells.sort(key=lambda line: float(line[2].split()[0]))
     columns = ["", "seeds", "top-1, %", f"minus {base_row} (95 %)", "p", "p by Holm", *speakers]
     return markdown(columns, cells)
+
+
+def with_all_seeds(experiment: str) -> RunsByRow:
+    """The rows of an experiment on lips that have all seeds, measured on the test speakers."""
+    return {row: runs for row, runs in rows_of(experiment, "cpu", "test").items() if len(runs) == SEEDS}
 
 
 def as_p(value: float) -> str:
@@ -303,7 +309,7 @@ def main() -> int:
             print(add(args.experiment, args.row, args.run))
         else:
             fill_pages(named_table)
-            draw_figures()
+            draw_figures({experiment: with_all_seeds(experiment) for experiment in LIPS})
         return 0
 
     return reporting("tables.py", work)

@@ -237,9 +237,11 @@ def test_all_labels_of_lips_are_learned_from_as_many_clips_a_step_as_labels_and_
 def place_of_stored_results(
     runner: ModuleType, work: Path, measured_on: str = "validation", experiment: str = "schemes"
 ):
-    of_data = runner.data_set(experiment), "cpu"
-    recipe = yaml.safe_load(runner.RECIPES[of_data].read_text())
-    return runner.Place(work, runner.CENTER[of_data], work, REPO / "experiments" / "results", recipe, measured_on)
+    data_and_setting = runner.data_set(experiment), "cpu"
+    recipe = yaml.safe_load(runner.RECIPES[data_and_setting].read_text())
+    return runner.Place(
+        work, runner.CENTER[data_and_setting], work, REPO / "experiments" / "results", recipe, measured_on
+    )
 
 
 def test_a_result_is_of_its_lists_and_judges(runner, tmp_path):
