@@ -5,13 +5,14 @@ python experiments/runner.py schemes DIR --setting gpu --jobs 3 --minutes 8
 python experiments/runner.py lips-words-10 DIR --seeds 10 --test true
 
 DIR holds mocap13 (and fights, for `transfer`), or lips. A run is train/cmpl.py with the recipe of the setting and the
-options of a row; what a row is not about is the same in all rows of an experiment, the labels too, seed by seed. Videos
-are decoded once. A finished run is one line in experiments/results/ and is not repeated, not for another experiment
-either; one that was stopped is continued. What is compared is the primary network after its last step, or both where a
-row says that they vote. By default they are measured on recordings cut off from train.csv, to choose settings by;
-`--test true` measures the same networks on test.csv, for final tables alone. Of lips they are measured on three
-speakers who are not learned from, and with `--test true` on the test speakers after learning from all others, which
-needs a --work folder of its own.
+options of a row (rows.py); what a row is not about is the same in all rows of an experiment, the labels too, seed by
+seed. The networks of a row with a start have first learned from all of its videos without labels, by train/pretrain.py
+with the small recipe of a task. Videos are decoded once. A finished run is one line in experiments/results/ and is not
+repeated, not for another experiment either; one that was stopped is continued. What is compared is the primary network
+after its last step, or both where a row says that they vote. By default they are measured on recordings cut off from
+train.csv, to choose settings by; `--test true` measures the same networks on test.csv, for final tables alone. Of lips
+they are measured on three speakers who are not learned from, and with `--test true` on the test speakers after learning
+from all others, which needs a --work folder of its own.
 
 Exit status: 0 when all runs are there, 1 where some failed, 2 for a mistake in the call, 3 when the time was up, 130
 after Ctrl-C. In every case the same call continues; one call at a time in a --work folder, and one for an experiment.
@@ -28,14 +29,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jsonargparse
 import yaml
-from lists import LABELS, data_of, decode_once, make_lists
+from lists import data_of, decode_once, make_lists
 from results import FREE, Result, ResultsWriter, difference, facts_of, read_results
+from rows import EXPERIMENTS, data_set, lists_needed
 
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
@@ -49,181 +51,14 @@ RECIPES = {
     ("mocap13", "gpu"): REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13.yaml",
     ("lips", "cpu"): REPO / "experiments" / "recipes" / "lips.yaml",
 }
+PRETEXT_RECIPES = REPO / "cmpl_zoo" / "pretext" / "recipes"
+# What pretraining takes from the recipe of the rows, so that both see the same clips, and the stride where the clips of
+# the data set are shorter than those that the small recipes are for.
+CLIP = ("size", "short_side", "crop_pct", "subtract_mean_frame", "normalize_clip")
+STRIDE = {"lips": 1}
 DEFAULTS = json.loads(json.dumps({option.name: option.default for option in fields(Config) if option.name not in FREE}))
 # Share of a frame that is kept: in mocap13 the actor is in the middle, and 32 pixels show as much as 43 of the whole.
 CENTER = {("mocap13", "cpu"): 0.75, ("mocap13", "gpu"): 1.0, ("lips", "cpu"): 1.0}
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """What a row of a table differs in.
-
-    Attributes:
-        options: of train/cmpl.py, instead of the recipe's.
-        lists: which lists it learns from; see `make_lists`.
-        judged: the networks whose mean probabilities are compared.
-    """
-
-    options: dict[str, Any] = field(default_factory=dict)
-    lists: str = f"uniform-{LABELS}"
-    judged: tuple[str, ...] = ("primary",)
-
-
-ALONE = {"scheme": "none", "auxiliary": None}
-FIXMATCH = {"scheme": "self", "auxiliary": None}
-METHODS: dict[str, dict[str, Any]] = {"labels-alone": ALONE, "fixmatch": FIXMATCH, "cross": {}}
-ONE_BATCH = {"strong_bn": "labeled"}
-BOTH = ("primary", "auxiliary")
-SCHEMES = {scheme: {"scheme": scheme} for scheme in ("self-first", "opposite-first", "maximum", "average", "cross")}
-# A step of all labels learns from as many clips as one that has unlabeled ones: lips.yaml has 16 of each.
-ALL_LABELS = ALONE | {"labeled_batch": 32}
-AVERAGED = {"ema": 0.99}
-MOCAP13_PLUS = TableRow(AVERAGED, judged=BOTH)  # what helped of `beyond`: the recipe mocap13_plus
-CAUSES: dict[str, dict[str, Any]] = {
-    "threshold 0.5": {"threshold": 0.5},
-    "threshold 0.9": {"threshold": 0.9},
-    "soft labels": {"hard": False},
-    "autoaugment": {"strong": "autoaugment"},
-    "without cutout": {"cutout": False},
-    "weak pass by running statistics": {"weak_bn": "running"},
-    "one batch": ONE_BATCH,
-    "720 steps": {"steps": 720},
-}
-AUXILIARIES: dict[str, dict[str, Any]] = {
-    "equal": {"auxiliary": "the primary's"},
-    "of 4 frames": {"auxiliary_frames": 4},
-    "of 48 pixels": {"auxiliary_size": 48},
-    "half": {"auxiliary": "r3d50_half"},
-    "r3d18": {"auxiliary": "r3d18"},
-}
-
-EXPERIMENTS: dict[str, dict[str, TableRow]] = {
-    # Table 1: which network labels which.
-    "schemes": {
-        "labels-alone": TableRow(ALONE),
-        "fixmatch": TableRow(FIXMATCH),
-        **{scheme: TableRow(options) for scheme, options in SCHEMES.items()},
-        "all-labels": TableRow(ALONE, lists="all"),
-    },
-    # Table 4: how the labeled videos are drawn.
-    "sampling": {"uniform": TableRow(), "category-wise": TableRow(lists=f"category-wise-{LABELS}")},
-    # Table 2: unlabeled videos of classes that are not labeled.
-    "transfer": {
-        "half, labels-alone": TableRow(ALONE, lists="half-same"),
-        "half, unlabeled of the same classes": TableRow(lists="half-same"),
-        "half, unlabeled of the other classes": TableRow(lists="half-other"),
-        "fights, labels-alone": TableRow(ALONE, lists="fights"),
-        "fights, unlabeled mocap13": TableRow(lists="fights"),
-    },
-    "auxiliary": {
-        **{f"{width}": TableRow({"auxiliary": f"r3d50_{width}"}) for width in ("eighth", "quarter", "half")},
-        "equal": TableRow({"auxiliary": "the primary's"}),
-        "r3d18": TableRow({"auxiliary": "r3d18"}),
-        "quarter, stride 3": TableRow({"auxiliary": "r3d50_quarter", "auxiliary_stride": 3}),
-    },
-    "labels": {
-        f"{method}, {count}": TableRow(options, lists=f"uniform-{count}")
-        for count in (1, 2, 5, 10, 20)
-        for method, options in METHODS.items()
-    },
-    # The above with ten labels alone, for more seeds than all of it can be run for.
-    "ten-labels": {method: TableRow(options, lists="uniform-10") for method, options in METHODS.items()},
-    # Surer pseudo-labels.
-    "threshold": {
-        f"{method}, {tau}": TableRow(METHODS[method] | {"threshold": tau})
-        for method in ("fixmatch", "cross")
-        for tau in (0.7, 0.9)
-    },
-    # Strong views in batch norm's batch of the labeled clips, as concatenating all clips of a step makes it.
-    "batch-norm": {
-        "labels-alone": TableRow(ALONE),
-        "fixmatch, one batch": TableRow(FIXMATCH | ONE_BATCH),
-        "fixmatch": TableRow(FIXMATCH),
-        "cross, one batch": TableRow(ONE_BATCH),
-        "cross": TableRow(),
-    },
-    # What other work adds, off by default.
-    "beyond": {
-        "cross": TableRow(),
-        "both networks vote": TableRow(judged=BOTH),
-        "averaged weights": TableRow(AVERAGED),
-        "averaged weights vote": MOCAP13_PLUS,
-        "lambda from the first step": TableRow({"unlabeled_warmup": 0}),
-    },
-    "plus": {"cross": TableRow(), "mocap13_plus": MOCAP13_PLUS},
-    "knobs": {
-        "as the recipe": TableRow(),
-        **{f"threshold {tau}": TableRow({"threshold": tau}) for tau in (0.3, 0.5, 0.8, 0.95)},
-        **{f"lambda {weight}": TableRow({"lambda_u": weight}) for weight in (0.5, 2.0)},
-        "soft labels": TableRow({"hard": False}),
-        **{f"{count} unlabeled clips a step": TableRow({"unlabeled_batch": count}) for count in (16, 128)},
-        "autoaugment": TableRow({"strong": "autoaugment"}),
-        "randaugment without cutout": TableRow({"cutout": False}),
-        "autoaugment without cutout": TableRow({"strong": "autoaugment", "cutout": False}),
-        "weak pass by running statistics": TableRow({"weak_bn": "running"}),
-    },
-    # Table 1 on real footage, with as many seeds as tell the schemes apart, and the same recipe on other classes.
-    **{
-        f"lips-words-{count}": {
-            **{row: TableRow(options, f"words-{count}") for row, options in (METHODS | SCHEMES).items()},
-            "all-labels": TableRow(ALL_LABELS, "words-all"),
-            "all-labels-strong": TableRow(ALL_LABELS | {"labeled_view": "strong"}, "words-all"),
-        }
-        for count in (5, 10)
-    },
-    **{
-        f"lips-phrases-{count}": {
-            **{row: TableRow(options, f"phrases-{count}") for row, options in METHODS.items()},
-            "all-labels": TableRow(ALL_LABELS, "phrases-all"),
-        }
-        for count in (5, 10)
-    },
-    # Why the pair is or is not ahead of one network: the recipe's settings one at a time, on held-out speakers.
-    "lips-causes": {
-        **{row: TableRow(options, "words-10") for row, options in METHODS.items()},
-        **{
-            f"{method}, {setting}": TableRow(METHODS[method] | options, "words-10")
-            for setting, options in CAUSES.items()
-            for method in ("fixmatch", "cross")
-        },
-        **{f"cross, auxiliary {row}": TableRow(options, "words-10") for row, options in AUXILIARIES.items()},
-    },
-    # What else could help where labels are fewest.
-    "lips-beyond": {
-        **{row: TableRow(options, "words-5") for row, options in METHODS.items()},
-        **{
-            f"{method}, {setting}": TableRow(METHODS[method] | options, "words-5")
-            for setting, options in {
-                "averaged weights": AVERAGED,
-                "48 unlabeled clips a step": {"unlabeled_batch": 48},
-            }.items()
-            for method in ("fixmatch", "cross")
-        },
-        "labels-alone, averaged weights": TableRow(ALONE | AVERAGED, "words-5"),
-        "cross, two equal networks": TableRow(AUXILIARIES["equal"], "words-5"),
-        **{
-            f"cross, {setting}vote": TableRow(options, "words-5", BOTH)
-            for setting, options in {
-                "": {},
-                "averaged weights ": AVERAGED,
-                "two equal networks ": AUXILIARIES["equal"],
-            }.items()
-        },
-    },
-}
-
-
-def data_set(experiment: str) -> str:
-    """The name of the videos that an experiment is made on, `mocap13` or `lips`."""
-    return data_of(next(iter(EXPERIMENTS[experiment].values())).lists)
-
-
-def lists_needed(experiment: str) -> list[str]:
-    """The lists of videos that an experiment needs, in the folder that holds the data sets."""
-    if data_set(experiment) == "lips":
-        spoken = next(iter(EXPERIMENTS[experiment].values())).lists.partition("-")[0]
-        return [f"lips/{spoken}_train.csv", f"lips/{spoken}_test.csv"]
-    return ["mocap13/train.csv", "mocap13/test.csv", *(["fights/videos.csv"] if experiment == "transfer" else [])]
 
 
 class ExperimentError(RuntimeError):
@@ -246,6 +81,13 @@ class ExperimentRun:
         return f"{self.experiment}-{self.setting}-{row}-seed{self.seed}"
 
 
+class Start(NamedTuple):
+    """A network that is pretrained, and the folder of that run."""
+
+    model: str
+    folder: Path
+
+
 @dataclass(frozen=True)
 class Place:
     """Where an experiment finds its things and puts them.
@@ -257,6 +99,7 @@ class Place:
         results: folder of one file an experiment.
         recipe: options of train/cmpl.py.
         measured_on: `validation`, or `test` for the test list.
+        pretraining_steps: of rows with a start; by default those of the task's small recipe.
     """
 
     frames: Path
@@ -265,6 +108,7 @@ class Place:
     results: Path
     recipe: dict[str, Any]
     measured_on: str
+    pretraining_steps: int | None = None
 
     def results_file(self, experiment: str) -> Path:
         """The file of an experiment's results."""
@@ -295,6 +139,37 @@ class Place:
         """Where its networks are trained, which twins share."""
         return self.work / self.twins(run)[0].name
 
+    def folders_of(self, run: ExperimentRun) -> set[Path]:
+        """Every folder that it may write to."""
+        return {self.folder_of(run), *(start.folder for start in self.starts_of(run).values())}
+
+    def starts_of(self, run: ExperimentRun) -> dict[str, Start]:
+        """Where its networks are pretrained, by the option that takes the result; none of a run from random weights.
+
+        Runs that learn from the same videos with the same seed share them.
+        """
+        if (task := EXPERIMENTS[run.experiment][run.row].start) is None:
+            return {}
+        lists, options = self.lists_of(run), self.options(run)
+        videos = "-".join([data_of(lists), *re.findall("words|phrases|held-out", lists)])
+        models = {"init": options["primary"], "auxiliary_init": options["auxiliary"]}
+        folder = self.work / "starts" / task
+        return {
+            option: Start(model, folder / f"{videos}-{model}-seed{run.seed}")
+            for option, model in models.items()
+            if model
+        }
+
+    def pretraining(self, run: ExperimentRun, model: str) -> dict[str, Any]:
+        """Options of train/pretrain.py for a network that the run starts from."""
+        task = EXPERIMENTS[run.experiment][run.row].start
+        recipe = yaml.safe_load((PRETEXT_RECIPES / f"{task}_small.yaml").read_text(encoding="utf-8"))
+        clip = {option: value for option, value in self.options(run).items() if option in CLIP}
+        data = data_of(self.lists_of(run))
+        stride = {"stride": STRIDE[data]} if data in STRIDE else {}
+        steps = {"steps": self.pretraining_steps} if self.pretraining_steps else {}
+        return recipe | {"model": model} | clip | stride | steps
+
     def training(self, run: ExperimentRun) -> dict[str, Any]:
         """What tells its training from others: every option that the networks depend on, the lists and the frames."""
         options = {key: value for key, value in self.options(run).items() if key not in FREE}
@@ -308,22 +183,48 @@ class Place:
 
     def made_with(self, run: ExperimentRun) -> dict[str, Any]:
         """What tells its result from others: the training, and which networks are judged."""
-        return self.training(run) | {"judged": list(EXPERIMENTS[run.experiment][run.row].judged)}
+        made = self.training(run) | {"judged": list(EXPERIMENTS[run.experiment][run.row].judged)}
+        return made | {"pretraining": self.pretraining(run, made["primary"])} if self.starts_of(run) else made
+
+    def facts_of_start(self, run: ExperimentRun) -> dict[str, Any]:
+        """What is kept of the pretraining of its primary network: options, seconds, the last share of right answers."""
+        if (start := self.starts_of(run).get("init")) is None:
+            return {}
+        summary = json.loads((start.folder / "summary.json").read_text())
+        right = [share for share in summary["curves"]["right"] if share is not None]
+        return {
+            "pretraining": {key: summary["config"][key] for key in self.pretraining(run, start.model)},
+            "pretraining_seconds": summary["seconds"],
+            "pretraining_right": right[-1],
+        }
 
     def log_of(self, run: ExperimentRun) -> Path:
         """What the run's processes print."""
         return self.work / f"{self.folder_of(run).name}.log"
 
     def options(self, run: ExperimentRun) -> dict[str, Any]:
-        """What the run's recipe and its row say, the row before the recipe."""
-        options = self.recipe | EXPERIMENTS[run.experiment][run.row].options
+        """What the run's recipe and its row say, the row before the recipe; what it starts from by the task's name."""
+        row = EXPERIMENTS[run.experiment][run.row]
+        options = self.recipe | row.options
         if options.get("auxiliary") == "the primary's":
             options["auxiliary"] = options.get("primary", Config.primary)
+        if row.start is not None:
+            options["init"] = row.start
+            options["auxiliary_init"] = row.start if options["auxiliary"] else None
         return options
+
+    def config_of(self, run: ExperimentRun) -> dict[str, Any]:
+        """The options that a finished run was made with, what it started from by the task's name."""
+        config = json.loads((self.folder_of(run) / "summary.json").read_text())["config"]
+        return config | {
+            option: start.folder.parent.name
+            for option, start in self.starts_of(run).items()
+            if config[option] == str(start.folder / "model")
+        }
 
     def change(self, result: Result, run: ExperimentRun) -> str | None:
         """The first thing in which a result was made otherwise than a run would be now; None where there is none."""
-        made = result["recipe"] | {key: result.get(key) for key in ("lists", "center", "judged")}
+        made = result["recipe"] | {key: result.get(key) for key in ("lists", "center", "judged", "pretraining")}
         return difference(made, self.made_with(run))
 
     def check(self, run: ExperimentRun, result: Result | None) -> None:
@@ -334,7 +235,7 @@ class Place:
                 "line, or give another --results"
             )
         if (file := self.folder_of(run) / "summary.json").exists():
-            config = json.loads(file.read_text())["config"]
+            config = self.config_of(run)
             lists, _, _ = Path(config["labeled"]).parent.name.rpartition("-seed")
             if change := difference(config | {"lists": lists, "center": self.center}, self.training(run)):
                 raise ExperimentError(f"{file}: was made with {change}; delete {file.parent}, or give another --work")
@@ -360,6 +261,12 @@ class Place:
             data = files["test" if self.measured_on == "test" else "val"]
             return [sys.executable, str(REPO / "train" / "evaluate.py"), *judged, "--data", str(data),
                     "--root", str(root), "--workers", "0", "--json", str(scores)]  # fmt: skip
+        for start in self.starts_of(run).values():
+            if not (start.folder / "summary.json").exists():
+                return script("pretrain.py", self.pretraining(run, start.model) | {
+                    "unlabeled": files["labeled"].with_name("pool.csv"), "root": root, "output": start.folder,
+                    "seed": run.seed, "resume": True,
+                })  # fmt: skip
         options = self.options(run)
         options |= {
             "labeled": files["labeled"],
@@ -372,11 +279,9 @@ class Place:
             "val_every": 0,
             "workers": options.get("workers", Config.workers) // jobs,
             "resume": True,
+            **{option: start.folder / "model" for option, start in self.starts_of(run).items()},
         }
-        words = []
-        for name, value in options.items():
-            words += [flag(name), str(value) if isinstance(value, str | Path) else json.dumps(value)]
-        return [sys.executable, str(REPO / "train" / "cmpl.py"), *words]
+        return script("cmpl.py", options)
 
     def result_of_a_twin(self, run: ExperimentRun) -> Result | None:
         """What another experiment has measured of the same networks; None where none has."""
@@ -399,11 +304,20 @@ class Place:
             "row": run.row,
             "seed": run.seed,
             "measured_on": self.measured_on,
-            **facts_of(summary, measured),
+            **facts_of(summary | {"config": self.config_of(run)}, measured),
+            **self.facts_of_start(run),
             **(per_speaker(folder) if data_set(run.experiment) == "lips" else {}),
             **{key: self.made_with(run)[key] for key in ("lists", "center", "judged")},
             "curves": curves,
         }  # fmt: skip
+
+
+def script(name: str, options: dict[str, Any]) -> list[str]:
+    """The command of a script in train/ with options."""
+    words = [sys.executable, str(REPO / "train" / name)]
+    for option, value in options.items():
+        words += [flag(option), str(value) if isinstance(value, str | Path) else json.dumps(value)]
+    return words
 
 
 def per_speaker(folder: Path) -> dict[str, dict[str, float]]:
@@ -425,9 +339,9 @@ def per_speaker(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def next_of(waiting: list[ExperimentRun], running: Iterable[ExperimentRun], place: Place) -> ExperimentRun | None:
-    """The first run that does not wait for one in the same folder."""
-    taken = {place.folder_of(run) for run in running}
-    return next((run for run in waiting if place.folder_of(run) not in taken), None)
+    """The first run that does not wait for one that writes to a folder of it."""
+    taken = {folder for run in running for folder in place.folders_of(run)}
+    return next((run for run in waiting if taken.isdisjoint(place.folders_of(run))), None)
 
 
 def run_all(
@@ -493,6 +407,7 @@ def run_experiment(
     test: bool = False,
     work: str = "runs/experiments",
     recipe: str | None = None,
+    pretraining: int | None = None,
     results: str = "experiments/results",
 ) -> int:
     """The paper's experiments and some beyond it on real videos, resumable run by run, with a table and a plot.
@@ -508,6 +423,7 @@ def run_experiment(
         test: measure on the test list, for final tables, instead of on recordings, or speakers, of the training list.
         work: folder of lists and runs.
         recipe: another recipe instead of the setting's.
+        pretraining: steps of pretraining of rows with a start, instead of those of the task's small recipe.
         results: folder of one file an experiment; tables and plots go to `reports` beside it.
     """
     deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
@@ -525,8 +441,8 @@ def run_experiment(
             )
     if importlib.util.find_spec("matplotlib") is None:
         raise ExperimentError("the plot of the results needs matplotlib: pip install -e '.[dev]'")
-    if seeds < 1 or jobs < 1 or minutes < 0:
-        raise ExperimentError("--seeds and --jobs must be at least 1, and --minutes not negative")
+    if min(seeds, jobs, 1 if pretraining is None else pretraining) < 1 or minutes < 0:
+        raise ExperimentError("--seeds, --jobs and --pretraining must be at least 1, and --minutes not negative")
     base = Path(recipe) if recipe else RECIPES[videos, setting]
     if not base.is_file():
         raise ExperimentError(f"{base}: there is no such recipe")
@@ -543,7 +459,8 @@ def run_experiment(
     folder, center = Path(work).absolute(), CENTER[videos, setting]
     short_side = options.get("short_side", Config.short_side)[1]
     frames = folder / f"frames-{short_side}-of-{center}"
-    place = Place(frames, center, folder, Path(results).absolute(), options, "test" if test else "validation")
+    measured_on = "test" if test else "validation"
+    place = Place(frames, center, folder, Path(results).absolute(), options, measured_on, pretraining)
     place.work.mkdir(parents=True, exist_ok=True)
     runs = [run for run in place.runs_of(name, setting, seeds) if rows is None or run.row in rows]
     with ResultsWriter(place.results_file(name)) as writer:

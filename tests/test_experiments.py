@@ -256,6 +256,41 @@ def test_a_result_is_of_its_lists_and_judges(runner, tmp_path):
     assert "quarter" in rows and "equal" not in rows, "on a CPU the primary network is r3d50_quarter, too"
 
 
+@pytest.mark.slow
+def test_rows_with_a_start_learn_from_a_network_that_saw_the_same_videos(data, tmp_path, runner):
+    command = experiments(data, tmp_path, "--seeds", "1", "--pretraining", "2", "--rows",
+                          "[random weights,rotation]", subtract_mean_frame=True)  # fmt: skip
+    command[command.index("sampling")] = "pretraining-mocap13"
+    run(command)
+    starts = tmp_path / "runs" / "starts"
+    [start] = starts.glob("*/*")
+    assert start.relative_to(starts).as_posix() == "rotation/mocap13-r3d50_eighth-seed1"
+    pretraining = json.loads((start / "summary.json").read_text())
+    assert (pretraining["step"], pretraining["config"]["size"], pretraining["config"]["stride"]) == (2, 32, 2)
+    assert pretraining["config"]["subtract_mean_frame"]
+    lists = tmp_path / "runs" / "lists" / "uniform-10-seed1"
+    learned_from, labeled, unlabeled, held_out = (
+        {row["path"] for row in read_rows(file)}
+        for file in (
+            Path(pretraining["config"]["unlabeled"]),
+            *(lists / f"{part}.csv" for part in ("labeled", "unlabeled", "val")),
+        )
+    )
+    assert learned_from == labeled | unlabeled and not learned_from & held_out
+    random, started = runner.read_results(tmp_path / "results" / "pretraining-mocap13.jsonl")
+    assert (random["row"], random["recipe"]["init"]) == ("random weights", None)
+    assert (started["row"], started["recipe"]["init"]) == ("rotation", "rotation"), "no path of a machine"
+    assert (started["pretraining"]["task"], started["pretraining"]["steps"]) == ("rotation", 2)
+    trained = json.loads((tmp_path / "runs" / "pretraining-mocap13-cpu-rotation-seed1" / "summary.json").read_text())
+    assert trained["config"]["init"] == str(start / "model")
+
+    before = (tmp_path / "results" / "pretraining-mocap13.jsonl").read_bytes()
+    run(command)
+    assert (tmp_path / "results" / "pretraining-mocap13.jsonl").read_bytes() == before
+    command[command.index("2")] = "3"
+    assert "rotation, seed 1, was made with pretraining" in run(command, expect=2).stderr
+
+
 @pytest.mark.parametrize("measured_on", ["validation", "test"])
 def test_stored_results_are_those_of_todays_rows(runner, tmp_path, measured_on):
     removed = set()
@@ -313,7 +348,8 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(data, tmp_path):
         ),
         (["lips-words-5", "DATA", "--setting", "gpu"], "lips-words-5 has no recipe for --setting gpu; leave it out"),
         (["sampling", "DATA", "--rows", '["even"]'], "--rows: sampling has no row even; it has uniform, category-wise"),
-        (["schemes", "DATA", "--jobs", "0"], "--seeds and --jobs must be at least 1"),
+        (["schemes", "DATA", "--jobs", "0"], "--seeds, --jobs and --pretraining must be at least 1"),
+        (["pretraining-mocap13", "DATA", "--pretraining", "0"], "--pretraining must be at least 1"),
         (["schemes", "DATA", "--recipe", "none.yaml"], "none.yaml: there is no such recipe"),
         (["schemes", "DATA", "--recipe", "LIST"], "list.yaml: holds no options; give a recipe"),
         (["schemes", "DATA", "--recipe", "BROKEN"], "broken.yaml: is not YAML; give a recipe"),
