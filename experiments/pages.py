@@ -9,7 +9,7 @@ from scipy.stats import ttest_1samp
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = [
-    *(REPO / folder / "README.md" for folder in (".", "experiments", "benchmarks")),
+    *(REPO / folder / "README.md" for folder in ("experiments", "benchmarks")),
     *sorted((REPO / "docs").glob("*.md")),
 ]
 

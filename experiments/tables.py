@@ -42,6 +42,7 @@ PAPER = {
 }  # fmt: skip
 
 LIPS = [f"lips-{spoken}-{count}" for spoken in ("words", "phrases") for count in (5, 10)]
+RANDOM = "random weights"  # the row of the pretraining experiments that the others are set against
 SEEDS = 10  # of each row on lips that is shown
 
 # The row that the others are set against, seed by seed; one for each part where rows are called "part, row".
@@ -145,6 +146,26 @@ def compared(experiment: str, setting: str, measured_on: str) -> str:
             line += [mean_and_spread(measured[row]["of_classes"])]
             line += [f"{paper[row]:.2f}" if row in paper else ""] if paper else []
             cells.append(line)
+    return markdown(columns, cells) + where_machines_differ(rows)
+
+
+def pretrained(experiment: str, setting: str, measured_on: str) -> str:
+    """What a network reaches from each pretext task, over random weights, seed by seed."""
+    rows = in_common(all_rows) if (all_rows := rows_of(experiment, setting, measured_on)) else {}
+    if not rows:
+        return "Not yet run."
+    random = rows[RANDOM]
+    columns = ["learned first by", "questions right at the end, %", "training first, s", "seeds", "top-1, %",
+               f"minus {RANDOM} (95 %)", "mean over classes, %"]  # fmt: skip
+    cells = []
+    for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(accuracies(list(item[1].values()))["top1"])):
+        top1, of_classes = accuracies(list(runs.values())).values()
+        starts = [run for run in runs.values() if "pretraining" in run]
+        right = f"{100 * statistics.mean(run['pretraining_right'] for run in starts):.0f}" if starts else ""
+        seconds = f"{statistics.median(run['pretraining_seconds'] for run in starts):.0f}" if starts else ""
+        gains = [runs[seed]["top1"] - random[seed]["top1"] for seed in runs]
+        over = "" if row == RANDOM else mean_and_interval(gains)
+        cells.append([row, right, seconds, len(runs), mean_and_spread(top1), over, mean_and_spread(of_classes)])
     return markdown(columns, cells) + where_machines_differ(rows)
 
 
@@ -282,6 +303,8 @@ def named_table(name: str) -> str | None:
     if len(where) == 2 and where[0] in ("cpu", "gpu") and where[1] in ("validation", "test"):
         if experiment.startswith("lips-"):
             return with_power(experiment)
+        if experiment.startswith("pretraining-"):
+            return pretrained(experiment, *where)
         return labels_table(*where) if experiment == "labels" else compared(experiment, *where)
     if name == "probe":
         probes = json.loads((RESULTS / "probe.json").read_text())

@@ -1,5 +1,6 @@
-"""Write docs/zoo.md from the registry: `python model_cards/zoo_page.py`."""
+"""Write docs/zoo.md, and the table of models in README.md, from the registry: `python model_cards/zoo_page.py`."""
 
+import re
 from pathlib import Path
 
 from cmpl_zoo.models.facts import catalogue, facts, gmac
@@ -7,6 +8,20 @@ from cmpl_zoo.models.pretrained import UNPUBLISHED
 
 REPO = Path(__file__).resolve().parents[1]
 PAGE = REPO / "docs" / "zoo.md"
+README = REPO / "README.md"
+IN_README = ["r3d50.slow_k400", "tv_mvit_v2_s.k400", "tv_swin3d_b.k400_in22k", "r3d50.in1k", "r3d50_eighth.cmpl_demo"]
+
+
+def readme() -> str:
+    """README.md with its table of some of the weights."""
+    rows = [
+        f"| [`{name}`](model_cards/{name}.md) | {known.classes:,} | {known.accuracy or 'not stated'} |"
+        for name, known in ((name, facts(name)) for name in IN_README)
+    ]
+    table = "\n".join(["| name | classes | top-1 |", "|---|---|---|", *rows])
+    return re.sub(
+        r"(?<=<!-- zoo -->\n).*?(?=\n<!-- end -->)", lambda _: table, README.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
 
 
 def page() -> str:
@@ -64,3 +79,4 @@ multiply-adds, counted by torch) of one clip of the size beside it.
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")

@@ -100,7 +100,7 @@ def test_the_network_beside_the_cards_loads_and_its_card_is_valid() -> None:
     assert (folder / "model.safetensors").stat().st_size < 6e6
     data = ModelCard.load(folder / "README.md").data.to_dict()
     assert (data["license"], data["datasets"]) == ("cc-by-nc-4.0", ["mocap13"])
-    assert f"{data['model-index'][0]['results'][0]['metrics'][0]['value']} %" in (REPO / "README.md").read_text()
+    assert f"{data['model-index'][0]['results'][0]['metrics'][0]['value']} % of" in (REPO / "README.md").read_text()
     assert "Bandai-Namco-Research-Motiondataset" in (folder / "README.md").read_text(), (
         "CC BY asks for the source's name"
     )

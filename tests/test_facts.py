@@ -21,6 +21,7 @@ def test_the_page_is_the_registrys(monkeypatch) -> None:
 
     page = zoo_page.page()
     assert zoo_page.PAGE.read_text(encoding="utf-8") == page, "run python model_cards/zoo_page.py"
+    assert zoo_page.README.read_text(encoding="utf-8") == zoo_page.readme(), "run python model_cards/zoo_page.py"
     for card in re.findall(r"\.\./(model_cards/[\w./]+)\)", page):
         assert (REPO / card).exists(), card
     shown = set(re.findall(r"^\| \[?`([\w.]+)`", page, re.M))
