@@ -49,7 +49,7 @@ SEEDS = 10  # of each row on lips that is shown
 BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, labels-alone", "auxiliary": "quarter",
         "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
-        "fine-tuning-ut_interaction": "{part}, labels-alone",
+        "fine-tuning-ut_interaction": "{part}, labels-alone", "lips-beyond": "{part}", "lips-causes": "{part}",
         **dict.fromkeys(LIPS, "fixmatch")}  # fmt: skip
 
 
@@ -96,7 +96,8 @@ def rows_of(experiment: str, setting: str, measured_on: str) -> RunsByRow:
     """What experiments/runner.py has recorded of an experiment, sorted by row and seed.
 
     Raises:
-        ResultsError: runs of a row differ in more than their seed, or rows have been trained for unequal steps.
+        ResultsError: runs of a row differ in more than their seed, or rows have been trained for unequal steps and are
+            not called by these.
     """
     file = RESULTS / f"{experiment}.jsonl"
     rows: RunsByRow = {}
@@ -109,7 +110,8 @@ def rows_of(experiment: str, setting: str, measured_on: str) -> RunsByRow:
         ]
         if any(recipe != recipes[0] for recipe in recipes):
             raise ResultsError(f"{file}: the runs of {row} have several recipes; delete those of one")
-    if len(steps := {run["step"] for runs in rows.values() for run in runs.values()}) > 1:
+    steps = {run["step"] for row, runs in rows.items() for run in runs.values() if not row.endswith(" steps")}
+    if len(steps) > 1:
         raise ResultsError(f"{file}: runs have {sorted(steps)} steps, which cannot be compared; delete those of one")
     return rows
 
@@ -234,6 +236,25 @@ def tuning_table() -> str:
     return markdown(columns, cells)
 
 
+def compute_table() -> str:
+    """How many networks were trained for each file of results, and for how long."""
+    cells, all_hours, seen = [], 0.0, set()
+    for file in sorted(RESULTS.glob("*.jsonl")):
+        runs = {}
+        for result in read_results(file):
+            # The same networks are measured on two lists, and serve other experiments too.
+            training = json.dumps([result["recipe"], result.get("lists"), result["seconds"], result["commit"]])
+            if training not in seen:
+                runs[training] = result["seconds"] + result.get("pretraining_seconds", 0)
+        seen |= runs.keys()
+        hours = sum(runs.values()) / 3600
+        all_hours += hours
+        if runs:
+            cells.append([file.stem, len(runs), f"{hours:.1f}"])
+    cells.append(["all", sum(count for _, count, _ in cells), f"{all_hours:.1f}"])
+    return markdown(["experiment", "trainings", "hours"], cells)
+
+
 def with_power(experiment: str) -> str:
     """The rows of an experiment on lips against its base, seed by seed, with the accuracy for each test speaker.
 
@@ -301,7 +322,7 @@ def named_table(name: str) -> str | None:
     """The table of a name in a page, EXPERIMENT-SETTING-LIST or EXPERIMENT; None where it is not of training runs."""
     experiment, *where = name.rsplit("-", 2)
     if len(where) == 2 and where[0] in ("cpu", "gpu") and where[1] in ("validation", "test"):
-        if experiment.startswith("lips-"):
+        if experiment in LIPS:
             return with_power(experiment)
         if experiment.startswith("pretraining-"):
             return pretrained(experiment, *where)
@@ -309,6 +330,8 @@ def named_table(name: str) -> str | None:
     if name == "probe":
         probes = json.loads((RESULTS / "probe.json").read_text())
         return f"{probes['caption']}\n\n{markdown(probes['columns'], probes['rows'])}"
+    if name == "compute":
+        return compute_table()
     if name == "lips-tuning":
         return tuning_table()
     if name.startswith("suggest-"):
