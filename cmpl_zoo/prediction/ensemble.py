@@ -16,7 +16,8 @@ from cmpl_zoo.precision import Precision, autocast
 from cmpl_zoo.video.clips import ViewConfig, normalize, resolve_clip_config, view_config
 from cmpl_zoo.video.sampling import far_apart
 
-RankedClasses = list[tuple[str, float]]  # class name and probability in [0, 1], most probable first
+RankedClasses = list[tuple[str, float]]
+"""Class name and probability in [0, 1], most probable first."""
 UNCERTAIN = "uncertain"  # in place of a class, where none is probable enough
 _warned: WeakSet[nn.Module] = WeakSet()  # models of whose frame rate something was said
 

@@ -14,3 +14,4 @@ from cmpl_zoo.pretext.task import Task
 __all__ = ["TASKS", "Arrow", "MoCo", "Pace", "Rotation", "Speed", "Task"]
 
 TASKS: dict[str, type[Task]] = {"moco": MoCo, "pace": Pace, "arrow": Arrow, "rotation": Rotation, "speed": Speed}
+"""The tasks by name."""
