@@ -1,125 +1,150 @@
-"""The docs: the site that is built of them, and what their pages promise."""
+"""What the pages promise: their commands run, their options exist, and their errors are those of the package."""
 
-import importlib
-import importlib.util
 import re
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-import cmpl_zoo
+from page_blocks import blocks, problems
+from page_runs import make_folder, run_page
 
 REPO = Path(__file__).resolve().parents[1]
+PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+RUN = [page for page in PAGES if any(block.is_run for block in blocks(page))]
 
 
-def load(script: Path) -> ModuleType:
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(f"docs_site_{script.stem}", script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def name(page: Path) -> str:
+    return page.stem
 
 
-site = load(REPO / "docs" / "site" / "build.py")
-INDEX = """# Start
-[The page](app.md#who-can-see-what), [numbers](../benchmarks/README.md#a-list), [cards](../model_cards/net),
-![a picture](images/a.svg "A picture"), [![small](app.webp)](app.md), <img alt="large" src="app.webp"> and
-<a href="app.md">the page</a>; [x.py](../package/x.py), [the code](../package/x.py), [package/](../package),
-[elsewhere](https://example.org/a.md), `[no](link.md)` <!-- [no](link.md) -->
-```
-[no](link.md)
-```
-## Twice
-## Twice
-"""
-REWRITTEN = """# Start
-[The page](app.md#who-can-see-what), [numbers](benchmarks.md#a-list), [cards](cards/net.md),
-![a picture](images/a.svg "A picture"), [![small](app.webp)](app.md), <img alt="large" src="app.webp"> and
-<a href="app.html">the page</a>; `package/x.py`, the code (`package/x.py`), `package/`,
-[elsewhere](https://example.org/a.md), `[no](link.md)` <!-- [no](link.md) -->
-```
-[no](link.md)
-```
-## Twice
-## Twice
-"""
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a page's blocks find."""
+    return make_folder(tmp_path_factory.mktemp("page") / "folder")
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A small repository with pages that link to each other in every way, and the settings of the real site."""
-    root = tmp_path / "repository"
-    files = {
-        "docs/index.md": INDEX,
-        "docs/app.md": "# The page\n## Who can see what?\n[up](#the-page) [start](index.md)\n",
-        "docs/images/a.svg": "<svg/>",
-        "docs/app.webp": "a picture",
-        "benchmarks/README.md": "# Benchmarks\n## `A` list\n![growth](growth.svg) [card](../model_cards/net/README.md)",
-        "benchmarks/growth.svg": "<svg/>",
-        "model_cards/net/README.md": "---\nlicense: mit\n---\n# A network\n[picture](../../docs/images/a.svg)\n",
-        "package/x.py": "",
-    }
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    shutil.copytree(REPO / "docs" / "site", root / "docs" / "site")
-    settings = root / "docs" / "site" / "mkdocs.yml"
-    nav = "nav: [index.md, app.md, benchmarks.md]\nnot_in_nav"
-    settings.write_text(re.sub(r"^nav:.*?^not_in_nav", nav, settings.read_text(), flags=re.MULTILINE | re.DOTALL))
-    return root
+def folder(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of it for one page."""
+    return shutil.copytree(prepared, tmp_path / "folder")
 
 
-def test_links_lead_to_places_in_the_site_or_become_names_of_files(repository: Path, tmp_path: Path) -> None:
-    site.Site(repository).collect(tmp_path / "pages")
-    assert (tmp_path / "pages" / "index.md").read_text() == REWRITTEN
-    benchmarks = (tmp_path / "pages" / "benchmarks.md").read_text()
-    assert "![growth](images/benchmarks/growth.svg) [card](cards/net.md)" in benchmarks
-    assert "[picture](../images/a.svg)" in (tmp_path / "pages" / "cards" / "net.md").read_text()
-    pictures = {"images/a.svg", "app.webp", "images/benchmarks/growth.svg"}
-    collected = {file.relative_to(tmp_path / "pages").as_posix() for file in (tmp_path / "pages").rglob("*.*")}
-    assert collected - {"index.md", "app.md", "benchmarks.md", "cards/net.md"} == pictures
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
 
 
-@pytest.mark.parametrize(
-    "link", ["missing.md", "app.md#who-can-see", "#the-start", "images/b.svg", "../../outside.md", "../package/y.py"]
-)
-def test_a_link_that_leads_nowhere_is_an_error_that_names_page_and_link(repository: Path, link: str) -> None:
-    with (repository / "docs" / "app.md").open("a") as page:
-        page.write(f"[words]({link})\n")
-    with pytest.raises(site.BrokenLinkError, match=rf"^docs/app\.md: the link {re.escape(link)} "):
-        site.Site(repository).collect(repository / "pages")
-
-
-def test_links_to_other_sites_are_listed(repository: Path) -> None:
-    (repository / "docs" / "app.md").write_text("<https://example.org/b> [![x](https://example.org/c.svg)](index.md)\n")
-    found = {link for page in site.Site(repository).places for link in site.links(page) if "//" in link}
-    assert found == {"https://example.org/a.md", "https://example.org/b", "https://example.org/c.svg"}
-
-
-def test_mkdocs_fails_for_a_page_that_the_nav_lacks_and_for_an_anchor_that_it_makes_otherwise(
-    repository: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert site.build(repository, tmp_path / "site") == 0
-    assert (tmp_path / "site" / "html" / "cards" / "net.html").exists()
-    (repository / "docs" / "forgotten.md").write_text("# Forgotten\n[again](index.md#twice-1)\n")
-    capfd.readouterr()
-    assert site.build(repository, tmp_path / "site") == 1
-    said = capfd.readouterr().err
-    assert re.search(r"WARNING.*not included in the \"nav\"[^\n]*\n\s*- forgotten\.md", said)
-    assert re.search(r"WARNING.*'forgotten\.md' contains a link 'index\.md#twice-1'.*does not contain an anchor", said)
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_blocks_are_run_or_say_why_not_and_options_are_those_of_the_command(page: Path) -> None:
+    assert not list(problems(page))
 
 
 @pytest.mark.slow
-def test_the_site_builds_strictly_and_has_every_public_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert site.build(REPO, tmp_path / "site") == 0, capfd.readouterr().err
-    reference = (tmp_path / "site" / "html" / "api.html").read_text()
-    groups = ("models", "video", "prediction", "training", "datasets", "storage", "hub", "pretext")
-    packages = [importlib.import_module(f"cmpl_zoo.{group}") for group in groups]
-    names = {name for package in packages for name in package.__all__}
-    names |= {name for name in dir(cmpl_zoo) if callable(getattr(cmpl_zoo, name)) and name[0] != "_"} - {"Any"}
-    assert {"create_model", "Config", "suggest", "StorageError"} <= names
-    assert not {name for name in names if not re.search(rf'id="cmpl_zoo[\w.]*\.{name}"', reference)}
-    hosts = {re.sub("/.*", "", address) for address in re.findall(r'(?:src|href)="https?://([^"]+)"', reference)}
-    assert hosts <= {"squidfunk.github.io"}, "no font, script or picture of another host"
+@pytest.mark.parametrize("page", RUN, ids=name)
+def test_what_a_page_types_runs(page: Path, folder: Path, scratch: Path) -> None:
+    assert run_page(page, folder, scratch) == sum(block.is_run for block in blocks(page))
+
+
+PAGE = """# A page
+<!-- not run: needs a GPU -->
+```bash
+cmpl-zoo train VIDEOS --config finetune -o runs/large   # --not-an-option
+```
+Some `cmpl-zoo predict MODEL some.mp4 --top-k 3`.
+
+- in a list:
+  ```
+  word=hello; test -d runs/mine
+  cmpl-zoo train VIDEOS --labels labels.csv \\
+      --group day -o runs/by-day
+  ```
+
+<!-- as printed -->
+```
+$ cmpl-zoo train VIDEOS -o runs/mine | head -1
+a line of --output
+```
+```python
+import cmpl_zoo
+model = cmpl_zoo.create_model("runs/by-day/primary")
+```
+```bash
+cmpl-zoo predict runs/by-day/primary some.mp4 > predicted.txt
+echo "$word" >> predicted.txt
+```
+```text
+cmpl-zoo nothing
+```
+```python
+lines = open("predicted.txt").read().splitlines()
+assert lines[0] == "some.mp4" and lines[-1] == "hello"
+assert set(model.pretrained_cfg["label_names"]) == {"run", "walk", "wave_both_hands"}
+open("seen.txt", "w").write(str(len(lines)))
+```
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "page.md").write_text(text)
+    return folder / "page.md"
+
+
+def test_a_page_is_read(tmp_path: Path) -> None:
+    page = write(tmp_path, PAGE)
+    assert not list(problems(page))
+    assert [(block.place, block.language, block.mark, block.is_run) for block in blocks(page)] == [
+        ("page.md:3", "shell", "not run", False),
+        ("page.md:9", "shell", "", True),
+        ("page.md:16", "shell", "as printed", False),
+        ("page.md:20", "python", "", True),
+        ("page.md:24", "shell", "", True),
+        ("page.md:28", "text", "", False),
+        ("page.md:31", "python", "", True),
+    ]
+    assert blocks(page)[0].reason == "needs a GPU"
+    assert blocks(page)[1].text.splitlines()[0] == "word=hello; test -d runs/mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("```\ncmpl-zoo predict MODEL some.mp4 --topk 3\n```", r"page\.md:1: cmpl-zoo predict has no option --topk"),
+        ("```\nls\ncmpl-zoo train VIDEOS \\\n  -o DIR --step=4\n```", "cmpl-zoo train has no option --step$"),
+        ("<!-- as printed -->\n```\n$ cmpl-zoo prepare x -q\n--out\n```", "cmpl-zoo prepare has no option -q"),
+        ("<!-- not run: a GPU -->\n```bash\ncmpl-zoo tain x\n```", r"page\.md:2: cmpl-zoo has no verb tain"),
+        ("<!-- not run: GPUs -->\n```\ntorchrun train/cmpl.py --gpu 2\n```", "cmpl-zoo train has no option --gpu"),
+        ("```\ncmpl-zoo import folders VIDEOS --labels x\n```", "cmpl-zoo import has no option --labels"),
+        ("```\na | cmpl-zoo look x -o y; cmpl-zoo list --zip\n```", "cmpl-zoo list has no option --zip"),
+        ("Use `cmpl-zoo pretrain --unlabeled\nVIDEOS --labels`.", r"page\.md: .*pretrain has no option --labels$"),
+        ("<!-- not run -->\n```bash\nls\n```", r"page\.md:2: not run, but why"),
+        ("```console\n$ ls\n```", r"page\.md:1: a transcript needs <!-- as printed -->"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_page_is_told(tmp_path: Path, text: str, problem: str) -> None:
+    (told,) = problems(write(tmp_path, text))
+    assert re.search(problem, told)
+
+
+@pytest.mark.slow
+def test_blocks_run_in_order_in_one_shell_and_one_python(tmp_path: Path, folder: Path, scratch: Path) -> None:
+    assert run_page(write(tmp_path, PAGE), folder, scratch) == 4
+    assert int((folder / "seen.txt").read_text()) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("block", "printed"),
+    [
+        ("```\ncmpl-zoo predict MODEL no.mp4\necho on\n```", "no.mp4: "),
+        ("```\nfalse | cat\n```", ""),
+        ("```python\nx = 1 / 0\n```", "ZeroDivisionError"),
+    ],
+)
+def test_a_block_that_fails_is_named_with_what_it_printed(
+    tmp_path: Path, folder: Path, scratch: Path, block: str, printed: str
+) -> None:
+    page = write(tmp_path, f"# Page\n```\necho before\n```\n{block}\n")
+    with pytest.raises(AssertionError, match=rf"page\.md:5 failed:\n(.|\n)*printed:\n(.|\n)*{printed}") as error:
+        run_page(page, folder, scratch)
+    assert "before" not in str(error.value).partition("printed")[2]
