@@ -1,7 +1,9 @@
 """What the pages promise: their commands run, their options exist, and their errors are those of the package."""
 
+import ast
 import re
 import shutil
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,30 @@ def test_a_block_that_fails_is_named_with_what_it_printed(
     with pytest.raises(AssertionError, match=rf"page\.md:5 failed:\n(.|\n)*printed:\n(.|\n)*{printed}") as error:
         run_page(page, folder, scratch)
     assert "before" not in str(error.value).partition("printed")[2]
+
+
+def quoted_errors() -> list[str]:
+    """The texts in docs/errors.md, each in one line."""
+    page = REPO / "docs" / "errors.md"
+    return [" ".join(block.text.split()) for block in blocks(page) if block.language == "text"]
+
+
+@pytest.fixture(scope="session")
+def texts_of_the_package() -> str:
+    """All texts in the package's source, a line each; what is filled in divides a text in two."""
+    files = chain.from_iterable((REPO / package).rglob("*.py") for package in ("cmpl_zoo", "cmpl_zoo_cli"))
+    nodes = chain.from_iterable(ast.walk(ast.parse(file.read_text(encoding="utf-8"))) for file in files)
+    return "\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def test_the_page_of_errors_has_thirty() -> None:
+    assert len(quoted_errors()) >= 30
+    assert len(set(quoted_errors())) == len(quoted_errors())
+
+
+@pytest.mark.parametrize("error", quoted_errors())
+def test_errors_are_quoted_as_the_package_writes_them(error: str, texts_of_the_package: str) -> None:
+    # What stands between two values; a message may be made of a cause and an advice from two places.
+    fixed = [part.strip() for part in re.split(r"\{[^{}]*\}|; |: |, but ", error)]
+    assert max(map(len, fixed)) > 10
+    assert [part for part in fixed if part not in texts_of_the_package] == []
