@@ -1,6 +1,6 @@
 """The docs site: collects its pages from the repository, and has mkdocs build it strictly.
 
-    python docs/site/build.py            # into build/site/html
+    python docs/site/build.py            # into build/site/html; python -m http.server -d build/site/html shows it
     python docs/site/build.py --links    # only lists the links to other sites
 
 The pages are written for people who read them in the repository. Here their relative links are rewritten: to the place
