@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-slow lint docs clean
+.PHONY: demo test test-slow lint docs dist clean
 
 demo: $(READY)
 	$(BIN)/python train/demo.py
@@ -26,6 +26,13 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/site/build.py
 
+# The wheel and the sdist, checked as PyPI checks them and tried in empty environments; docs/releasing.md has the rest.
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	CMPL_DIST=dist OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_dist.py
+
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cmpl_zoo needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
@@ -33,4 +40,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs dist
