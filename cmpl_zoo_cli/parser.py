@@ -8,6 +8,7 @@ from cmpl_zoo_cli import (
     check,
     convert,
     demo,
+    env,
     evaluate,
     export,
     features,
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     push.add_parser(verbs)
     convert.add_parser(verbs)
     demo.add_parser(verbs)
+    env.add_parser(verbs)
     for verb in verbs.choices.values():
         verb.set_defaults(parser=verb)
     return parser
