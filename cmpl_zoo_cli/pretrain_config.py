@@ -35,9 +35,10 @@ class PretextOptions:
     license: str | None = None
     """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
 
-    task: Literal["moco", "pace", "arrow", "rotation", "speed"] = "moco"
+    task: Literal["moco", "pace", "arrow", "rotation", "speed", "order", "puzzle", "dpc"] = "moco"
     """What is asked of the videos: moco (are two clips of one video?), pace (how fast is it played?), arrow (forwards
-    or backwards?), rotation (which side is up?), speed (normal or double?)."""
+    or backwards?), rotation (which side is up?), speed (normal or double?), order (which of three clips comes first?),
+    puzzle (where does each of four pieces belong?), dpc (what comes next?)."""
     model: str = "r3d50"
     """The network."""
     init: str | None = None
@@ -48,18 +49,18 @@ class PretextOptions:
     """Take each clip's mean and standard deviation out of it in the network: for light and contrast that differ."""
 
     frames: int = 8
-    """Frames in a clip."""
+    """Frames in a clip; of puzzle in a piece, of dpc in a block."""
     stride: int = 4
     """Step from one frame of a clip to the next, in frames of the video; pace and speed multiply it."""
     size: int = 112
-    """Height and width of a clip, in pixels."""
+    """Height and width of a clip, in pixels; of puzzle of a piece."""
     short_side: tuple[int, int] = (128, 160)
     """Range of the short side, in pixels, that frames are resized to before the crop to --size."""
     crop_pct: float = 0.875
     """Size divided by the short side that test frames are resized to, by whoever uses the network."""
 
     batch: int = 32
-    """Videos per step, over all processes; a task makes one to four clips of each."""
+    """Videos per step, over all processes; a task makes one to eight clips of each."""
 
 
 @dataclass(frozen=True, kw_only=True)

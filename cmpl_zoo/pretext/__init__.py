@@ -5,13 +5,25 @@ A task is one class in one file, made of three parts: `inputs` (clips of a video
 """
 
 from cmpl_zoo.pretext.arrow import Arrow
+from cmpl_zoo.pretext.dpc import DPC
 from cmpl_zoo.pretext.moco import MoCo
+from cmpl_zoo.pretext.order import Order
 from cmpl_zoo.pretext.pace import Pace
+from cmpl_zoo.pretext.puzzle import Puzzle
 from cmpl_zoo.pretext.rotation import Rotation
 from cmpl_zoo.pretext.speed import Speed
 from cmpl_zoo.pretext.task import Task
 
-__all__ = ["TASKS", "Arrow", "MoCo", "Pace", "Rotation", "Speed", "Task"]
+__all__ = ["DPC", "TASKS", "Arrow", "MoCo", "Order", "Pace", "Puzzle", "Rotation", "Speed", "Task"]
 
-TASKS: dict[str, type[Task]] = {"moco": MoCo, "pace": Pace, "arrow": Arrow, "rotation": Rotation, "speed": Speed}
+TASKS: dict[str, type[Task]] = {
+    "moco": MoCo,
+    "pace": Pace,
+    "arrow": Arrow,
+    "rotation": Rotation,
+    "speed": Speed,
+    "order": Order,
+    "puzzle": Puzzle,
+    "dpc": DPC,
+}
 """The tasks by name."""

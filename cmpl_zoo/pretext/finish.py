@@ -15,7 +15,7 @@ from cmpl_zoo.training.loop import Loop
 from cmpl_zoo.training.summary import report_told, run_facts, write_summary
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
 
-SHOWN, MOST_ANSWERS = 8, 10  # clips in the report; of a task with more answers than that they are not shown
+SHOWN, MOST_ANSWERS = 8, 10  # clips in the report; where answers are larger numbers than that they are not shown
 
 
 def save_result(network: VideoModel, config: PretrainConfig, run: Loop, steps: PretextSteps) -> None:
@@ -55,7 +55,7 @@ def _write_report(folder: Path, summary: dict[str, Any], lines: list[dict[str, A
 
     batch, clips = steps[0], list[tuple[Tensor, str]]()
     if not isinstance(batch, Exception):
-        told = steps.task.classes <= MOST_ANSWERS
+        told = batch["targets"].max() < MOST_ANSWERS
         answers = [str(target) if told else "" for target in batch["targets"].tolist()]
         clips = list(zip(batch["clips"], answers, strict=True))[:SHOWN]
     write_pretraining_report(folder, summary, lines, steps.task.question(), clips)

@@ -103,7 +103,7 @@ def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
     device = pick_device(config.device, ranks.local)
     clip = PretextClip(config.frames, config.stride, config.size, config.short_side)
     task = TASKS[config.task](clip, len(videos))
-    pretext = Pretext(build_network(config), task, config).to(device).to(memory_format=torch.channels_last_3d)
+    pretext = build_pretext(config, task).to(device).to(memory_format=torch.channels_last_3d)
     model = distribute(pretext, config, {"batch": config.batch}, ranks, device)
     optimization = Optimization(pretext, model, pretext, config, device)
     assert config.steps is not None
@@ -163,6 +163,19 @@ def listed(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
 
     ranks.first_alone(make)
     return replace(config, unlabeled=str(folder / "unlabeled.csv"), root=".", overwrite=False)
+
+
+def build_pretext(config: PretrainConfig, task: Task) -> Pretext:
+    """The network with the head of its task.
+
+    Raises:
+        RunError: the network cannot be built, or the task cannot be learned by it.
+    """
+    network = build_network(config)
+    try:
+        return Pretext(network, task, config)
+    except ValueError as error:
+        raise RunError(f"--task {config.task} {error}") from error
 
 
 def build_network(config: PretrainConfig) -> VideoModel:

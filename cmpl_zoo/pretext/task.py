@@ -39,6 +39,10 @@ class PretextClip(NamedTuple):
     size: int
     short_side: tuple[int, int]
 
+    def span(self, clips: int = 1) -> int:
+        """Frames of the video from the first to the last frame of so many clips, each right after the other."""
+        return (clips * self.frames - 1) * self.stride + 1
+
 
 class Task(ABC):
     """A question that a video answers itself.
@@ -56,7 +60,7 @@ class Task(ABC):
 
     clips: ClassVar[int] = 1
     classes: int
-    least_frames: ClassVar[int] = 2
+    least_frames: int = 2
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
         self.clip, self.videos = clip, videos
