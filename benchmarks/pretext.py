@@ -35,7 +35,7 @@ def main() -> None:
         videos = torch.arange(clips) // task.clips
         batch = {
             "clips": torch.randint(256, (clips, 3, FRAMES, size, size), dtype=torch.uint8, device=device),
-            "targets": (videos if task_name == "moco" else torch.arange(clips) % task.classes).to(device),
+            "targets": (videos if task_name == "moco" else torch.arange(clips) % task.clips).to(device),
         }
         seconds[task_name] = measured(both_passes(pretext, batch), step_of(pretext, batch), device, rounds)
         passes, step = (statistics.median(times) for times in zip(*seconds[task_name], strict=True))

@@ -603,10 +603,10 @@ def test_dpc_changes_the_color_of_each_frame_by_itself(tmp_path):
 
 
 def dpc_of(paths):
-    """The task, with maps of 2x2 places, a network and its head in evaluation, after one step, and a batch of two."""
+    """The task, with maps of 2x2 places, a network and its head in evaluation, after ten steps, and a batch of two."""
     task = DPC(SMALL_BLOCKS._replace(size=64, short_side=(64, 80)), 6)
     batch = batch_of(task, paths[:2])
-    model, head, _ = trained(task, [batch])
+    model, head, _ = trained(task, [batch] * 10)
     return task, model.eval(), head.eval(), *batch
 
 

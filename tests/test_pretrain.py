@@ -24,6 +24,8 @@ TINY = [
     "--model", "r3d50_eighth", "--frames", "4", "--stride", "1", "--size", "32", "--short-side", "36,42",
     "--batch", "4", "--lr", "0.01", "--log-every", "1", "--workers", "0", "--device", "cpu",
 ]  # fmt: skip
+SHORT = {"dpc": ["--frames", "2"]}  # of its eight blocks, for videos of some thirty frames
+LARGE = ["--frames", "16", "--size", "224", "--short-side", "224,256"]
 
 
 def call(unlabeled: Path, root: Path, output: Path, *more: str) -> list[str]:
@@ -61,11 +63,17 @@ def test_the_card_tells_the_task_and_no_path(moco, videos):
     summary = json.loads((moco / "summary.json").read_text())
     report = (moco / "report.html").read_text()
     assert "Momentum Contrast" in report and report.count("<img") == 8 and f"--init {moco / 'model'}" in report
+    assert "clip 8" in report and "clip 8:" not in report  # its answers are large numbers
     assert summary["step"] == 6 and summary["config"]["task"] == "moco" and len(summary["curves"]["loss"]) == 6
 
 
-def test_ctrl_c_saves_and_resume_leads_to_the_same_weights(moco, videos, lists, tmp_path):
-    args = call(lists / "unlabeled.csv", videos, tmp_path / "run", "--steps", "6", "--workers", "1")
+@pytest.mark.parametrize("task", ["moco", *(pytest.param(task, marks=pytest.mark.slow) for task in ("order", "dpc"))])
+def test_ctrl_c_saves_and_resume_leads_to_the_same_weights(task, moco, videos, lists, tmp_path):
+    options = ["--task", task, "--steps", "6", *SHORT.get(task, [])]
+    whole = moco if task == "moco" else tmp_path / "whole"
+    if task != "moco":  # the others have dropout
+        run(call(lists / "unlabeled.csv", videos, whole, *options))
+    args = call(lists / "unlabeled.csv", videos, tmp_path / "run", *options, "--workers", "1")
     process = Script(args)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "metrics.jsonl").exists() or not losses(tmp_path / "run"):
@@ -74,29 +82,34 @@ def test_ctrl_c_saves_and_resume_leads_to_the_same_weights(moco, videos, lists, 
     _, error = process.communicate()
     assert process.returncode == 130 and re.search(r"stopped at step [1-5]; .*--resume", error), error
     run([*args, "--resume"])
-    assert losses(tmp_path / "run") == losses(moco)
-    one, other = (load_file(folder / "model" / "model.safetensors") for folder in (moco, tmp_path / "run"))
+    assert losses(tmp_path / "run") == losses(whole)
+    one, other = (load_file(folder / "model" / "model.safetensors") for folder in (whole, tmp_path / "run"))
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_two_processes_learn_what_one_does(task, videos, lists, tmp_path):
-    options = ["--task", task, "--steps", "4", "--batch-norm", "frozen"]
+    options = ["--task", task, "--steps", "4", "--batch-norm", "frozen", *SHORT.get(task, [])]
     alone, both = (call(lists / "unlabeled.csv", videos, tmp_path / name, *options) for name in ("alone", "both"))
     run(alone)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run([*torchrun, *both[1:]], capture_output=True, text=True, cwd=REPO, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert losses(tmp_path / "both") == pytest.approx(losses(tmp_path / "alone"), abs=1e-4)
+    if task in ("order", "dpc"):  # processes draw their own dropout, and dpc takes negatives of the same process
+        assert len(losses(tmp_path / "both")) == len(losses(tmp_path / "alone"))
+    else:
+        assert losses(tmp_path / "both") == pytest.approx(losses(tmp_path / "alone"), abs=1e-4)
 
 
 def test_a_folder_is_listed_once(videos, tmp_path):
     folder = tmp_path / "videos"
     for label in ACTIONS:
         shutil.copytree(videos / label, folder / label)
-    args = call(folder, tmp_path, tmp_path / "run", "--steps", "2", "--task", "rotation")
+    args = call(folder, tmp_path, tmp_path / "run", "--steps", "2", "--task", "puzzle")
     run(args)
+    places = re.findall(r"clip [1-4]: (\d)", (tmp_path / "run" / "report.html").read_text())
+    assert sorted(places) == ["0", "1", "2", "3"]  # though there are 24 orders of them
     listed = tmp_path / "run" / "lists" / "unlabeled.csv"
     assert len(read_rows(listed)) == 36
     next(folder.rglob("*.mp4")).unlink()
@@ -122,6 +135,7 @@ def test_mistakes_are_named_in_one_sentence(moco, videos, lists, tmp_path):
         ({}, ["--init", str(moco / "model"), "--model", "r3d50_quarter"], r"start r3d50_quarter from .*r3d50_eighth"),
         ({}, ["--init", str(moco / "model"), "--normalize-clip"], r"model: that needs --normalize-clip false"),
         ({}, ["--init", str(videos)], rf"{re.escape(str(videos))}"),
+        ({}, ["--task", "dpc", "--model", "tv_mvit_v2_s", *LARGE], r"--task dpc needs a network.*--model r3d50"),
     ]
     for number, (paths, more, message) in enumerate(cases):
         of = {"unlabeled": lists / "unlabeled.csv", "output": tmp_path / f"out{number}"} | paths
