@@ -20,11 +20,12 @@ class Puzzle(Order):
     each other in time, and are shuffled. A piece is cut out of its cell at random, and one channel replaces all three,
     so that neither edges nor colors fit together. The features of the four pieces are joined late.
 
-    Our choice: there is no code of the authors, and details are not known to us. Space and time are equally probable,
-    and the 24 orders and the head, one hidden layer of 512, are the same for both. `frames`, `stride` and `size` are
-    those of a piece, and a cell is 1.4 times as wide and twice as long, or shorter where the video is. All pieces show
-    the same channel. The grid is a crop of random scale, mirrored at random (`WeakView`), of which `short_side` is
-    seen as of a clip. As of `Order`, the targets are the true places: from left to right and from top to bottom.
+    Our choice: code of the authors, and details, are not known to us. Space and time are equally probable, and the 24
+    orders and the head, one hidden layer of 512, are the same for both. `frames`, `stride` and `size` are those of a
+    piece; its cell is 1.4 times as wide and twice as long, or shorter where the video is. All pieces show the same
+    channel. The grid is a crop of random scale, mirrored at random (`WeakView`); it shows as much of a frame as other
+    tasks' clips do at that `size` and `short_side`. The targets are the true places, as of `Order`: in space from left
+    to right and from top to bottom.
     """
 
     clips = 4
