@@ -32,8 +32,9 @@ def make_folder(root: Path) -> Path:
     """The folder that a page's blocks are run in.
 
     VIDEOS/walk/00.mp4 and so on are rendered videos of three classes, and VIDEOS/unlabeled has more; labels.csv
-    (columns path, label, day) names those with a label. LABELED has class folders alone, and MORE has videos without a
-    label. some.mp4 is one video, recording.mp4 several joined. runs/mine is a run; MODEL and OTHER are its networks.
+    (columns path, label, day) and videos.csv (path, label) name those with a label. LABELED has class folders alone,
+    and MORE has videos without a label. some.mp4 is one video, recording.mp4 several joined. runs/mine is a run; MODEL
+    and OTHER are its networks.
     """
     film(root / "VIDEOS", 10)
     (root / "VIDEOS" / "videos.csv").unlink()
@@ -51,6 +52,7 @@ def make_folder(root: Path) -> Path:
             f"{label}/{file.name},{label},{'monday' if file.stem < '03' else 'tuesday'}" for file in folder.iterdir()
         ]
     (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    (root / "videos.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows) + "\n")
     shutil.copy(root / "VIDEOS" / "walk" / "00.mp4", root / "some.mp4")
     actor, shot = (draw(np.random.default_rng(5)) for draw in (Actor.draw, Shot.draw))
     parts = [render_frames(action, actor, shot, size=48, frames=64, fps=16) for action in ACTIONS.values()]
