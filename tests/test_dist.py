@@ -119,3 +119,15 @@ def test_it_predicts_and_trains_in_an_empty_environment(
     for report in ("run/report.html", "evaluations/run-primary-on-val/report.html"):
         assert f"{measured['video_top1']:.1f} %" in (folder / report).read_text()
     assert measured["video_top1"] == summary["validation"]["primary"]["video_top1"]
+
+
+def test_the_first_cell_of_the_notebook_installs_the_wheel(
+    built: dict[str, Path], torch_alone: Path, tmp_path: Path
+) -> None:
+    call, folder = empty_environment(tmp_path, torch_alone)
+    notebook = json.loads((REPO / "docs" / "quickstart.ipynb").read_text())
+    first_cell = "".join(next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")["source"])
+    assert "upload the wheel" in call("python", "-c", first_cell, status=1)
+    shutil.copy(built["wheel"], folder)
+    call("python", "-c", first_cell)
+    call("python", "-c", "import cmpl_zoo.exporting, cmpl_zoo.training, onnxruntime, onnxscript")
