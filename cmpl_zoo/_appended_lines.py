@@ -1,12 +1,11 @@
 """A file that one process appends lines to, and continues after a kill."""
 
-import fcntl
 import os
 from pathlib import Path
 
 
 class AppendedLines:
-    """An open file of lines, made where there is none, and locked against other processes.
+    """An open file of lines, made where there is none, and locked against other processes (not on Windows).
 
     Args:
         file: its path; its folder exists.
@@ -21,9 +20,14 @@ class AppendedLines:
 
     def __init__(self, file: Path, next_step: str = "the same command continues") -> None:
         self.file, self._next_step = file, next_step
-        self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        as_it_is = getattr(os, "O_BINARY", 0)  # else Windows writes \r\n for \n
+        self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | as_it_is, 0o666)
         try:
+            import fcntl
+
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass  # Windows
         except BlockingIOError as error:
             self.close()
             raise OSError(
@@ -40,7 +44,7 @@ class AppendedLines:
         """The whole lines; a last one that an earlier process did not finish is deleted."""
         data = self.file.read_bytes()
         complete = data.rfind(b"\n") + 1
-        os.truncate(self._handle, complete)
+        os.ftruncate(self._handle, complete)
         return data[:complete]
 
     def append(self, line: str) -> None:

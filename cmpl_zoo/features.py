@@ -136,13 +136,13 @@ def extract_features(
                 bar.update()
         written = _features(file, video_list, unfinished.rows, source)
         _write(written)
-        unfinished.file.unlink()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped after {len(unfinished.rows)} of {len(video_list)} videos; the same command continues from there"
         ) from None
     finally:
         unfinished.close()
+    unfinished.file.unlink(missing_ok=True)  # Windows deletes no open file
     return written
 
 

@@ -93,7 +93,12 @@ def _tell(message: str) -> None:
 
 
 def _nobody_reads() -> bool:
-    """Whether the output has no reader any more; what is still to be written to it is then dropped."""
+    """Whether the output has no reader any more; what is still to be written to it is then dropped.
+
+    Windows does not tell, and there the answer is no.
+    """
+    if not hasattr(select, "poll"):
+        return False
     closed = []
     for stream in (sys.stdout, sys.stderr):
         poll = select.poll()

@@ -191,9 +191,9 @@ class Lines:
     def close(self) -> None:
         """Close it."""
         if self._lines:
+            self._lines.close()  # Windows deletes no open file
             if not self._lines.file.stat().st_size:
                 self._lines.file.unlink()
-            self._lines.close()
 
 
 def csv_line(cells: Sequence[object]) -> str:

@@ -181,7 +181,7 @@ def _finder(root: str) -> Callable[[str, str, str], str]:
 
     def find(path: str, start: str, end: str) -> str:
         if addresses is None:
-            file, segment = split_fragment(os.path.normpath(path if path[0] == os.sep else prefix + path))
+            file, segment = split_fragment(os.path.normpath(path if os.path.isabs(path) else prefix + path))
         else:
             listed = os.path.normpath(path)
             listed, segment = (listed, None) if listed in addresses else split_fragment(listed)

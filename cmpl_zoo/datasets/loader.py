@@ -81,7 +81,8 @@ def _read_items(
     """The items in CPU memory; raises a `WorkerError` if a worker dies or hangs."""
     sharing = sharing_with_workers if workers else nullcontext
     other_children = multiprocessing.active_children()
-    former_handler = signal.getsignal(signal.SIGCHLD) or signal.SIG_DFL
+    child_ended = getattr(signal, "SIGCHLD", None)  # not on Windows
+    former_handler = child_ended and (signal.getsignal(child_ended) or signal.SIG_DFL)
     with sharing():
         current_files = CurrentFiles(workers)
         loader = iter(
@@ -97,10 +98,10 @@ def _read_items(
                 worker_init_fn=partial(_start_worker, current_files),
             )
         )
-    if workers and threading.current_thread() is threading.main_thread():
+    if workers and child_ended and threading.current_thread() is threading.main_thread():
         # The loader's handler raises an error for a dead worker at any line of the main program. `watching` raises it
         # only while an item is awaited.
-        signal.signal(signal.SIGCHLD, former_handler)
+        signal.signal(child_ended, former_handler)
     processes = [process for process in multiprocessing.active_children() if process not in other_children]
     while True:
         with sharing(), watching(processes, current_files):
@@ -113,7 +114,8 @@ def _read_items(
 
 def _start_worker(current_files: CurrentFiles, worker: int) -> None:
     # Ctrl-C and torchrun send signals to the whole process group; only the main process must handle them.
-    os.setpgrp()
+    if hasattr(os, "setpgrp"):  # Windows has no process groups
+        os.setpgrp()
     current_files.register(worker)
     sys.excepthook = _report
     Queue._on_queue_feeder_error = staticmethod(  # type: ignore[attr-defined]

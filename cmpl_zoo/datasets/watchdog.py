@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -140,6 +140,8 @@ def reading(path: str) -> Iterator[None]:
 def watching(processes: list[BaseProcess], current_files: CurrentFiles) -> Iterator[None]:
     """Check the workers every few seconds while the main process waits for an item. Works in the main thread only.
 
+    On Windows, which has no timer signals, a dead worker is noticed, and one that hangs is not.
+
     Raises:
         WorkerError: a worker is dead, or has been reading one file for a minute while its items are awaited.
     """
@@ -153,11 +155,9 @@ def watching(processes: list[BaseProcess], current_files: CurrentFiles) -> Itera
     if not processes or threading.current_thread() is not threading.main_thread():
         yield
         return
-    # A timer signal, because a stopped worker may block this process in a system call.
-    former_handler = signal.signal(signal.SIGALRM, lambda *_: check())
-    timer = signal.setitimer(signal.ITIMER_REAL, CHECK_EVERY, CHECK_EVERY)
     try:
-        yield
+        with _every(CHECK_EVERY, check):
+            yield
     except WorkerError:
         raise
     except Exception:  # from the data set, or from receiving a tensor of a worker that has just died
@@ -167,6 +167,21 @@ def watching(processes: list[BaseProcess], current_files: CurrentFiles) -> Itera
                 process.join()  # its files are closed a moment before it has an exit status
         check()
         raise
+
+
+@contextmanager
+def _every(seconds: float, work: Callable[[], None]) -> Iterator[None]:
+    """Call a function again and again by a timer signal: a stopped worker may block this process in a system call.
+
+    Windows has no such signal, and there nothing is called.
+    """
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    former_handler = signal.signal(signal.SIGALRM, lambda *_: work())
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, former_handler)
@@ -176,7 +191,8 @@ def _check_workers(processes: list[BaseProcess], current_files: CurrentFiles, wa
     files = current_files.read()
     for process in processes:
         if process.exitcode is not None:
-            if advice := _USED_UP.get(errno.ENOSPC if process.exitcode == -signal.SIGBUS else process.exitcode):
+            killed_by = signal.Signals(-process.exitcode).name if process.exitcode < 0 else ""
+            if advice := _USED_UP.get(errno.ENOSPC if killed_by == "SIGBUS" else process.exitcode):
                 raise WorkerError(f"a worker process cannot hand over what it has read; {advice}")
             path = next((file.path for file in files if file.pid == process.pid), "")
             how = f"killed by signal {-process.exitcode}" if process.exitcode < 0 else f"status {process.exitcode}"
@@ -185,7 +201,7 @@ def _check_workers(processes: list[BaseProcess], current_files: CurrentFiles, wa
             raise WorkerError(f"{file}: the worker process that was reading it died ({how}); {advice}", path)
     longest = max(files, key=lambda file: (bool(file.path), file.seconds), default=None)
     if longest and min(waited, longest.seconds) >= MAX_SECONDS_PER_FILE:
-        os.kill(longest.pid, signal.SIGKILL)  # else the program cannot end
+        next(process for process in processes if process.pid == longest.pid).kill()  # else the program cannot end
         raise WorkerError(
             f"{longest.path or 'no file being read'}: a worker process has been stuck for {longest.seconds:.0f} s; "
             "check the disk or server, or delete the file from the list",

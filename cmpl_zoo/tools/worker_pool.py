@@ -1,7 +1,7 @@
 """Running a function on every video of a list in worker processes; a crash or a hang costs only that one video.
 
 `multiprocessing.Pool` waits forever for the result of a worker that died, and `ProcessPoolExecutor` then gives up all
-its tasks; among 240,000 files of unknown origin, some crash their reader. POSIX only.
+its tasks; among 240,000 files of unknown origin, some crash their reader.
 """
 
 import multiprocessing
@@ -48,8 +48,11 @@ def every_video(
     """
     if not tasks:
         return
-    context = multiprocessing.get_context("forkserver")  # not fork: the progress bar has a thread
-    context.set_forkserver_preload(["cmpl_zoo.video.video"])  # imported once, not by every worker
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context: Any = multiprocessing.get_context("forkserver")  # not fork: the progress bar has a thread
+        context.set_forkserver_preload(["cmpl_zoo.video.video"])  # imported once, not by every worker
+    else:  # Windows
+        context = multiprocessing.get_context("spawn")
     remaining = enumerate(tasks)
     results: dict[int, Any] = {}  # results that are not yielded yet, by the index of their task
     next_index = 0

@@ -2,7 +2,6 @@
 
 import json
 import math
-import resource
 import sys
 import time
 from pathlib import Path
@@ -82,13 +81,14 @@ class Meters:
         """The numbers since the last reading; then start again.
 
         `clips_per_s` is of all ranks, `waited_for_data` this rank's share of the time, `memory_mb` its memory, on the
-        GPU where there is one.
+        GPU where there is one; it is left out where it is not known.
         """
         seconds = time.perf_counter() - self.began
         line = self._means(self.state()["sums"])
         line["clips_per_s"] = self.ranks.size * self.clips / seconds
         line["waited_for_data"] = self.waited / seconds
-        line["memory_mb"] = _memory(self.device)
+        if memory := _memory(self.device):
+            line["memory_mb"] = memory
         self.read_steps, self.seconds_a_step = self.steps, seconds / max(1, self.timed_steps)
         self._clear()
         return line
@@ -173,9 +173,13 @@ class CMPLMeters(Meters):
 
 
 def _memory(device: torch.device) -> float:
-    """The most memory that this process has used so far, in MB."""
+    """The most memory that this process has used so far, in MB; 0 where the system does not tell, as on Windows."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:
+        return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 

@@ -4,7 +4,9 @@ import os
 import signal
 import threading
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+# Windows has neither of the last two.
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
+HANGUP = getattr(signal, "SIGHUP", None)
 
 
 class Interrupt:
@@ -25,8 +27,8 @@ class Interrupt:
         self._in_main_thread = threading.current_thread() is threading.main_thread()
         if self._in_main_thread:
             self._terminals = [output for output in (1, 2) if os.isatty(output)]
-            under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-            signals = [number for number in STOP_SIGNALS if number != signal.SIGHUP or not under_nohup]
+            under_nohup = HANGUP is not None and signal.getsignal(HANGUP) == signal.SIG_IGN
+            signals = [number for number in STOP_SIGNALS if number != HANGUP or not under_nohup]
             self._former = [(number, signal.signal(number, self._ask)) for number in signals]
         return self
 
@@ -38,6 +40,6 @@ class Interrupt:
     def _ask(self, number: int, _frame: object) -> None:
         self.asked = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if number == signal.SIGHUP:
+        if number == HANGUP:
             for output in self._terminals:  # they are gone, and writing to them would fail
                 os.dup2(os.open(os.devnull, os.O_WRONLY), output)
