@@ -168,9 +168,9 @@ def build(root: Path, folder: Path) -> int:
     for file, place in (("style.css", "pages"), ("mkdocs.yml", ".")):
         shutil.copy(root / "docs" / "site" / file, folder / place)
     mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(folder / "mkdocs.yml")]
-    return subprocess.run(
-        [*mkdocs, "-d", str(folder / "html")], cwd=root
-    ).returncode  # mkdocstrings finds the package in the working directory
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}  # an advertisement of its successor
+    # mkdocstrings finds the package in the working directory.
+    return subprocess.run([*mkdocs, "-d", str(folder / "html")], cwd=root, env=environment).returncode
 
 
 def main() -> int:
