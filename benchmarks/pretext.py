@@ -2,8 +2,8 @@
 
     python benchmarks/pretext.py [--device cuda] [--rounds N]
 
-The loss and its gradients, without the optimizer and without reading; interleaved rounds. MoCo computes keys without
-gradients, so that its step costs less than both passes of all its clips.
+The loss and its gradients, without the optimizer and without reading; interleaved rounds. MoCo and tempo compute keys
+without gradients, so that their steps cost less than both passes of all its clips.
 """
 
 import statistics
@@ -14,7 +14,7 @@ import torch
 from harness import device_and_rounds, kind, save, where
 
 from cmpl_zoo.models import create_model
-from cmpl_zoo.pretext import TASKS
+from cmpl_zoo.pretext import TASKS, MoCo
 from cmpl_zoo.pretext.pretrain import Pretext
 from cmpl_zoo.pretext.task import PretextClip
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
@@ -35,7 +35,7 @@ def main() -> None:
         videos = torch.arange(clips) // task.clips
         batch = {
             "clips": torch.randint(256, (clips, 3, FRAMES, size, size), dtype=torch.uint8, device=device),
-            "targets": (videos if task_name == "moco" else torch.arange(clips) % task.classes).to(device),
+            "targets": (videos if isinstance(task, MoCo) else torch.arange(clips) % task.classes).to(device),
         }
         seconds[task_name] = measured(both_passes(pretext, batch), step_of(pretext, batch), device, rounds)
         passes, step = (statistics.median(times) for times in zip(*seconds[task_name], strict=True))

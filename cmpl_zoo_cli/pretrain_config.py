@@ -35,9 +35,10 @@ class PretextOptions:
     license: str | None = None
     """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
 
-    task: Literal["moco", "pace", "arrow", "rotation", "speed"] = "moco"
+    task: Literal["moco", "pace", "arrow", "rotation", "speed", "tempo"] = "moco"
     """What is asked of the videos: moco (are two clips of one video?), pace (how fast is it played?), arrow (forwards
-    or backwards?), rotation (which side is up?), speed (normal or double?)."""
+    or backwards?), rotation (which side is up?), speed (normal or double?), tempo (are a slow and a fast clip of one
+    moment?)."""
     model: str = "r3d50"
     """The network."""
     init: str | None = None
@@ -50,7 +51,7 @@ class PretextOptions:
     frames: int = 8
     """Frames in a clip."""
     stride: int = 4
-    """Step from one frame of a clip to the next, in frames of the video; pace and speed multiply it."""
+    """Step from one frame of a clip to the next, in frames of the video; pace, speed and tempo multiply it."""
     size: int = 112
     """Height and width of a clip, in pixels."""
     short_side: tuple[int, int] = (128, 160)

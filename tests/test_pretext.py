@@ -16,9 +16,9 @@ from torch.multiprocessing import spawn
 from cmpl_zoo import create_model
 from cmpl_zoo.datasets.views import WeakView
 from cmpl_zoo.models.freezing import freeze_batch_norm
-from cmpl_zoo.pretext import TASKS, Arrow, MoCo, Pace, Rotation, Speed
+from cmpl_zoo.pretext import TASKS, Arrow, MoCo, Pace, Rotation, Speed, Tempo
 from cmpl_zoo.pretext.arrow import without_borders
-from cmpl_zoo.pretext.momentum import EMPTY, MOMENTUM, MomentumHead
+from cmpl_zoo.pretext.momentum import EMPTY, MOMENTUM, MomentumHead, two_layers
 from cmpl_zoo.pretext.task import PretextClip
 from cmpl_zoo.video.video import Video
 
@@ -140,7 +140,7 @@ def test_loss_falls_on_a_few_videos(name, paths):
     _, _, losses = trained(task, [batch] * 25)
     chance = math.log(task.classes)
     assert losses[0] > 0.9 * chance
-    assert np.mean(losses[-3:]) < (0.8 if name == "moco" else 0.4) * chance  # the keys of moco are slow
+    assert np.mean(losses[-3:]) < (0.8 if isinstance(task, MoCo) else 0.4) * chance  # its keys are slow
 
 
 def test_rotation_turns_one_clip_counterclockwise(tmp_path):
@@ -281,9 +281,9 @@ def test_stills_do_not_tell_pace(tmp_path):
     assert np.mean(losses[-20:]) > math.log(4) - 0.02
 
 
-def moco_of(paths, videos):
+def moco_of(paths, videos, task=MoCo):
     """The task, a network, its head and a batch, after one step, so that the average differs from the network."""
-    task = MoCo(SMALL, videos)
+    task = task(SMALL, videos)
     batch = batch_of(task, paths)
     model, head, _ = trained(task, [batch])
     return task, model, head, *batch
@@ -335,7 +335,7 @@ def test_moco_loss_by_hand(paths):
 
 
 def test_moco_queue_keeps_the_last_keys():
-    head = MomentumHead(create_model("r3d50_eighth", num_classes=0), 5)
+    head = MomentumHead(create_model("r3d50_eighth", num_classes=0), two_layers(256), 5)
     keys = F.normalize(torch.randn(16, 128), dim=1)
     for first, last in [(0, 3), (3, 6), (6, 7), (7, 16)]:
         before, where = head.queue.clone(), int(head.place)
@@ -378,11 +378,66 @@ def test_moco_keys_do_not_depend_on_their_batch(paths):
     torch.testing.assert_close(together, alone)
 
 
-def test_moco_goes_on_from_its_state(paths):
-    task, model, head, clips, targets = moco_of(paths, videos=20)
+def test_tempo_shows_one_moment_at_both_strides(tmp_path):
+    path = counting(tmp_path / "a.mkv", 30)
+    task = plain(Tempo(WHOLE._replace(frames=5, stride=2), 1))
+    starts, queries = set(), set()
+    for seed in range(30):
+        clips, targets = inputs(task, path, seed)
+        query, key = counted(clips)
+        starts.add(query[2])
+        queries.add(query[1] - query[0])
+        for clip in (query, key):
+            assert clip == list(range(clip[0], clip[0] + 5 * (clip[1] - clip[0]), clip[1] - clip[0]))
+        assert {query[1] - query[0], key[1] - key[0]} == {2, 4}
+        assert query[2] == key[2] and targets[0] == targets[1]
+    assert queries == {2, 4}  # the network learns from both
+    assert min(starts) < 11 and max(starts) > 18
+
+
+def test_tempo_loss_by_hand(paths):
+    task, model, head, clips, targets = moco_of([*paths, paths[0]], videos=20, task=Tempo)
+    loss = task.loss(model, head, clips, targets)
+    assert head.queue.shape == (20, 2, 128) and head.videos.tolist() == [*targets[::2].tolist() * 2, *[EMPTY] * 6]
+
+    def projected(network, projection, clips):
+        _, (res4, res5) = network.forward_intermediates(clips, indices=[3, 4])
+        assert res4.shape[1:] == (128, 4, 2, 2) and res5.shape[1:] == (256, 4, 1, 1)
+        parts = [layers(res.mean((2, 3, 4))) for layers, res in zip(projection.layers, (res4, res5), strict=True)]
+        return [F.normalize(part, dim=1) for part in parts]
+
+    with torch.no_grad():
+        queries = projected(model, head.projection, clips[::2])
+        keys = projected(head.average[0].network, head.average[1], clips[1::2])
+    losses, right = [], []
+    for stage in range(2):
+        for query, key, video in zip(queries[stage], keys[stage], targets[::2], strict=True):
+            stored = zip(head.queue[:, stage], head.videos, strict=True)
+            negatives = [query @ old / 0.07 for old, other in stored if other not in (video, EMPTY)]
+            assert len(negatives) == (10 if video == targets[0] else 12)  # none of the same video, which comes twice
+            positive = query @ key / 0.07
+            losses.append(torch.stack([positive, *negatives]).logsumexp(0) - positive)
+            right.append(positive > max(negatives))
+    assert loss.total.item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-4)
+    assert loss.right.item() == pytest.approx(sum(right[7:]).item() / 7)
+    assert task.classes == 20 and Tempo(SMALL, 10**6).classes == 16384
+
+
+@pytest.mark.parametrize("network", ["r3d18", "tv_r3d_18", "tv_swin3d_t"])
+def test_tempo_teaches_all_of_any_network(network):
+    model = create_model(network, num_classes=0)
+    head = Tempo(SMALL, 8).head(model)
+    clips, targets = torch.randn(4, 3, 4, 32, 32), torch.tensor([1, 1, 2, 2])
+    Tempo(SMALL, 8).loss(model, head, clips, targets).total.backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+
+
+@pytest.mark.parametrize("task", [MoCo, Tempo])
+def test_a_queue_continues_from_its_state(paths, task):
+    task, model, head, clips, targets = moco_of(paths, videos=20, task=task)
     saved = [{name: value.clone() for name, value in part.state_dict().items()} for part in (model, head)]
     expected = task.loss(model, head, clips, targets).total
-    fresh = network(MoCo(SMALL, 20))
+    fresh = network(task)
     for part, state in zip(fresh, saved, strict=True):
         part.load_state_dict(state)
     assert task.loss(*fresh, clips, targets).total.equal(expected)
@@ -390,14 +445,15 @@ def test_moco_goes_on_from_its_state(paths):
         assert value.equal(head.state_dict()[name]), name
 
 
-def test_moco_is_the_same_on_two_processes(paths, tmp_path):
-    task = MoCo(SMALL, 8)
+@pytest.mark.parametrize("name", ["moco", "tempo"])
+def test_a_queue_is_the_same_on_two_processes(name, paths, tmp_path):
+    task = TASKS[name](SMALL, 8)
     clips, targets = batch_of(task, paths)
     for rank in range(2):
         torch.save((clips.chunk(2)[rank], targets.chunk(2)[rank]), tmp_path / f"batch{rank}.pt")
     torch.save((clips, targets), tmp_path / "batch.pt")
-    spawn(_two_steps, (tmp_path,), nprocs=2)
-    _two_steps(None, tmp_path)
+    spawn(_two_steps, (name, tmp_path), nprocs=2)
+    _two_steps(None, name, tmp_path)
     (losses, state), *parts = (torch.load(tmp_path / f"{name}.pt") for name in ("all", 0, 1))
     torch.testing.assert_close(sum(half for half, _ in parts) / 2, losses)
     for _, half_state in parts:
@@ -405,11 +461,11 @@ def test_moco_is_the_same_on_two_processes(paths, tmp_path):
     assert EMPTY not in state["videos"]  # six keys a step, and eight places
 
 
-def _two_steps(rank: int | None, folder: Path) -> None:
+def _two_steps(rank: int | None, name: str, folder: Path) -> None:
     """The losses and the head after two steps of a process, or of one alone, with frozen batch norm."""
     if rank is not None:
         torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
-    task = MoCo(SMALL, 8)
+    task = TASKS[name](SMALL, 8)
     model, head = network(task)
     freeze_batch_norm(model)
     batch = torch.load(folder / ("batch.pt" if rank is None else f"batch{rank}.pt"))

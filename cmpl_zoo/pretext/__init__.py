@@ -10,7 +10,15 @@ from cmpl_zoo.pretext.pace import Pace
 from cmpl_zoo.pretext.rotation import Rotation
 from cmpl_zoo.pretext.speed import Speed
 from cmpl_zoo.pretext.task import Task
+from cmpl_zoo.pretext.tempo import Tempo
 
-__all__ = ["TASKS", "Arrow", "MoCo", "Pace", "Rotation", "Speed", "Task"]
+__all__ = ["TASKS", "Arrow", "MoCo", "Pace", "Rotation", "Speed", "Task", "Tempo"]
 
-TASKS: dict[str, type[Task]] = {"moco": MoCo, "pace": Pace, "arrow": Arrow, "rotation": Rotation, "speed": Speed}
+TASKS: dict[str, type[Task]] = {
+    "moco": MoCo,
+    "pace": Pace,
+    "arrow": Arrow,
+    "rotation": Rotation,
+    "speed": Speed,
+    "tempo": Tempo,
+}
