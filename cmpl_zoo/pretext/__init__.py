@@ -6,13 +6,14 @@ A task is one class in one file, made of three parts: `inputs` (clips of a video
 
 from cmpl_zoo.pretext.arrow import Arrow
 from cmpl_zoo.pretext.moco import MoCo
+from cmpl_zoo.pretext.motion import Motion
 from cmpl_zoo.pretext.pace import Pace
 from cmpl_zoo.pretext.rotation import Rotation
 from cmpl_zoo.pretext.speed import Speed
 from cmpl_zoo.pretext.task import Task
 from cmpl_zoo.pretext.tempo import Tempo
 
-__all__ = ["TASKS", "Arrow", "MoCo", "Pace", "Rotation", "Speed", "Task", "Tempo"]
+__all__ = ["TASKS", "Arrow", "MoCo", "Motion", "Pace", "Rotation", "Speed", "Task", "Tempo"]
 
 TASKS: dict[str, type[Task]] = {
     "moco": MoCo,
@@ -21,4 +22,5 @@ TASKS: dict[str, type[Task]] = {
     "rotation": Rotation,
     "speed": Speed,
     "tempo": Tempo,
+    "motion": Motion,
 }
