@@ -16,7 +16,7 @@ write to DIR:
                 cause, frames, seconds
   LIST.csv      the list, with all its columns, without the videos left out
 
-The pretext task motion takes it: cmpl-zoo pretrain --task motion --flow DIR.
+The pretext tasks motion and coclr learn from it: cmpl-zoo pretrain --flow DIR.
 
 verdicts:
   made        with a cause if a damaged video ended early

@@ -14,7 +14,7 @@ from cmpl_zoo_cli.run_options import (
     need,
 )
 
-FLOW_TASKS = ("motion",)
+FLOW_TASKS = ("motion", "coclr")
 
 RANGES: list[Range] = [
     ("size", 32, ENDLESS, "must be at least 32 pixels, and is"),
@@ -34,16 +34,17 @@ class PretextOptions:
     root: str = "."
     """Folder that the paths in the list start from."""
     flow: str | None = None
-    """Folder of their optical flow, which cmpl-zoo flow makes, for --task motion."""
+    """Folder of their optical flow, which cmpl-zoo flow makes, for --task motion and coclr."""
     dataset: str | None = None
     """Name of the data set, for the model card."""
     license: str | None = None
     """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
 
-    task: Literal["moco", "pace", "arrow", "rotation", "speed", "tempo", "motion"] = "moco"
+    task: Literal["moco", "pace", "arrow", "rotation", "speed", "tempo", "motion", "coclr"] = "moco"
     """What is asked of the videos: moco (are two clips of one video?), pace (how fast is it played?), arrow (forwards
     or backwards?), rotation (which side is up?), speed (normal or double?), tempo (are a slow and a fast clip of one
-    moment?), motion (where does motion change most, and in which direction?)."""
+    moment?), motion (where does motion change most, and in which direction?), coclr (are clips of one video, or
+    alike by their motion?)."""
     model: str = "r3d50"
     """The network."""
     init: str | None = None

@@ -17,8 +17,9 @@ from torch.multiprocessing import spawn
 from cmpl_zoo import create_model
 from cmpl_zoo.datasets.views import WeakView
 from cmpl_zoo.models.freezing import freeze_batch_norm
-from cmpl_zoo.pretext import TASKS, Arrow, MoCo, Motion, Pace, Rotation, Speed, Tempo
+from cmpl_zoo.pretext import TASKS, Arrow, CoCLR, MoCo, Motion, Pace, Rotation, Speed, Tempo
 from cmpl_zoo.pretext.arrow import without_borders
+from cmpl_zoo.pretext.coclr import ALONE, nearest
 from cmpl_zoo.pretext.flow import flow_path, read_with_flow, seen_together
 from cmpl_zoo.pretext.momentum import EMPTY, MOMENTUM, MomentumHead, two_layers
 from cmpl_zoo.pretext.motion_statistics import patterns, statistics
@@ -142,7 +143,7 @@ def test_every_weight_learns_and_no_average_does(name, paths, any_task):
     assert 0 <= loss.right <= 1
     assert not loss.right.requires_grad
     for part, weight in [*model.named_parameters(), *head.named_parameters()]:
-        if part.startswith("average."):
+        if "average." in part:
             assert weight.grad is None and not weight.requires_grad
         else:
             assert weight.grad.abs().sum() > 0, part
@@ -151,7 +152,7 @@ def test_every_weight_learns_and_no_average_does(name, paths, any_task):
 @pytest.mark.parametrize("name", TASKS)
 def test_loss_falls_on_a_few_videos(name, paths, any_task):
     task = any_task(name)
-    batch = batch_of(task, paths[: 12 // task.clips])
+    batch = batch_of(task, paths if isinstance(task, MoCo) else paths[: 12 // task.clips])
     _, _, losses = trained(task, [batch] * 25)
     chance = losses[0] if isinstance(task, Motion) else math.log(task.classes)  # squared errors of its numbers
     assert losses[0] > 0.9 * chance
@@ -537,6 +538,82 @@ def test_tempo_teaches_all_of_any_network(network):
     assert all(weight.grad is not None for weight in model.parameters())
 
 
+def test_coclr_shows_frames_and_their_flow_twice(tmp_path):
+    ramp = np.broadcast_to(np.arange(20)[:, None, None, None], (20, 32, 32, 2))  # as fast as the number of the frame
+    clip = flowing(tmp_path / "flow.mkv", ramp)._replace(stride=2)
+    path, task = counting(tmp_path / "a.mkv", 20), CoCLR(clip, 8)
+    task.colors = nn.Identity()
+    starts, signs = set(), set()
+    for seed in range(20):
+        clips, targets = inputs(task, path, seed)
+        assert clips.shape == (4, 3, 4, 32, 32) and targets.unique().numel() == 1
+        shown = counted(clips[::2])
+        for indices, flow in zip(shown, in_pixels(clips[1::2].transpose(1, 2)), strict=True):
+            assert indices == list(range(indices[0], indices[0] + 8, 2))
+            assert flow[:, 1].mean(dim=(1, 2)).round().tolist() == indices
+            assert flow[:, 0].abs().mean(dim=(1, 2)).round().tolist() == indices
+            signs.add(int(flow[-1, 0].mean().sign()))
+        starts.add((shown[0][0], shown[1][0]))
+    assert signs == {1, -1} and any(one != other for one, other in starts)
+    task.colors = MoCo(clip, 8).colors
+    seen = torch.stack([inputs(task, path, seed)[0] for seed in range(10)])
+    assert (seen[:, 1::2, 2] == 128).all() and (seen[:, ::2] % 4 != 0).any()  # those of frames alone
+
+
+def test_coclr_neighbors_are_those_of_the_other_stream(paths, any_task):
+    task = CoCLR(any_task("coclr").clip, 60)
+    task.batches = 10
+    model, head = network(task)
+    clips, targets = batch_of(task, paths)
+    videos = targets[::4]
+    with torch.no_grad():
+        for place, stream in ((2, head.frames), (3, head.flow)):
+            keys = F.normalize(stream.average(clips[place::4]), dim=1)[torch.arange(50) % 6]
+            stream.enqueue(F.normalize(keys + 1e-3 * torch.randn(50, 128), dim=1), torch.arange(50))
+    head.frames.updates.fill_(20)
+    loss = task.loss(model, head, clips, targets)
+    assert head.frames.videos.equal(head.flow.videos)
+    assert head.frames.videos.tolist() == [*range(50), *videos.tolist(), *[EMPTY] * 4]
+    streams = [(model, head.frames), (head.flow_network, head.flow)]
+    with torch.no_grad():
+        made = [(stream.projection(learning(clips[place::4])), stream.average(clips[place + 2 :: 4]))
+                for place, (learning, stream) in enumerate(streams)]  # fmt: skip
+    queries, keys = ([F.normalize(both[which], dim=1) for both in made] for which in range(2))
+    losses, found = [], []
+    for stream, own, other in ((0, head.frames, head.flow), (1, head.flow, head.frames)):
+        for number, video in enumerate(videos):
+            stored = [place for place, of in enumerate(own.videos.tolist()) if of not in (video, EMPTY)]
+            alike = sorted(stored, key=lambda place: -float(keys[1 - stream][number] @ other.queue[place]))
+            found.append(set(alike[:5]))
+            scores = {place: (queries[stream][number] @ own.queue[place] / 0.07).exp() for place in stored}
+            positive = (queries[stream][number] @ keys[stream][number] / 0.07).exp()
+            positives = positive + sum(scores[place] for place in alike[:5])
+            losses.append(-(positives / (positive + sum(scores.values()))).log())
+    assert loss.total.item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-4)
+    assert found[:6] != found[6:]
+
+
+def test_coclr_learns_alone_at_first(paths, any_task):
+    task = CoCLR(any_task("coclr").clip, 20)
+    task.batches = 10
+    model, head = network(task)
+    batch = batch_of(task, paths)
+    state = {name: value.clone() for name, value in head.state_dict().items()}
+    losses = {}
+    for updates in (0, 5, 6, 9):
+        head.load_state_dict(state)
+        head.frames.updates.fill_(updates)
+        losses[updates] = task.loss(model, head, *batch).total.item()
+    assert ALONE == 0.6 and losses[0] == pytest.approx(losses[5], abs=0.02)
+    assert losses[6] < losses[5] - 0.1 and losses[9] == pytest.approx(losses[6], abs=0.02)
+
+
+def test_neighbors_are_other_videos_alone():
+    scores = torch.tensor([[1.0, -torch.inf, 3, 2], [-torch.inf, 5, -torch.inf, -torch.inf]])
+    assert nearest(scores, 2).tolist() == [[False, False, True, True], [False, True, False, False]]
+    assert not nearest(scores, 0).any()
+
+
 @pytest.mark.parametrize("task", [MoCo, Tempo])
 def test_a_queue_continues_from_its_state(paths, task):
     task, model, head, clips, targets = moco_of(paths, videos=20, task=task)
@@ -550,29 +627,30 @@ def test_a_queue_continues_from_its_state(paths, task):
         assert value.equal(head.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("name", ["moco", "tempo"])
-def test_a_queue_is_the_same_on_two_processes(name, paths, tmp_path):
-    task = TASKS[name](SMALL, 8)
-    clips, targets = batch_of(task, paths)
+@pytest.mark.parametrize(("name", "length"), [("moco", 8), ("tempo", 8), ("coclr", 10)])  # of which one is a neighbor
+def test_a_queue_is_the_same_on_two_processes(name, length, paths, any_task, tmp_path):
+    clips, targets = batch_of(any_task(name), paths)
     for rank in range(2):
         torch.save((clips.chunk(2)[rank], targets.chunk(2)[rank]), tmp_path / f"batch{rank}.pt")
     torch.save((clips, targets), tmp_path / "batch.pt")
-    spawn(_two_steps, (name, tmp_path), nprocs=2)
-    _two_steps(None, name, tmp_path)
+    spawn(_two_steps, (name, length, tmp_path), nprocs=2)
+    _two_steps(None, name, length, tmp_path)
     (losses, state), *parts = (torch.load(tmp_path / f"{name}.pt") for name in ("all", 0, 1))
     torch.testing.assert_close(sum(half for half, _ in parts) / 2, losses)
     for _, half_state in parts:
         torch.testing.assert_close(half_state, state)
-    assert EMPTY not in state["videos"]  # six keys a step, and eight places
+    queues = [videos for part, videos in state.items() if part.endswith("videos")]
+    assert queues and all(EMPTY not in videos for videos in queues)  # six keys a step
 
 
-def _two_steps(rank: int | None, name: str, folder: Path) -> None:
+def _two_steps(rank: int | None, name: str, length: int, folder: Path) -> None:
     """The losses and the head after two steps of a process, or of one alone, with frozen batch norm."""
     if rank is not None:
         torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
-    task = TASKS[name](SMALL, 8)
+    task = TASKS[name](SMALL, length)
     model, head = network(task)
     freeze_batch_norm(model)
+    freeze_batch_norm(head)
     batch = torch.load(folder / ("batch.pt" if rank is None else f"batch{rank}.pt"))
     losses = torch.stack([task.loss(model, head, *batch).total.detach() for _ in range(2)])
     torch.save((losses, head.state_dict()), folder / ("all.pt" if rank is None else f"{rank}.pt"))

@@ -5,6 +5,7 @@ A task is one class in one file, made of three parts: `inputs` (clips of a video
 """
 
 from cmpl_zoo.pretext.arrow import Arrow
+from cmpl_zoo.pretext.coclr import CoCLR
 from cmpl_zoo.pretext.moco import MoCo
 from cmpl_zoo.pretext.motion import Motion
 from cmpl_zoo.pretext.pace import Pace
@@ -13,7 +14,7 @@ from cmpl_zoo.pretext.speed import Speed
 from cmpl_zoo.pretext.task import Task
 from cmpl_zoo.pretext.tempo import Tempo
 
-__all__ = ["TASKS", "Arrow", "MoCo", "Motion", "Pace", "Rotation", "Speed", "Task", "Tempo"]
+__all__ = ["TASKS", "Arrow", "CoCLR", "MoCo", "Motion", "Pace", "Rotation", "Speed", "Task", "Tempo"]
 
 TASKS: dict[str, type[Task]] = {
     "moco": MoCo,
@@ -23,4 +24,5 @@ TASKS: dict[str, type[Task]] = {
     "speed": Speed,
     "tempo": Tempo,
     "motion": Motion,
+    "coclr": CoCLR,
 }

@@ -35,9 +35,10 @@ class MoCo(Task):
     def __init__(self, clip: PretextClip, videos: int) -> None:
         super().__init__(clip, videos)
         self.classes = min(self.queue, videos)  # the key of the query, and all others in the queue
-        crop, color = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0)), v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
-        colors = v2.RandomApply([color], p=0.8), v2.RandomGrayscale(p=0.2)
-        self.view = v2.Compose([crop, *colors, v2.RandomHorizontalFlip()])
+        color = v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
+        self.colors = v2.Compose([v2.RandomApply([color], p=0.8), v2.RandomGrayscale(p=0.2)])
+        self.crop, self.mirror = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0)), v2.RandomHorizontalFlip()
+        self.view = v2.Compose([self.crop, self.colors, self.mirror])
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
         clip = self.clip
@@ -49,7 +50,7 @@ class MoCo(Task):
         views = [self.view(part).transpose(0, 1) for part in frames.split(self.clip.frames)]
         return torch.stack(views), torch.full((len(views),), number_of(video.path))
 
-    def head(self, network: VideoModel) -> MomentumHead:
+    def head(self, network: VideoModel) -> nn.Module:
         return MomentumHead(network, two_layers(network.num_features), self.classes)
 
     def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:

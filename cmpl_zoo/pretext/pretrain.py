@@ -111,10 +111,11 @@ def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
     device = pick_device(config.device, ranks.local)
     clip = PretextClip(config.frames, config.stride, config.size, config.short_side, flow)
     task = TASKS[config.task](clip, len(videos))
+    assert config.steps is not None
+    task.batches = config.steps * config.accumulation
     pretext = Pretext(build_network(config), task, config).to(device).to(memory_format=torch.channels_last_3d)
     model = distribute(pretext, config, {"batch": config.batch}, ranks, device)
     optimization = Optimization(pretext, model, pretext, config, device)
-    assert config.steps is not None
     steps = PretextSteps(
         videos,
         task,

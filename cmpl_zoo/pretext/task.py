@@ -54,6 +54,7 @@ class Task(ABC):
         clips: how many clips are made of a video.
         classes: how many answers there are; by chance one in so many is right.
         least_frames: the fewest frames of a video of which the question makes sense.
+        batches: how many batches, or with --accumulation parts of them, the loss is computed of; a run sets it.
         view: the random crop that frames are seen through, uint8 (n, 3, H, W) to (n, 3, size, size).
     """
 
@@ -62,7 +63,7 @@ class Task(ABC):
     least_frames: ClassVar[int] = 2
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
-        self.clip, self.videos = clip, videos
+        self.clip, self.videos, self.batches = clip, videos, 1
         self.view: nn.Module = WeakView(clip.size, clip.short_side)
 
     @classmethod
