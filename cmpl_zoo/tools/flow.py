@@ -21,7 +21,7 @@ from cmpl_zoo.video.video import Video
 KEPT_BY_FLOW = ("made", "there")  # verdicts
 FLOW_COLUMNS = ("path", "verdict", "cause", "frames", "seconds")
 # In RGB: colors at half resolution would move motion boundaries, which are differences of neighbouring pixels. A third
-# or less of the size without loss (docs/pretraining.md). A keyframe every 16 frames, as clips are read from anywhere.
+# or less of the size without loss (benchmarks/README.md). A keyframe every 16 frames, as clips are read from anywhere.
 X264_OPTIONS = {"crf": "12", "g": "16", "bf": "0", "threads": "1"}
 
 
@@ -109,7 +109,7 @@ def flow_video(path: str, target: str, max_short_side: int, alive: Callable[[], 
     row: FlowRow
     try:
         with Video(path) as video, atomic_write(target) as temporary:
-            frames = write_video(str(temporary), flow_of(video, max_short_side), alive)
+            frames = write_video(str(temporary), map(as_color, flow_of(video, max_short_side)), alive)
             row = {"verdict": "made", "cause": video.decode_error, "frames": frames}
     except VideoError as error:
         row = {"verdict": "unreadable", "cause": cause_of(error, path)}
@@ -119,7 +119,10 @@ def flow_video(path: str, target: str, max_short_side: int, alive: Callable[[], 
 
 
 def flow_of(video: Video, max_short_side: int) -> Iterator[np.ndarray]:
-    """The frames of the flow of a video, uint8 (height, width, 3), by DIS (Kroeger et al., ECCV 2016).
+    """The movement of each pixel of each frame to the next frame, by DIS (Kroeger et al., ECCV 2016).
+
+    Yields:
+        In pixels to the right and down, float32 (height, width, 2), for each frame; for the last one that before again.
 
     Raises:
         VideoError: no frame can be decoded.
@@ -127,7 +130,7 @@ def flow_of(video: Video, max_short_side: int) -> Iterator[np.ndarray]:
     """
     cv2.setNumThreads(1)
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    before = first = color = None
+    before = first = flow = None
     for frame in video.decode():
         first = first or frame
         rgb = video.as_shown(frame, first).numpy()
@@ -135,10 +138,10 @@ def flow_of(video: Video, max_short_side: int) -> Iterator[np.ndarray]:
         size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
         grey = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         if before is not None:
-            yield (color := as_color(dis.calc(before, grey, None)))
+            yield (flow := dis.calc(before, grey, None))
         before = grey
     assert before is not None
-    yield as_color(np.zeros((*before.shape, 2))) if color is None else color
+    yield np.zeros((*before.shape, 2), np.float32) if flow is None else flow
 
 
 def write_video(file: str, frames: Iterator[np.ndarray], alive: Callable[[], None]) -> int:

@@ -4,7 +4,7 @@ Frame t of the flow of a video tells how far each pixel of its frame t moves to 
 one before. Red is the movement to the right and green the movement down, blue is 128. A color grows with the square
 root of the movement, from 64 pixels to the left or up (1) over none (128) to 64 pixels to the right or down (255);
 faster pixels count as these. Steps are 0.004 pixels where little moves, and a pixel where much does: even ones, up to
-20 pixels as is usual, change a tenth to a fifth of the blocks and directions of `motion` (docs/pretraining.md).
+20 pixels as is usual, change a tenth to a fifth of the blocks and directions of `motion` (benchmarks/README.md).
 """
 
 import numpy as np
