@@ -24,8 +24,9 @@ class Motion(Task):
     squared error.
 
     Our choice: without the appearance statistics. Flow is OpenCV's DIS for TV-L1, from each frame of the clip to the
-    next one of the video. Crops have a random scale and are mirrored (`WeakView`). A linear layer predicts, and begins
-    at the mean of the possible numbers. Right is a block of the 4 x 4 that the prediction is nearest to.
+    next one of the video. Crops have a random scale and are mirrored (`WeakView`). A linear layer predicts, of pooled
+    features as in the authors' later code (video_repres_sts) for R3D, and begins at the mean of the possible numbers.
+    Right is a block of the 4 x 4 that the prediction is nearest to.
     """
 
     classes = BLOCKS[0]
