@@ -2,8 +2,8 @@
 
     python benchmarks/pretext.py [--device cuda] [--rounds N]
 
-The loss and its gradients, without the optimizer and without reading; interleaved rounds. MoCo computes keys without
-gradients, so that its step costs less than both passes of all its clips.
+The loss and its gradients, without the optimizer and without reading; interleaved rounds. MoCo, tempo and coclr compute
+keys without gradients, so that their steps cost less than both passes of all its clips.
 """
 
 import statistics
@@ -14,10 +14,10 @@ import torch
 from harness import device_and_rounds, kind, save, where
 
 from cmpl_zoo.models import create_model
-from cmpl_zoo.pretext import TASKS
+from cmpl_zoo.pretext import TASKS, MoCo, Motion
 from cmpl_zoo.pretext.pretrain import Pretext
 from cmpl_zoo.pretext.task import PretextClip
-from cmpl_zoo_cli.pretrain_config import PretrainConfig
+from cmpl_zoo_cli.pretrain_config import FLOW_TASKS, PretrainConfig
 
 SETTINGS = {"cpu": ("r3d50_quarter", 64, 8), "cuda": ("r3d50", 224, 32)}  # network, size, clips of a step
 FRAMES, WARM_UP = 8, 2
@@ -28,14 +28,19 @@ def main() -> None:
     name, size, clips = SETTINGS[device.type]
     rows, seconds = [], {}
     for task_name, task_type in TASKS.items():
-        config = PretrainConfig(unlabeled="", output="", steps=1, task=task_name, size=size, short_side=(size, size))
+        flow = "" if task_name in FLOW_TASKS else None  # which is a part of the clips
+        config = PretrainConfig(
+            unlabeled="", output="", flow=flow, steps=1, task=task_name, size=size, short_side=(size, size)
+        )
         task = task_type(PretextClip(FRAMES, 1, size, (size, size)), videos=1000)
         pretext = Pretext(create_model(name, num_classes=0), task, config).to(device)
         pretext = pretext.to(memory_format=torch.channels_last_3d).train()
-        videos = torch.arange(clips) // task.clips
+        targets = torch.arange(clips) // task.clips if isinstance(task, MoCo) else torch.arange(clips) % task.classes
+        if isinstance(task, Motion):
+            targets = targets[:, None].expand(-1, 14)
         batch = {
             "clips": torch.randint(256, (clips, 3, FRAMES, size, size), dtype=torch.uint8, device=device),
-            "targets": (videos if task_name == "moco" else torch.arange(clips) % task.clips).to(device),
+            "targets": targets.to(device),
         }
         seconds[task_name] = measured(both_passes(pretext, batch), step_of(pretext, batch), device, rounds)
         passes, step = (statistics.median(times) for times in zip(*seconds[task_name], strict=True))

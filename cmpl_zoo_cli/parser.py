@@ -12,6 +12,7 @@ from cmpl_zoo_cli import (
     evaluate,
     export,
     features,
+    flow,
     importing,
     labelstudio,
     look,
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_parser(verbs)
     split.add_parser(verbs)
     shard.add_parser(verbs)
+    flow.add_parser(verbs)
     verbs.add_parser("pretrain", help="let a network learn from videos without any label first", add_help=False)
     verbs.add_parser("train", help="train networks that label unlabeled videos for each other", add_help=False)
     evaluate.add_parser(verbs)

@@ -7,7 +7,7 @@ from cmpl_zoo_cli.options_parser import Parser, arrange, types_of
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
 
 RECIPES = "pretext/recipes"  # in the package
-VALUES = {"unlabeled": "LIST|DIR", "output": "DIR", "root": "DIR", "dataset": "NAME", "license": "NAME"}
+VALUES = {"unlabeled": "LIST|DIR", "output": "DIR", "root": "DIR", "flow": "DIR", "dataset": "NAME", "license": "NAME"}
 VALUES |= {"model": "MODEL", "init": "MODEL", "short_side": "LEAST,MOST"}
 PARTS = {
     "unlabeled": "videos and output",

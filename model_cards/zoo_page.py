@@ -20,7 +20,10 @@ def readme() -> str:
     ]
     table = "\n".join(["| name | classes | top-1 |", "|---|---|---|", *rows])
     return re.sub(
-        r"(?<=<!-- zoo -->\n).*?(?=\n<!-- end -->)", lambda _: table, README.read_text(encoding="utf-8"), flags=re.DOTALL
+        r"(?<=<!-- zoo -->\n).*?(?=\n<!-- end -->)",
+        lambda _: table,
+        README.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
     )
 
 

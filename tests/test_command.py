@@ -332,6 +332,7 @@ def test_a_saved_config_repeats_the_run(tmp_path: Path) -> None:
         ("torchmetrics", "train", "evaluate r3d50_eighth --data l.csv"),
         ("matplotlib", "train", "evaluate r3d50_eighth --data l.csv"),
         ("tensorboard", "train", "train --labeled a.csv --output o --scheme none --steps 1"),
+        ("cv2", "train", "flow l.csv -o d"),
         ("sklearn", "probe", "probe f.npz -o o"),
         ("gradio", "app", "app"),
     ],

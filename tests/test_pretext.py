@@ -1,6 +1,8 @@
 """Pretext tasks: the questions that videos answer themselves."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import chain, combinations, pairwise, permutations
 from pathlib import Path
 
@@ -16,24 +18,30 @@ from torch.multiprocessing import spawn
 from cmpl_zoo import create_model
 from cmpl_zoo.datasets.views import WeakView
 from cmpl_zoo.models.freezing import freeze_batch_norm
-from cmpl_zoo.pretext import DPC, TASKS, Arrow, MoCo, Order, Pace, Puzzle, Rotation, Speed
+from cmpl_zoo.pretext import DPC, TASKS, Arrow, CoCLR, MoCo, Motion, Order, Pace, Puzzle, Rotation, Speed, Tempo
 from cmpl_zoo.pretext.arrow import without_borders
+from cmpl_zoo.pretext.coclr import ALONE, nearest
 from cmpl_zoo.pretext.dpc import PredictionHead, feature_maps
-from cmpl_zoo.pretext.momentum import EMPTY, MOMENTUM, MomentumHead
+from cmpl_zoo.pretext.flow import flow_path, read_with_flow, seen_together
+from cmpl_zoo.pretext.momentum import EMPTY, MOMENTUM, MomentumHead, two_layers
+from cmpl_zoo.pretext.motion_statistics import patterns, statistics
 from cmpl_zoo.pretext.order import number_of
 from cmpl_zoo.pretext.puzzle import one_channel
 from cmpl_zoo.pretext.steps import PretextSteps
 from cmpl_zoo.pretext.task import PretextClip
+from cmpl_zoo.tools.flow import flow_video
+from cmpl_zoo.video.flow import as_color, in_pixels, to_the_other_side
 from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo_cli.pretrain_config import FLOW_TASKS
 
 SMALL = PretextClip(frames=4, stride=1, size=32, short_side=(36, 44))
 SMALL_BLOCKS = SMALL._replace(frames=2)  # of which dpc takes eight
 WHOLE = PretextClip(frames=4, stride=1, size=32, short_side=(32, 32))  # of square frames of 32 pixels: all of them
 
 
-def small(name: str, videos: int):
+def small(name: str, videos: int, flow: Callable[[str], str] | None = None):
     """The task of that name, of small clips."""
-    return TASKS[name](SMALL_BLOCKS if name == "dpc" else SMALL, videos)
+    return TASKS[name]((SMALL_BLOCKS if name == "dpc" else SMALL)._replace(flow=flow), videos)
 
 
 def write(path: Path, frames: np.ndarray) -> Path:
@@ -110,13 +118,22 @@ def paths(tmp_path_factory) -> list[Path]:
     return sorted(film(tmp_path_factory.mktemp("film"), 2).glob("*/*.mp4"))
 
 
+@pytest.fixture(scope="module")
+def any_task(paths, tmp_path_factory):
+    """A function: the name of a task to the task of these videos, with their flow where it needs that."""
+    where = partial(flow_path, root=str(paths[0].parents[1]), folder=str(tmp_path_factory.mktemp("flow")))
+    for path in paths:
+        flow_video(str(path), where(str(path)), 64)
+    return lambda name: small(name, len(paths), flow=where if name in FLOW_TASKS else None)
+
+
 @pytest.mark.parametrize("name", TASKS)
-def test_inputs_follow_from_the_generator(name, paths):
-    task = small(name, len(paths))
+def test_inputs_follow_from_the_generator(name, paths, any_task):
+    task = any_task(name)
     clips, targets = inputs(task, paths[0], seed=1)
     assert clips.shape == (task.clips, 3, task.clip.frames, 32, 32)
     assert clips.dtype == torch.uint8
-    assert targets.shape == (task.clips,)
+    assert targets.shape[0] == task.clips
     assert targets.dtype == torch.int64
     for seed in range(20):  # of another video in between
         inputs(task, paths[1], seed)
@@ -127,8 +144,8 @@ def test_inputs_follow_from_the_generator(name, paths):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_weight_learns_and_no_average_does(name, paths):
-    task = small(name, len(paths))
+def test_every_weight_learns_and_no_average_does(name, paths, any_task):
+    task = any_task(name)
     batch = batch_of(task, paths)
     model, head, _ = trained(task, [batch])  # at the start, blocks end in a zero, behind which nothing learns
     loss = task.loss(model, head, *batch)
@@ -137,20 +154,20 @@ def test_every_weight_learns_and_no_average_does(name, paths):
     assert 0 <= loss.right <= 1
     assert not loss.right.requires_grad
     for part, weight in [*model.named_parameters(), *head.named_parameters()]:
-        if part.startswith("average."):
+        if "average." in part:
             assert weight.grad is None and not weight.requires_grad
         else:
             assert weight.grad.abs().sum() > 0, part
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_loss_falls_on_a_few_videos(name, paths):
-    task = small(name, len(paths))
-    batch = batch_of(task, paths[: 12 // task.clips])
+def test_loss_falls_on_a_few_videos(name, paths, any_task):
+    task = any_task(name)
+    batch = batch_of(task, paths if isinstance(task, MoCo) else paths[: 12 // task.clips])
     _, _, losses = trained(task, [batch] * 25)
-    chance = math.log(task.classes)
+    chance = losses[0] if isinstance(task, Motion) else math.log(task.classes)  # squared errors of its numbers
     assert losses[0] > 0.9 * chance
-    assert np.mean(losses[-3:]) < (0.8 if name == "moco" else 0.4) * chance  # the keys of moco are slow
+    assert np.mean(losses[-3:]) < (0.8 if isinstance(task, MoCo) else 0.4) * chance  # its keys are slow
 
 
 def test_rotation_turns_one_clip_counterclockwise(tmp_path):
@@ -291,9 +308,99 @@ def test_stills_do_not_tell_pace(tmp_path):
     assert np.mean(losses[-20:]) > math.log(4) - 0.02
 
 
-def moco_of(paths, videos):
+@pytest.mark.parametrize("eighth", range(8))
+def test_motion_counts_directions_clockwise_from_the_right(eighth):
+    angle = torch.tensor(eighth * math.pi / 4)
+    place = torch.arange(32) - 15.5
+    flow = torch.zeros(4, 2, 32, 32)
+    flow[:, 1] = 3.0 * (place * angle.cos() + place[:, None] * angle.sin() > 0)  # grows in that direction
+    numbers = statistics(flow).tolist()
+    assert [numbers[i] for i in (3, 7, 11)] == [eighth + 1] * 3
+    assert numbers[:2] == [1, 1]  # nothing moves to the right
+
+
+def test_motion_statistics_by_hand():
+    flow = torch.zeros(4, 2, 64, 64)
+    flow[:, 0, :, 40:] = 2  # the right part moves to the right,
+    flow[:, 0, 16:32, 40:] = 8  # and some rows of it faster
+    flow[2] *= 2
+    flow[1, 1, 58:, 26:30] = -7  # something at the lower side moves up
+    numbers = statistics(flow).tolist()
+    assert numbers[:2] == [4 + 3, 1]  # second row, third column; the movement grows to the right
+    assert numbers[2] == 12 + 2
+    assert numbers[6] == 4  # the outermost ring
+    assert numbers[8] == 4  # above the center and right of it, nearer to the side
+    assert numbers[10] == 6  # below the center and left of it, nearer to the lower side
+    assert numbers[12:] == [3, 2]
+    assert statistics(-flow)[1] == 5
+    assert statistics(torch.zeros(4, 2, 64, 64)).tolist() == [1] * 14
+
+
+def test_motion_patterns():
+    squares, rings, triangles = patterns(112)  # the size of the published code, which has these corners
+    assert [int(squares[y, x]) for y, x in [(0, 0), (27, 28), (28, 0), (111, 111)]] == [0, 1, 4, 15]
+    for ring, (first, last) in enumerate([(42, 70), (28, 84), (14, 98), (0, 112)]):
+        assert rings[first, first] == rings[last - 1, 56] == ring
+        assert (rings[first:last, first:last] <= ring).all()
+    octants = {(10, 5): 0, (5, 10): 1, (5, 100): 2, (10, 106): 3, (60, 5): 4, (106, 50): 5, (106, 60): 6, (60, 106): 7}
+    assert all(triangles[place] == number for place, number in octants.items())
+    assert [pattern.unique().tolist() for pattern in patterns(30)] == [list(range(n)) for n in (16, 4, 8)]
+
+
+def flowing(path, frames):
+    """A clip that finds these frames, float (T, H, W, 2) in pixels, as the flow of any video."""
+    write(path, np.stack([as_color(flow) for flow in frames]))
+    return WHOLE._replace(flow=lambda _: str(path))
+
+
+def test_flow_is_of_the_same_frames_and_is_enlarged(tmp_path):
+    clip = flowing(tmp_path / "flow.mkv", np.broadcast_to(np.arange(20)[:, None, None, None], (20, 16, 16, 2)))
+    with Video(counting(tmp_path / "a.mkv", 20)) as video:
+        frames, flow = read_with_flow(video, clip, [3, 19, 4, 4])
+    assert counted(frames.transpose(0, 1)[None]) == [[3, 19, 4, 4]]
+    assert flow.shape == frames.shape
+    assert in_pixels(flow)[:, :, 0, 0].round().tolist() == [[3, 3], [19, 19], [4, 4], [4, 4]]
+
+
+def test_flow_shares_the_view_and_is_mirrored_with_it():
+    colors = torch.randint(1, 256, (5, 3, 40, 60), dtype=torch.uint8, generator=torch.manual_seed(0))
+    mirrored = []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        frames, flow = seen_together(WeakView(32, (34, 40)), colors, colors)  # of the same pixels
+        assert flow[:, 1:].equal(frames[:, 1:])
+        mirrored.append(flow.equal(to_the_other_side(frames)))
+        assert mirrored[-1] or flow.equal(frames)
+    assert 4 < sum(mirrored) < 16
+
+
+@pytest.mark.parametrize(("down", "right", "number"), [(1, 0, 3), (-1, 0, 3), (0, 1, 1), (0, -1, 1)])
+def test_motion_of_half_a_video(tmp_path, down, right, number):
+    """The right half of the frames moves: where does its movement grow?"""
+    coarse = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 12, 12))).float()
+    picture = F.interpolate(coarse, size=(48, 48), mode="bicubic")[0].clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    video = picture[None].repeat(8, 0)
+    for i, frame in enumerate(video):
+        frame[:, 24:] = np.roll(picture, (2 * i * down, 2 * i * right), (0, 1))[:, 24:]
+    path = write(tmp_path / "a.mkv", video)
+    flow_video(str(path), str(tmp_path / "flow.mp4"), 48)
+    clip = PretextClip(frames=4, stride=1, size=48, short_side=(48, 48), flow=lambda _: str(tmp_path / "flow.mp4"))
+    found = {}
+    for seed in range(8):
+        clips, targets = inputs(Motion(clip, 1), path, seed)
+        still = (clips[0].float().std(dim=1).mean(dim=0) < 3).float()
+        is_mirrored = bool(still[:, :20].mean() < still[:, 28:].mean())
+        found[is_mirrored] = targets[0].tolist()
+    # Not mirrored, what moves is at the right. Mirrored, it is at the left, and moves to the other side.
+    assert found[False][number] == (1 if down + right > 0 else 5)
+    assert found[True][number] == (found[False][number] if right else 6 - found[False][number])
+    for numbers in found.values():
+        assert (numbers[number - 1] - 1) % 4 in (1, 2)  # the squares at the middle
+
+
+def moco_of(paths, videos, task=MoCo):
     """The task, a network, its head and a batch, after one step, so that the average differs from the network."""
-    task = MoCo(SMALL, videos)
+    task = task(SMALL, videos)
     batch = batch_of(task, paths)
     model, head, _ = trained(task, [batch])
     return task, model, head, *batch
@@ -345,7 +452,7 @@ def test_moco_loss_by_hand(paths):
 
 
 def test_moco_queue_keeps_the_last_keys():
-    head = MomentumHead(create_model("r3d50_eighth", num_classes=0), 5)
+    head = MomentumHead(create_model("r3d50_eighth", num_classes=0), two_layers(256), 5)
     keys = F.normalize(torch.randn(16, 128), dim=1)
     for first, last in [(0, 3), (3, 6), (6, 7), (7, 16)]:
         before, where = head.queue.clone(), int(head.place)
@@ -388,11 +495,142 @@ def test_moco_keys_do_not_depend_on_their_batch(paths):
     torch.testing.assert_close(together, alone)
 
 
-def test_moco_goes_on_from_its_state(paths):
-    task, model, head, clips, targets = moco_of(paths, videos=20)
+def test_tempo_shows_one_moment_at_both_strides(tmp_path):
+    path = counting(tmp_path / "a.mkv", 30)
+    task = plain(Tempo(WHOLE._replace(frames=5, stride=2), 1))
+    starts, queries = set(), set()
+    for seed in range(30):
+        clips, targets = inputs(task, path, seed)
+        query, key = counted(clips)
+        starts.add(query[2])
+        queries.add(query[1] - query[0])
+        for clip in (query, key):
+            assert clip == list(range(clip[0], clip[0] + 5 * (clip[1] - clip[0]), clip[1] - clip[0]))
+        assert {query[1] - query[0], key[1] - key[0]} == {2, 4}
+        assert query[2] == key[2] and targets[0] == targets[1]
+    assert queries == {2, 4}  # the network learns from both
+    assert min(starts) < 11 and max(starts) > 18
+
+
+def test_tempo_loss_by_hand(paths):
+    task, model, head, clips, targets = moco_of([*paths, paths[0]], videos=20, task=Tempo)
+    loss = task.loss(model, head, clips, targets)
+    assert head.queue.shape == (20, 2, 128) and head.videos.tolist() == [*targets[::2].tolist() * 2, *[EMPTY] * 6]
+
+    def projected(network, projection, clips):
+        _, (res4, res5) = network.forward_intermediates(clips, indices=[3, 4])
+        assert res4.shape[1:] == (128, 4, 2, 2) and res5.shape[1:] == (256, 4, 1, 1)
+        parts = [layers(res.mean((2, 3, 4))) for layers, res in zip(projection.layers, (res4, res5), strict=True)]
+        return [F.normalize(part, dim=1) for part in parts]
+
+    with torch.no_grad():
+        queries = projected(model, head.projection, clips[::2])
+        keys = projected(head.average[0].network, head.average[1], clips[1::2])
+    losses, right = [], []
+    for stage in range(2):
+        for query, key, video in zip(queries[stage], keys[stage], targets[::2], strict=True):
+            stored = zip(head.queue[:, stage], head.videos, strict=True)
+            negatives = [query @ old / 0.07 for old, other in stored if other not in (video, EMPTY)]
+            assert len(negatives) == (10 if video == targets[0] else 12)  # none of the same video, which comes twice
+            positive = query @ key / 0.07
+            losses.append(torch.stack([positive, *negatives]).logsumexp(0) - positive)
+            right.append(positive > max(negatives))
+    assert loss.total.item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-4)
+    assert loss.right.item() == pytest.approx(sum(right[7:]).item() / 7)
+    assert task.classes == 20 and Tempo(SMALL, 10**6).classes == 16384
+
+
+@pytest.mark.parametrize("network", ["r3d18", "tv_r3d_18", "tv_swin3d_t"])
+def test_tempo_teaches_all_of_any_network(network):
+    model = create_model(network, num_classes=0)
+    head = Tempo(SMALL, 8).head(model)
+    clips, targets = torch.randn(4, 3, 4, 32, 32), torch.tensor([1, 1, 2, 2])
+    Tempo(SMALL, 8).loss(model, head, clips, targets).total.backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+
+
+def test_coclr_shows_frames_and_their_flow_twice(tmp_path):
+    ramp = np.broadcast_to(np.arange(20)[:, None, None, None], (20, 32, 32, 2))  # as fast as the number of the frame
+    clip = flowing(tmp_path / "flow.mkv", ramp)._replace(stride=2)
+    path, task = counting(tmp_path / "a.mkv", 20), CoCLR(clip, 8)
+    task.colors = nn.Identity()
+    starts, signs = set(), set()
+    for seed in range(20):
+        clips, targets = inputs(task, path, seed)
+        assert clips.shape == (4, 3, 4, 32, 32) and targets.unique().numel() == 1
+        shown = counted(clips[::2])
+        for indices, flow in zip(shown, in_pixels(clips[1::2].transpose(1, 2)), strict=True):
+            assert indices == list(range(indices[0], indices[0] + 8, 2))
+            assert flow[:, 1].mean(dim=(1, 2)).round().tolist() == indices
+            assert flow[:, 0].abs().mean(dim=(1, 2)).round().tolist() == indices
+            signs.add(int(flow[-1, 0].mean().sign()))
+        starts.add((shown[0][0], shown[1][0]))
+    assert signs == {1, -1} and any(one != other for one, other in starts)
+    task.colors = MoCo(clip, 8).colors
+    seen = torch.stack([inputs(task, path, seed)[0] for seed in range(10)])
+    assert (seen[:, 1::2, 2] == 128).all() and (seen[:, ::2] % 4 != 0).any()  # those of frames alone
+
+
+def test_coclr_neighbors_are_those_of_the_other_stream(paths, any_task):
+    task = CoCLR(any_task("coclr").clip, 60)
+    task.batches = 10
+    model, head = network(task)
+    clips, targets = batch_of(task, paths)
+    videos = targets[::4]
+    with torch.no_grad():
+        for place, stream in ((2, head.frames), (3, head.flow)):
+            keys = F.normalize(stream.average(clips[place::4]), dim=1)[torch.arange(50) % 6]
+            stream.enqueue(F.normalize(keys + 1e-3 * torch.randn(50, 128), dim=1), torch.arange(50))
+    head.frames.updates.fill_(20)
+    loss = task.loss(model, head, clips, targets)
+    assert head.frames.videos.equal(head.flow.videos)
+    assert head.frames.videos.tolist() == [*range(50), *videos.tolist(), *[EMPTY] * 4]
+    streams = [(model, head.frames), (head.flow_network, head.flow)]
+    with torch.no_grad():
+        made = [(stream.projection(learning(clips[place::4])), stream.average(clips[place + 2 :: 4]))
+                for place, (learning, stream) in enumerate(streams)]  # fmt: skip
+    queries, keys = ([F.normalize(both[which], dim=1) for both in made] for which in range(2))
+    losses, found = [], []
+    for stream, own, other in ((0, head.frames, head.flow), (1, head.flow, head.frames)):
+        for number, video in enumerate(videos):
+            stored = [place for place, of in enumerate(own.videos.tolist()) if of not in (video, EMPTY)]
+            alike = sorted(stored, key=lambda place: -float(keys[1 - stream][number] @ other.queue[place]))
+            found.append(set(alike[:5]))
+            scores = {place: (queries[stream][number] @ own.queue[place] / 0.07).exp() for place in stored}
+            positive = (queries[stream][number] @ keys[stream][number] / 0.07).exp()
+            positives = positive + sum(scores[place] for place in alike[:5])
+            losses.append(-(positives / (positive + sum(scores.values()))).log())
+    assert loss.total.item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-4)
+    assert found[:6] != found[6:]
+
+
+def test_coclr_learns_alone_at_first(paths, any_task):
+    task = CoCLR(any_task("coclr").clip, 20)
+    task.batches = 10
+    model, head = network(task)
+    batch = batch_of(task, paths)
+    state = {name: value.clone() for name, value in head.state_dict().items()}
+    losses = {}
+    for updates in (0, 5, 6, 9):
+        head.load_state_dict(state)
+        head.frames.updates.fill_(updates)
+        losses[updates] = task.loss(model, head, *batch).total.item()
+    assert ALONE == 0.6 and losses[0] == pytest.approx(losses[5], abs=0.02)
+    assert losses[6] < losses[5] - 0.1 and losses[9] == pytest.approx(losses[6], abs=0.02)
+
+
+def test_neighbors_are_other_videos_alone():
+    scores = torch.tensor([[1.0, -torch.inf, 3, 2], [-torch.inf, 5, -torch.inf, -torch.inf]])
+    assert nearest(scores, 2).tolist() == [[False, False, True, True], [False, True, False, False]]
+    assert not nearest(scores, 0).any()
+
+
+@pytest.mark.parametrize("task", [MoCo, Tempo])
+def test_a_queue_continues_from_its_state(paths, task):
+    task, model, head, clips, targets = moco_of(paths, videos=20, task=task)
     saved = [{name: value.clone() for name, value in part.state_dict().items()} for part in (model, head)]
     expected = task.loss(model, head, clips, targets).total
-    fresh = network(MoCo(SMALL, 20))
+    fresh = network(task)
     for part, state in zip(fresh, saved, strict=True):
         part.load_state_dict(state)
     assert task.loss(*fresh, clips, targets).total.equal(expected)
@@ -400,28 +638,30 @@ def test_moco_goes_on_from_its_state(paths):
         assert value.equal(head.state_dict()[name]), name
 
 
-def test_moco_is_the_same_on_two_processes(paths, tmp_path):
-    task = MoCo(SMALL, 8)
-    clips, targets = batch_of(task, paths)
+@pytest.mark.parametrize(("name", "length"), [("moco", 8), ("tempo", 8), ("coclr", 10)])  # of which one is a neighbor
+def test_a_queue_is_the_same_on_two_processes(name, length, paths, any_task, tmp_path):
+    clips, targets = batch_of(any_task(name), paths)
     for rank in range(2):
         torch.save((clips.chunk(2)[rank], targets.chunk(2)[rank]), tmp_path / f"batch{rank}.pt")
     torch.save((clips, targets), tmp_path / "batch.pt")
-    spawn(_two_steps, (tmp_path,), nprocs=2)
-    _two_steps(None, tmp_path)
+    spawn(_two_steps, (name, length, tmp_path), nprocs=2)
+    _two_steps(None, name, length, tmp_path)
     (losses, state), *parts = (torch.load(tmp_path / f"{name}.pt") for name in ("all", 0, 1))
     torch.testing.assert_close(sum(half for half, _ in parts) / 2, losses)
     for _, half_state in parts:
         torch.testing.assert_close(half_state, state)
-    assert EMPTY not in state["videos"]  # six keys a step, and eight places
+    queues = [videos for part, videos in state.items() if part.endswith("videos")]
+    assert queues and all(EMPTY not in videos for videos in queues)  # six keys a step
 
 
-def _two_steps(rank: int | None, folder: Path) -> None:
+def _two_steps(rank: int | None, name: str, length: int, folder: Path) -> None:
     """The losses and the head after two steps of a process, or of one alone, with frozen batch norm."""
     if rank is not None:
         torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
-    task = MoCo(SMALL, 8)
+    task = TASKS[name](SMALL, length)
     model, head = network(task)
     freeze_batch_norm(model)
+    freeze_batch_norm(head)
     batch = torch.load(folder / ("batch.pt" if rank is None else f"batch{rank}.pt"))
     losses = torch.stack([task.loss(model, head, *batch).total.detach() for _ in range(2)])
     torch.save((losses, head.state_dict()), folder / ("all.pt" if rank is None else f"{rank}.pt"))

@@ -17,6 +17,8 @@ from training import REPO, Script, command, losses, metrics, read_rows, run, wei
 
 import cmpl_zoo
 from cmpl_zoo.pretext import TASKS
+from cmpl_zoo_cli.main import main
+from cmpl_zoo_cli.pretrain_config import FLOW_TASKS
 from cmpl_zoo_cli.pretrain_parser import RECIPES, parse
 from cmpl_zoo_cli.recipes import packaged
 
@@ -87,10 +89,39 @@ def test_ctrl_c_saves_and_resume_leads_to_the_same_weights(task, moco, videos, l
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.fixture(scope="module")
+def flow(videos, lists, tmp_path_factory) -> Path:
+    """The optical flow of the unlabeled videos."""
+    folder = tmp_path_factory.mktemp("flow")
+    words = ["flow", str(lists / "unlabeled.csv"), "--root", str(videos), "-o", str(folder), "--workers", "1"]
+    assert main(words) == 0
+    return folder
+
+
+@pytest.mark.parametrize("task", FLOW_TASKS)
+def test_tasks_of_flow_leave_a_network_and_continue(task, flow, videos, lists, tmp_path):
+    whole, parts = (
+        call(lists / "unlabeled.csv", videos, tmp_path / name, "--task", task, "--flow", str(flow), "--steps", "4",
+             "--save-every-steps", "2")
+        for name in ("whole", "parts")
+    )  # fmt: skip
+    run(whole)
+    run(parts)
+    shutil.rmtree(tmp_path / "parts" / "model")
+    (tmp_path / "parts" / "states" / "step-000000004.pt").unlink()  # as if it had been killed after step 2
+    run([*parts, "--resume"])
+    one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert "fc.weight" not in one
+    card = (tmp_path / "whole" / "model" / "README.md").read_text()
+    assert f"cmpl-zoo pretrain --task {task}" in card and "by chance" in card
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_two_processes_learn_what_one_does(task, videos, lists, tmp_path):
+def test_two_processes_learn_what_one_does(task, flow, videos, lists, tmp_path):
     options = ["--task", task, "--steps", "4", "--batch-norm", "frozen", *SHORT.get(task, [])]
+    options += ["--flow", str(flow)] if task in FLOW_TASKS else []
     alone, both = (call(lists / "unlabeled.csv", videos, tmp_path / name, *options) for name in ("alone", "both"))
     run(alone)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -134,6 +165,7 @@ def test_mistakes_are_named_in_one_sentence(moco, videos, lists, tmp_path):
         ({}, ["--model", "r3d55"], r"'r3d55' is neither.*did you mean r3d50"),
         ({}, ["--init", str(moco / "model"), "--model", "r3d50_quarter"], r"start r3d50_quarter from .*r3d50_eighth"),
         ({}, ["--init", str(moco / "model"), "--normalize-clip"], r"model: that needs --normalize-clip false"),
+        ({}, ["--task", "motion", "--flow", str(empty)], rf"{re.escape(str(empty))}.*\.mp4.*cmpl-zoo flow"),
         ({}, ["--init", str(videos)], rf"{re.escape(str(videos))}"),
         ({}, ["--task", "dpc", "--model", "tv_mvit_v2_s", *LARGE], r"--task dpc needs a network.*--model r3d50"),
     ]
@@ -165,6 +197,8 @@ def test_videos_too_short_for_the_task_are_left_out_and_named(videos, tmp_path):
         (["--steps", "1", "--short-side", "20,30"], r"--short-side 20,30"),
         (["--steps", "1", "--size", "16"], r"--size must be at least 32 pixels"),
         (["--steps", "1", "--lamda-u", "1"], r"--lamda-u.*; cmpl-zoo pretrain --help"),
+        (["--task", "motion", "--steps", "1"], r"--task motion .*optical flow.*cmpl-zoo flow LIST.*--flow DIR"),
+        (["--flow", "x", "--steps", "1"], r"--flow is for --task motion.*not moco"),
         (["--config", "moco_small", "--epochs", "3"], r"recipe gives --steps.*--steps null"),
         (["--config", "own_videos"], r"--config own_videos: no such file.*recipes are"),
     ],
@@ -178,5 +212,6 @@ def test_options_that_are_refused(capsys, words, message):
 def test_every_task_has_a_published_and_a_small_recipe():
     assert set(packaged(RECIPES)) == {name + size for name in TASKS for size in ("", "_small")}
     for name in packaged(RECIPES):
-        config = parse(["--config", name, "--unlabeled", "a.csv", "-o", "run"])
-        assert config.task == name.removesuffix("_small")
+        task = name.removesuffix("_small")
+        flow = ["--flow", "flow"] if task in FLOW_TASKS else []
+        assert parse(["--config", name, "--unlabeled", "a.csv", "-o", "run", *flow]).task == task

@@ -1,7 +1,7 @@
 """MoCo: which of many clips is of the same video?"""
 
-import hashlib
-import os
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -9,12 +9,10 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from cmpl_zoo.models import VideoModel
-from cmpl_zoo.pretext.momentum import EMPTY, MomentumHead
+from cmpl_zoo.pretext.momentum import MomentumHead, number_of, two_layers
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
 from cmpl_zoo.video.sampling import random_clips
 from cmpl_zoo.video.video import Video
-
-QUEUE, TEMPERATURE = 65536, 0.07
 
 
 class MoCo(Task):
@@ -32,32 +30,33 @@ class MoCo(Task):
 
     clips = 2
     least_frames = 1
+    queue: ClassVar[int] = 65536
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
         super().__init__(clip, videos)
-        self.classes = min(QUEUE, videos)  # the key of the query, and all others in the queue
-        crop, color = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0)), v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
-        colors = v2.RandomApply([color], p=0.8), v2.RandomGrayscale(p=0.2)
-        self.view = v2.Compose([crop, *colors, v2.RandomHorizontalFlip()])
+        self.classes = min(self.queue, videos)  # the key of the query, and all others in the queue
+        color = v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
+        self.colors = v2.Compose([v2.RandomApply([color], p=0.8), v2.RandomGrayscale(p=0.2)])
+        self.crop, self.mirror = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0)), v2.RandomHorizontalFlip()
+        self.view = v2.Compose([self.crop, self.colors, self.mirror])
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
-        [one], [other] = (random_clips(video.num_frames, self.clip.frames, [self.clip.stride]) for _ in range(2))
-        frames = video.read(one + other).permute(0, 3, 1, 2)
-        views = [self.view(part).transpose(0, 1) for part in frames.split(self.clip.frames)]
-        number = int.from_bytes(hashlib.sha256(os.fsencode(video.path)).digest()[:7])
-        return torch.stack(views), torch.full((self.clips,), number)
+        clip = self.clip
+        return self.views(video, [random_clips(video.num_frames, clip.frames, [clip.stride])[0] for _ in range(2)])
 
-    def head(self, network: VideoModel) -> MomentumHead:
-        return MomentumHead(network, self.classes)
+    def views(self, video: Video, indices: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+        """Clips of these frames, each seen through a view of its own, and the number of the video for each."""
+        frames = video.read([index for clip in indices for index in clip]).permute(0, 3, 1, 2)
+        views = [self.view(part).transpose(0, 1) for part in frames.split(self.clip.frames)]
+        return torch.stack(views), torch.full((len(views),), number_of(video.path))
+
+    def head(self, network: VideoModel) -> nn.Module:
+        return MomentumHead(network, two_layers(network.num_features), self.classes)
 
     def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:
         assert isinstance(head, MomentumHead)
         videos, first = targets[::2], torch.zeros_like(targets[::2])
         queries, keys = head.queries(network, clips[::2]), head.keys(network, clips[1::2])
         head.enqueue(keys, videos)
-        no_negatives = (videos[:, None] == head.videos) | (head.videos == EMPTY)
-        with torch.autocast(clips.device.type, enabled=False):
-            positives = (queries * keys).sum(dim=1, keepdim=True)
-            negatives = (queries @ head.queue.T.clone()).masked_fill(no_negatives, -torch.inf)
-        scores = torch.cat([positives, negatives], dim=1) / TEMPERATURE
+        scores = head.scores(queries, keys, videos)
         return PretextLoss(F.cross_entropy(scores, first), (scores.argmax(dim=1) == first).float().mean())

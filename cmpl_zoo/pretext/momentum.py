@@ -1,6 +1,9 @@
 """A slow average of a network, and a queue of what it has made of former clips."""
 
 import copy
+import hashlib
+import os
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -8,9 +11,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmpl_zoo.models import VideoModel
-
-CHANNELS, MOMENTUM = 128, 0.999
+CHANNELS, MOMENTUM, TEMPERATURE = 128, 0.999, 0.07
 EMPTY = -1  # the video of a place in the queue that had no key yet
 
 
@@ -24,11 +25,13 @@ class MomentumHead(nn.Module):
     average is a plain one at first (our choice).
 
     Args:
-        network: without a classifier.
+        network: clips to features (N, channels).
+        projection: these to (N, *shape).
         length: of the queue, in keys.
+        shape: of a key; its last dimension is compared.
 
     Attributes:
-        queue: the last keys, of length 1 (length, 128).
+        queue: the last keys, of length 1 (length, *shape).
         videos: which video each is of, int64 (length,), or `EMPTY`.
     """
 
@@ -37,12 +40,13 @@ class MomentumHead(nn.Module):
     place: Tensor
     updates: Tensor
 
-    def __init__(self, network: VideoModel, length: int) -> None:
+    def __init__(
+        self, network: nn.Module, projection: nn.Module, length: int, shape: Sequence[int] = (CHANNELS,)
+    ) -> None:
         super().__init__()
-        channels = network.num_features
-        self.projection = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, CHANNELS))
+        self.projection = projection
         self.average = copy.deepcopy(nn.Sequential(network, self.projection)).requires_grad_(False).eval()
-        self.register_buffer("queue", torch.zeros(length, CHANNELS))
+        self.register_buffer("queue", torch.zeros(length, *shape))
         self.register_buffer("videos", torch.full((length,), EMPTY))
         self.register_buffer("place", torch.tensor(0))  # of the next key, before it is wrapped
         self.register_buffer("updates", torch.tensor(0))
@@ -53,12 +57,12 @@ class MomentumHead(nn.Module):
         return self
 
     def queries(self, network: nn.Module, clips: Tensor) -> Tensor:
-        """Projections of clips by the network that learns, of length 1 (N, 128)."""
-        return F.normalize(self.projection(network(clips)).float(), dim=1)
+        """Projections of clips by the network that learns, of length 1 (N, *shape)."""
+        return F.normalize(self.projection(network(clips)).float(), dim=-1)
 
     @torch.no_grad()
     def keys(self, network: nn.Module, clips: Tensor) -> Tensor:
-        """Projections of clips by its average, which first moves towards it, of length 1 (N, 128)."""
+        """Projections of clips by its average, which first moves towards it, of length 1 (N, *shape)."""
         learned = nn.Sequential(network, self.projection)
         for weight, new_weight in zip(self.average.parameters(), learned.parameters(), strict=True):
             weight.lerp_(new_weight, 1 - MOMENTUM)
@@ -66,7 +70,7 @@ class MomentumHead(nn.Module):
         share = (1 / self.updates).clamp(min=1 - MOMENTUM)
         for statistic, new in zip(self.average.buffers(), learned.buffers(), strict=True):
             statistic.lerp_(new, share) if statistic.is_floating_point() else statistic.copy_(new)
-        return F.normalize(self.average(clips).float(), dim=1)
+        return F.normalize(self.average(clips).float(), dim=-1)
 
     def enqueue(self, keys: Tensor, videos: Tensor) -> None:
         """Replace the oldest keys by those of all processes, and of more than there are places by the last of them."""
@@ -74,6 +78,36 @@ class MomentumHead(nn.Module):
         places = (self.place + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue[places], self.videos[places] = keys, videos
         self.place += len(keys)
+
+    def scores(self, queries: Tensor, keys: Tensor, videos: Tensor) -> Tensor:
+        """How alike queries are to their keys, and to those in the queue, over the temperature.
+
+        Args:
+            queries: of length 1 (N, *shape).
+            keys: one for each.
+            videos: which video each query is of, (N,).
+
+        Returns:
+            (N, *shape without its last dimension, 1 + length), minus infinity for keys in the queue that are of the
+            query's video, and for empty places.
+        """
+        no_negatives = (videos[:, None] == self.videos) | (self.videos == EMPTY)
+        with torch.autocast(queries.device.type, enabled=False):
+            positives = (queries * keys).sum(dim=-1, keepdim=True)
+            negatives = torch.einsum("n...c,l...c->n...l", queries, self.queue.clone())
+        levels = [1] * (queries.ndim - 2)
+        negatives = negatives.masked_fill(no_negatives.view(len(videos), *levels, -1), -torch.inf)
+        return torch.cat([positives, negatives], dim=-1) / TEMPERATURE
+
+
+def two_layers(channels: int) -> nn.Sequential:
+    """The projection of features that MoCo v2 has."""
+    return nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, CHANNELS))
+
+
+def number_of(path: str) -> int:
+    """A number by which the clips of a video are known, whichever process reads it."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(path)).digest()[:7])
 
 
 def of_all_processes(tensor: Tensor) -> Tensor:

@@ -3,7 +3,9 @@
 import json
 import math
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from cmpl_zoo.models import VideoModel, create_model
 from cmpl_zoo.models.freezing import freeze_batch_norm
 from cmpl_zoo.pretext import TASKS
 from cmpl_zoo.pretext.finish import save_result
+from cmpl_zoo.pretext.flow import flow_path
 from cmpl_zoo.pretext.steps import PretextBatch, PretextSteps
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
 from cmpl_zoo.tools.own_videos import more_videos, write_lists
@@ -91,22 +94,28 @@ def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
     """
     # Build
     ranks = ranks or Ranks()
+    root = config.unlabeled if Path(config.unlabeled).is_dir() else config.root
     config = listed(config, ranks)
     videos = read_list(config.unlabeled, config.root, labeled=False).paths
     if len(videos) < 2:
         raise RunError(f"{config.unlabeled}: has one video, and a task needs others to tell it from; give more")
     ranks.first_alone(lambda: check_some_readable(videos, config.unlabeled, "--unlabeled and --root"))
+    flow = None
+    if config.flow is not None:
+        flow = partial(flow_path, root=root, folder=config.flow)
+        check_some_have_flow(videos, flow, config.flow, ranks)
     config = replace(config, steps=config.steps or math.ceil((config.epochs or 0) * len(videos) / config.batch))
     config = replace(config, epochs=None)
     open_run(config, ranks)
     torch.manual_seed(config.seed)
     device = pick_device(config.device, ranks.local)
-    clip = PretextClip(config.frames, config.stride, config.size, config.short_side)
+    clip = PretextClip(config.frames, config.stride, config.size, config.short_side, flow)
     task = TASKS[config.task](clip, len(videos))
+    assert config.steps is not None
+    task.batches = config.steps * config.accumulation
     pretext = build_pretext(config, task).to(device).to(memory_format=torch.channels_last_3d)
     model = distribute(pretext, config, {"batch": config.batch}, ranks, device)
     optimization = Optimization(pretext, model, pretext, config, device)
-    assert config.steps is not None
     steps = PretextSteps(
         videos,
         task,
@@ -163,6 +172,12 @@ def listed(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
 
     ranks.first_alone(make)
     return replace(config, unlabeled=str(folder / "unlabeled.csv"), root=".", overwrite=False)
+
+
+def check_some_have_flow(videos: Sequence[str], flow: Callable[[str], str], folder: str, ranks: Ranks) -> None:
+    """Raise a VideoError where none of a few videos has flow that can be read."""
+    tried = [flow(videos[index]) for index in range(0, len(videos), max(1, len(videos) // 10))]
+    ranks.first_alone(lambda: check_some_readable(tried, folder, "--flow, which cmpl-zoo flow fills, and --root"))
 
 
 def build_pretext(config: PretrainConfig, task: Task) -> Pretext:

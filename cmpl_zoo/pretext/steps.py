@@ -19,7 +19,7 @@ class PretextBatch(TypedDict):
 
     Attributes:
         clips: uint8 (videos * clips of the task, 3, frames, size, size), those of a video next to each other.
-        targets: their answers, int64 (videos * clips of the task,).
+        targets: their answers, int64 (videos * clips of the task, ...).
         unreadable: the unreadable videos that were replaced by others.
     """
 

@@ -2,6 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch.nn.functional as F
@@ -32,12 +33,14 @@ class PretextClip(NamedTuple):
         stride: step from one frame to the next, in frames of the video; a task may make it a multiple of this.
         size: height and width, in pixels.
         short_side: range of the short side that frames are resized to before the crop; see `WeakView`.
+        flow: path of a video to that of its optical flow (see `cmpl_zoo.tools.flow`), for tasks that need it.
     """
 
     frames: int
     stride: int
     size: int
     short_side: tuple[int, int]
+    flow: Callable[[str], str] | None = None
 
     def span(self, clips: int = 1) -> int:
         """Frames of the video from the first to the last frame of so many clips, each right after the other."""
@@ -55,6 +58,7 @@ class Task(ABC):
         clips: how many clips are made of a video.
         classes: how many answers there are; by chance one in so many is right.
         least_frames: the fewest frames of a video of which the question makes sense.
+        batches: how many batches, or with --accumulation parts of them, the loss is computed of; a run sets it.
         view: the random crop that frames are seen through, uint8 (n, 3, H, W) to (n, 3, size, size).
     """
 
@@ -63,7 +67,7 @@ class Task(ABC):
     least_frames: int = 2
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
-        self.clip, self.videos = clip, videos
+        self.clip, self.videos, self.batches = clip, videos, 1
         self.view: nn.Module = WeakView(clip.size, clip.short_side)
 
     @classmethod
@@ -73,7 +77,8 @@ class Task(ABC):
 
     @abstractmethod
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
-        """The clips of a video and their answers: uint8 (clips, 3, frames, size, size) and int64 (clips,).
+        """The clips of a video and their answers: uint8 (clips, 3, frames, size, size) and int64 (clips,), or, where an
+        answer is several numbers, (clips, numbers).
 
         Random numbers come from torch's global generator.
         """
@@ -89,7 +94,7 @@ class Task(ABC):
             network: without a classifier: clips to pooled features (N, channels).
             head: as `head` makes it.
             clips: normalized, float (videos * clips, 3, frames, size, size), those of a video next to each other.
-            targets: int64 (videos * clips,).
+            targets: int64 (videos * clips, ...).
         """
         answers = head(network(clips)).float()
         return PretextLoss(F.cross_entropy(answers, targets), (answers.argmax(dim=1) == targets).float().mean())

@@ -129,8 +129,8 @@ def prepare(
         raise ValueError(f"--workers must be at least 1, not {workers}")
     if "libx264" not in av.codecs_available:
         raise RuntimeError("this build of PyAV has no libx264 encoder; `pip install av` installs one that has it")
-    targets = _copy_paths(video_list, root)
-    _check_overwriting(video_list, output, targets)
+    targets = copy_paths(video_list, root)
+    check_overwriting(video_list, output, targets, "prepare")
     with Journal(output, video_list, root, "prepare", asdict(settings), PREPARE_COLUMNS) as journal:
         tasks = [(path, os.path.join(output, target)) for path, target in zip(video_list.paths, targets, strict=True)]
         try:
@@ -142,25 +142,41 @@ def prepare(
         return all(verdict in KEPT_BY_PREPARE for verdict in journal.verdicts), summary
 
 
-def _copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str]:
-    """Path of each copy, relative to the folder of the copies."""
+def copy_path(path: str, root: str | os.PathLike[str]) -> str:
+    """Path of the copy of a video, relative to the folder of the copies.
+
+    Args:
+        path: of the video, with the segment that it has.
+        root: folder of the videos.
+    """
+    file, segment = split_fragment(path)
+    relative = os.path.relpath(file, root)
+    stem = relative if os.path.isdir(file) else os.path.splitext(relative)[0]
+    if segment:
+        stem += f"_{segment.start:.3f}-" + ("end" if segment.end is None else f"{segment.end:.3f}")
+    return f"{stem}.mp4"
+
+
+def copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str]:
+    """`copy_path` of each video of a list.
+
+    Raises:
+        ListError: two videos would have the same copy, a video is outside the root, or the root is a shard set.
+    """
     if is_shard_set(root):
         raise ListError(
-            f"--root {os.fspath(root)} holds shards, but prepare reads files; prepare the files, then shard the copies"
+            f"--root {os.fspath(root)} holds shards, but copies are made of files; give the files, then shard the "
+            "copies"
         )
     targets: dict[str, list[int]] = {}
     for index, path in enumerate(video_list.paths):
-        file, segment = split_fragment(path)
-        relative = os.path.relpath(file, root)
-        if relative.split(os.sep)[0] in (os.pardir, os.curdir):
+        file, _ = split_fragment(path)
+        if os.path.relpath(file, root).split(os.sep)[0] in (os.pardir, os.curdir):
             raise ListError(
                 f"{video_list.file_and_line(index)}: {path} is outside {root}, so its copy would be outside the "
                 "output folder; give a --root that holds all videos"
             )
-        stem = relative if os.path.isdir(file) else os.path.splitext(relative)[0]
-        if segment:
-            stem += f"_{segment.start:.3f}-" + ("end" if segment.end is None else f"{segment.end:.3f}")
-        targets.setdefault(f"{stem}.mp4", []).append(index)
+        targets.setdefault(copy_path(path, root), []).append(index)
     clashes = {target: indices for target, indices in targets.items() if len(indices) > 1}
     if clashes:
         lines = "; ".join(
@@ -186,14 +202,14 @@ def _copy_rows(video_list: VideoList, root: str | os.PathLike[str], targets: lis
     return rows
 
 
-def _check_overwriting(video_list: VideoList, output: str | os.PathLike[str], targets: list[str]) -> None:
-    """Raise a ValueError if a copy would replace a video of the list, or a file that is not from `prepare`."""
+def check_overwriting(video_list: VideoList, output: str | os.PathLike[str], targets: list[str], verb: str) -> None:
+    """Raise a ValueError if a copy would replace a video of the list, or a file that is not from the verb."""
     copies = (os.path.join(output, target) for target in targets)
     existing = {file_id: copy for copy in copies if (file_id := _file_id(copy))}
     for path in map(recording_of, video_list.paths) if existing else ():
         if copy := existing.get(_file_id(path) or (0, 0)):
             raise ValueError(f"{copy} would overwrite {path}; give another folder for the copies")
-    if existing and not os.path.exists(os.path.join(output, "prepare.json")):  # else an earlier run made them
+    if existing and not os.path.exists(os.path.join(output, f"{verb}.json")):  # else an earlier run made them
         raise ValueError(f"{next(iter(existing.values()))} exists already; give another folder for the copies")
 
 

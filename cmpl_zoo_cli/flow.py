@@ -1,0 +1,68 @@
+"""`cmpl-zoo flow`."""
+
+import argparse
+from pathlib import Path
+
+from cmpl_zoo_cli.arguments import add_output, add_root, add_workers, whole
+
+FLOW = """\
+Compute the optical flow of every video of a list or folder (OpenCV's DIS), and
+write to DIR:
+
+  .../NAME.mp4  the flow, under the same relative path: a video of as many
+                frames, whose red and green tell how far each pixel moves to
+                the right and down
+  report.csv    a row for each video, in the order of the list: verdict,
+                cause, frames, seconds
+  LIST.csv      the list, with all its columns, without the videos left out
+
+The pretext tasks motion and coclr learn from it: cmpl-zoo pretrain --flow DIR.
+
+verdicts:
+  made        with a cause if a damaged video ended early
+  there       made before
+  unreadable  left out: nothing decodes, its reader crashed, or no frame came
+              for 5 minutes
+  failed      left out: its frames are too small to have a flow
+
+The same command continues a run that was stopped or killed. Exit status: 0 if
+every video has its flow, 1 if some have none, 2 if the command cannot run."""
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "flow",
+        help="compute the optical flow of a list's videos, for pretraining",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=FLOW,
+    )
+    verb.set_defaults(run=run)
+    verb.add_argument("list", metavar="LIST|DIR", help="list of videos: CSV with a column `path`; or a folder of them")
+    add_root(verb)
+    add_output(verb, "folder for the flow")
+    verb.add_argument(
+        "--max-short-side",
+        type=whole(12),
+        default=128,
+        metavar="PIXELS",
+        help="largest short side of the flow; smaller videos are not enlarged (default: 128)",
+    )
+    add_workers(verb)
+
+
+def run(args: argparse.Namespace) -> int:
+    from cmpl_zoo._files import as_csv, replace_text
+    from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.datasets.loader import available_cores
+    from cmpl_zoo.tools.find_videos import find_videos
+    from cmpl_zoo.tools.flow import make_flow
+
+    file, root = args.list, args.root
+    if Path(file).is_dir():
+        file, root = Path(args.output, "lists", "videos.csv"), file
+        replace_text(file, as_csv(({"path": path} for path in find_videos(root).videos), ["path"]))
+    video_list = read_list(file, root, labeled=False)
+    workers = available_cores() if args.workers is None else args.workers
+    all_kept, summary = make_flow(video_list, root, args.output, max_short_side=args.max_short_side, workers=workers)
+    print(summary)
+    return 0 if all_kept else 1
