@@ -5,6 +5,8 @@ from typing import Any
 
 from lists import LABELS, data_of
 
+from cmpl_zoo.pretext import TASKS
+
 
 @dataclass(frozen=True)
 class TableRow:
@@ -34,6 +36,7 @@ SCHEMES = {scheme: {"scheme": scheme} for scheme in ("self-first", "opposite-fir
 ALL_LABELS = ALONE | {"labeled_batch": 32}
 AVERAGED = {"ema": 0.99}
 MOCAP13_PLUS = TableRow(AVERAGED, judged=BOTH)  # what helped of `beyond`: the recipe mocap13_plus
+TOO_LONG_FOR_LIPS = {"order", "puzzle", "dpc"}
 CAUSES: dict[str, dict[str, Any]] = {
     "threshold 0.5": {"threshold": 0.5},
     "threshold 0.9": {"threshold": 0.9},
@@ -143,14 +146,15 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
         },
         **{f"cross, auxiliary {row}": TableRow(options, "words-10") for row, options in AUXILIARIES.items()},
     },
-    # Table 2: learning from the same videos without any label first.
+    # Table 2: learning from the same videos without any label first. Left out is a task for which, by its small recipe,
+    # more than a tenth of the videos are too short.
     "pretraining-mocap13": {
         "random weights": TableRow(ALONE, "uniform-10"),
-        **{task: TableRow(ALONE, "uniform-10", start=task) for task in ("moco", "pace", "arrow", "rotation", "speed")},
+        **{task: TableRow(ALONE, "uniform-10", start=task) for task in TASKS},
     },
     "pretraining-lips": {
         "random weights": TableRow(ALONE, "words-10"),
-        **{task: TableRow(ALONE, "words-10", start=task) for task in ("moco", "arrow", "rotation")},
+        **{task: TableRow(ALONE, "words-10", start=task) for task in TASKS if task not in TOO_LONG_FOR_LIPS},
     },
     # What else could help where labels are fewest.
     "lips-beyond": {

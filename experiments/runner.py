@@ -42,6 +42,7 @@ from rows import EXPERIMENTS, data_set, lists_needed
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo_cli.main import reporting
+from cmpl_zoo_cli.pretrain_config import FLOW_TASKS
 from cmpl_zoo_cli.run_options import flag
 from cmpl_zoo_cli.train_config import Config
 
@@ -141,7 +142,8 @@ class Place:
 
     def folders_of(self, run: ExperimentRun) -> set[Path]:
         """Every folder that it may write to."""
-        return {self.folder_of(run), *(start.folder for start in self.starts_of(run).values())}
+        folders = {self.folder_of(run), *(start.folder for start in self.starts_of(run).values())}
+        return folders | ({flow} if (flow := self.flow_of(run)) else set())
 
     def starts_of(self, run: ExperimentRun) -> dict[str, Start]:
         """Where its networks are pretrained, by the option that takes the result; none of a run from random weights.
@@ -159,6 +161,11 @@ class Place:
             for option, model in models.items()
             if model
         }
+
+    def flow_of(self, run: ExperimentRun) -> Path | None:
+        """The folder of the optical flow that it learns from first; None where its start needs none."""
+        needs_flow = EXPERIMENTS[run.experiment][run.row].start in FLOW_TASKS
+        return self.work / "flow" / data_of(self.lists_of(run)) if needs_flow else None
 
     def pretraining(self, run: ExperimentRun, model: str) -> dict[str, Any]:
         """Options of train/pretrain.py for a network that the run starts from."""
@@ -261,11 +268,14 @@ class Place:
             data = files["test" if self.measured_on == "test" else "val"]
             return [sys.executable, str(REPO / "train" / "evaluate.py"), *judged, "--data", str(data),
                     "--root", str(root), "--workers", "0", "--json", str(scores)]  # fmt: skip
+        flow = self.flow_of(run)
+        if flow and not (flow / (whole := root / Path(lists_needed(run.experiment)[0]).name).name).exists():
+            return [sys.executable, "-m", "cmpl_zoo_cli", "flow", str(whole), "--root", str(root), "-o", str(flow)]
         for start in self.starts_of(run).values():
             if not (start.folder / "summary.json").exists():
                 return script("pretrain.py", self.pretraining(run, start.model) | {
                     "unlabeled": files["labeled"].with_name("pool.csv"), "root": root, "output": start.folder,
-                    "seed": run.seed, "resume": True,
+                    "seed": run.seed, "resume": True, **({"flow": flow} if flow else {}),
                 })  # fmt: skip
         options = self.options(run)
         options |= {
