@@ -9,7 +9,7 @@ from cmpl_zoo.models.pretrained import UNPUBLISHED
 REPO = Path(__file__).resolve().parents[1]
 PAGE = REPO / "docs" / "zoo.md"
 README = REPO / "README.md"
-IN_README = ["r3d50.slow_k400", "tv_mvit_v2_s.k400", "tv_swin3d_b.k400_in22k", "r3d50.in1k", "r3d50_eighth.cmpl_demo"]
+IN_README = ["r3d50.slow_k400", "tv_mvit_v2_s.k400", "tv_swin3d_b.k400_in22k", "r3d50_eighth.cmpl_demo"]
 
 
 def readme() -> str:
