@@ -1,4 +1,4 @@
-"""R3D video networks and Cross-Model Pseudo-Labeling: a timm-style zoo.
+"""Video networks that learn from few labels: a timm-style zoo, and CMPL.
 
 Importing it registers the networks with timm. The other functions and the sub-packages are loaded on first use, since
 they need packages, such as the video decoder, that the networks do not.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 SCHEMES = ("cross", "self-first", "opposite-first", "maximum", "average", "self")
 
@@ -87,7 +87,7 @@ def threshold_labels(distribution: Tensor, threshold: float, hard: bool = True) 
     Args:
         distribution: probabilities of shape (batch, classes).
         threshold: tau in [0, 1]; a confidence of exactly tau counts (paper).
-        hard: the most probable class as target (our default, as a descendant's figure shows it), or the
+        hard: the most probable class as target (our default, as figures in later papers about CMPL show it), or the
             distribution itself (as the paper's formulas are written).
     """
     confidence, label = distribution.max(dim=1)
@@ -126,7 +126,7 @@ def unsupervised_loss(strong: Tensor, pseudo: PseudoLabels) -> Tensor:
 
     The mean is over all clips of the batch, masked ones counting as zero.
     """
-    return (F.cross_entropy(strong, pseudo.target, reduction="none") * pseudo.mask).mean()
+    return (cross_entropy(strong, pseudo.target, reduction="none") * pseudo.mask).mean()
 
 
 def cmpl_loss(
@@ -149,7 +149,7 @@ def cmpl_loss(
         pseudo: what each network is taught on them; see `pseudo_labels`.
         lambda_u: weight of the unsupervised terms. The paper's value is not known; the default is our choice.
     """
-    supervised = tuple(F.cross_entropy(logits.float(), labels) for logits in labeled)
+    supervised = tuple(cross_entropy(logits.float(), labels) for logits in labeled)
     unsupervised = tuple(unsupervised_loss(logits.float(), label) for logits, label in zip(strong, pseudo, strict=True))
     total = torch.stack(supervised).sum()
     if unsupervised:

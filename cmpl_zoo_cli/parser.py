@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser; its result has `run`, a function of itself that returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="cmpl-zoo",
-        description="R3D video networks: train, evaluate, use and publish them, and prepare videos for that. "
+        description="Video networks: train, evaluate, use and publish them, and prepare videos for that. "
         "`cmpl-zoo COMMAND --help` explains a command.",
         epilog="Exit status: 0, 1 if part of the work failed, 2 if the command cannot run, 130 after Ctrl-C.",
     )

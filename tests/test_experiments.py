@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import statistics
 import sys
@@ -70,6 +71,13 @@ def runner(monkeypatch) -> ModuleType:
     import runner
 
     return runner
+
+
+@pytest.fixture
+def rows(runner) -> ModuleType:
+    import rows
+
+    return rows
 
 
 def experiments(data: Path, work: Path, *more: str, **recipe: object) -> list[str]:
@@ -222,16 +230,23 @@ def test_lips_is_measured_on_speakers_who_are_not_learned_from(lips, tmp_path, r
     assert learned_from == {*LEARNED_FROM} - {"F06", "F10", "M07"}
 
 
-def test_the_recipe_of_what_helped_is_the_row_that_was_measured(runner):
+def test_the_page_names_every_experiment(rows):
+    page = (REPO / "experiments" / "README.md").read_text()
+    table = re.search(r"\| name \| what its rows compare \|\n(.*?)\n\n", page, re.DOTALL)[1]
+    named = [name for row in table.splitlines()[1:] for name in re.findall("`([^`]+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(rows.EXPERIMENTS)
+
+
+def test_the_recipe_of_what_helped_is_the_row_that_was_measured(runner, rows):
     plain, plus = (yaml.safe_load((REPO / "cmpl_zoo" / "training" / "recipes" / f"{name}.yaml").read_text())
                    for name in ("mocap13_cpu", "mocap13_plus"))  # fmt: skip
-    assert plus == plain | runner.MOCAP13_PLUS.options
+    assert plus == plain | rows.MOCAP13_PLUS.options
 
 
-def test_all_labels_of_lips_are_learned_from_as_many_clips_a_step_as_labels_and_unlabeled_videos(runner):
+def test_all_labels_of_lips_are_learned_from_as_many_clips_a_step_as_labels_and_unlabeled_videos(runner, rows):
     lists = ["--labeled", "labeled.csv", "--unlabeled", "unlabeled.csv", "--output", "run"]
     config = parse_config(["--config", str(runner.RECIPES["lips", "cpu"]), *lists])
-    assert runner.ALL_LABELS["labeled_batch"] == config.labeled_batch + config.unlabeled_batch
+    assert rows.ALL_LABELS["labeled_batch"] == config.labeled_batch + config.unlabeled_batch
 
 
 def place_of_stored_results(

@@ -25,7 +25,7 @@ from cmpl_zoo.pretext.dpc import PredictionHead, feature_maps
 from cmpl_zoo.pretext.flow import flow_path, read_with_flow, seen_together
 from cmpl_zoo.pretext.momentum import EMPTY, MOMENTUM, MomentumHead, two_layers
 from cmpl_zoo.pretext.motion_statistics import patterns, statistics
-from cmpl_zoo.pretext.order import number_of
+from cmpl_zoo.pretext.order import order_number
 from cmpl_zoo.pretext.puzzle import one_channel
 from cmpl_zoo.pretext.steps import PretextSteps
 from cmpl_zoo.pretext.task import PretextClip
@@ -700,8 +700,8 @@ def test_order_shows_each_clip_through_its_own_crop(tmp_path):
 def test_orders_are_numbered_as_permutations():
     for length in (3, 4):
         orders = torch.tensor(list(permutations(range(length))))
-        assert number_of(orders).equal(torch.arange(math.factorial(length)))
-    assert number_of(torch.tensor([[2, 0, 1], [0, 1, 2]])).tolist() == [4, 0]
+        assert order_number(orders).equal(torch.arange(math.factorial(length)))
+    assert order_number(torch.tensor([[2, 0, 1], [0, 1, 2]])).tolist() == [4, 0]
 
 
 @pytest.mark.parametrize("name", ["order", "puzzle"])

@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.pretext.flow import read_with_flow, seen_together
 from cmpl_zoo.pretext.moco import MoCo
-from cmpl_zoo.pretext.momentum import MomentumHead, number_of, two_layers
+from cmpl_zoo.pretext.momentum import MomentumHead, two_layers, video_number
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss
 from cmpl_zoo.video.sampling import random_clips
 from cmpl_zoo.video.video import Video
@@ -46,7 +46,7 @@ class CoCLR(MoCo):
         for part in zip(*(both.split(length) for both in read_with_flow(video, self.clip, one + other)), strict=True):
             frames, flow = seen_together(self.view, *part)
             views += [self.colors(frames).transpose(0, 1), flow.transpose(0, 1)]
-        return torch.stack(views), torch.full((self.clips,), number_of(video.path))
+        return torch.stack(views), torch.full((self.clips,), video_number(video.path))
 
     def head(self, network: VideoModel) -> "TwoStreams":
         return TwoStreams(network, self.classes)

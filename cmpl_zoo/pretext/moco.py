@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from cmpl_zoo.models import VideoModel
-from cmpl_zoo.pretext.momentum import MomentumHead, number_of, two_layers
+from cmpl_zoo.pretext.momentum import MomentumHead, two_layers, video_number
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
 from cmpl_zoo.video.sampling import random_clips
 from cmpl_zoo.video.video import Video
@@ -48,7 +48,7 @@ class MoCo(Task):
         """Clips of these frames, each seen through a view of its own, and the number of the video for each."""
         frames = video.read([index for clip in indices for index in clip]).permute(0, 3, 1, 2)
         views = [self.view(part).transpose(0, 1) for part in frames.split(self.clip.frames)]
-        return torch.stack(views), torch.full((len(views),), number_of(video.path))
+        return torch.stack(views), torch.full((len(views),), video_number(video.path))
 
     def head(self, network: VideoModel) -> nn.Module:
         return MomentumHead(network, two_layers(network.num_features), self.classes)

@@ -105,7 +105,7 @@ def two_layers(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, CHANNELS))
 
 
-def number_of(path: str) -> int:
+def video_number(path: str) -> int:
     """A number by which the clips of a video are known, whichever process reads it."""
     return int.from_bytes(hashlib.sha256(os.fsencode(path)).digest()[:7])
 

@@ -47,7 +47,7 @@ class Order(Task):
 
     def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:
         answers = head(network(clips).unflatten(0, (-1, self.clips))).float()
-        orders = number_of(targets.unflatten(0, (-1, self.clips)))
+        orders = order_number(targets.unflatten(0, (-1, self.clips)))
         return PretextLoss(F.cross_entropy(answers, orders), (answers.argmax(dim=1) == orders).float().mean())
 
 
@@ -65,7 +65,7 @@ class PairsHead(nn.Module):
         return self.answer(self.pair(pairs).relu().flatten(1))
 
 
-def number_of(places: Tensor) -> Tensor:
+def order_number(places: Tensor) -> Tensor:
     """Orders, int64 (N, n) with each of 0 to n - 1 once, to their numbers (N,) among all n! of them."""
     orders = torch.tensor(list(permutations(range(places.shape[1]))), device=places.device)
     return (places[:, None] == orders).all(dim=2).int().argmax(dim=1)

@@ -86,7 +86,12 @@ def build_network(
     assert isinstance(network, VideoModel)
     network.check_input(frames, (size, size))
     if init is not None:
-        start_from(init, network, name)
+        try:
+            start_from(init, network, name)
+        except RuntimeError as error:
+            if Path(init).exists():
+                raise
+            raise RuntimeError(f"{error}; --config own_videos needs no download") from error
         if config.freeze is not None:
             freeze_stages(network, config.freeze)
     return network
@@ -104,12 +109,7 @@ def start_from(init: str, network: VideoModel, name: str) -> None:
         ValueError: it is another architecture, or clips are prepared otherwise for it.
         RuntimeError: it cannot be loaded.
     """
-    try:
-        start = create_model(init, pretrained=True)
-    except RuntimeError as error:
-        if Path(init).exists():
-            raise
-        raise RuntimeError(f"{error}; --config own_videos needs no download") from error
+    start = create_model(init, pretrained=True)
     assert isinstance(start, VideoModel)
     classes, wanted = ((one.num_classes, one.pretrained_cfg.get("label_names")) for one in (start, network))
     if classes != wanted:

@@ -31,6 +31,8 @@ PAGES = {
     "model_cards/*.md": "cards/{name}.md",
     "model_cards/*/README.md": "cards/{folder}.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
 }
 PICTURES = {".svg", ".png", ".jpg", ".gif", ".webp", ".mp4"}
 # Nothing in code and comments is a link. Links are those of Markdown, [text](target "title"), and of HTML.
@@ -70,7 +72,9 @@ class Site:
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_text(self.rewritten(file, file.read_text(encoding="utf-8")), encoding="utf-8")
             for link in links(file):
-                picture = file if OTHER_SITE.match(link) else self._file(file, link)
+                if OTHER_SITE.match(link):
+                    continue
+                picture = self._file(file, link)
                 if picture.suffix in PICTURES:
                     copy = folder / self._place(picture)
                     copy.parent.mkdir(parents=True, exist_ok=True)
