@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -124,7 +125,8 @@ def run_block(block: Block, session: subprocess.Popen[str], file: Path) -> None:
     """Run a block in a session; `file` is written, and errors name it."""
     assert session.stdin and session.stdout
     file.write_text(block.text)
-    session.stdin.write(f"{file}\n")
+    with suppress(BrokenPipeError):  # it has ended before; what it printed is below
+        session.stdin.write(f"{file}\n")
     printed = []
     for line in session.stdout:
         if line.rstrip("\n").endswith(END):

@@ -44,6 +44,7 @@ def test_blocks_are_run_or_say_why_not_and_options_are_those_of_the_command(page
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, ids=name)
+@pytest.mark.timeout(900)
 def test_what_a_page_types_runs(page: Path, folder: Path, scratch: Path) -> None:
     assert run_page(page, folder, scratch) == sum(block.is_run for block in blocks(page))
 

@@ -129,13 +129,13 @@ def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
         config,
         Path(config.output),
         ranks,
-        steps,
-        device,
-        {"pretext": pretext} | optimization.state,
-        [pretext],
-        digests(config.unlabeled),
-        len(videos),
-        lambda **since: PretextMeters(device, ranks, **since),
+        steps=steps,
+        device=device,
+        state={"pretext": pretext} | optimization.state,
+        learned=[pretext],
+        digests=digests(config.unlabeled),
+        videos=len(videos),
+        meters=partial(PretextMeters, device, ranks),
     )
 
     # The loop

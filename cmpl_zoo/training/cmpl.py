@@ -44,7 +44,8 @@ class CMPL(nn.Module):
     def __init__(self, networks: list[VideoModel], config: Config) -> None:
         super().__init__()
         self.config = config
-        self.primary, self.auxiliary = networks[0], networks[1] if len(networks) > 1 else None
+        self.primary = networks[0]
+        self.auxiliary = networks[1] if len(networks) > 1 else None
         own, distinct = training_clips(config)
         self.inputs = nn.ModuleList(
             ClipInput(network, distinct.index(clip)) for network, clip in zip(networks, own, strict=True)

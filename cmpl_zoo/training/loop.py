@@ -67,6 +67,7 @@ class Loop:
         config: RunOptions,
         folder: Path,
         ranks: Ranks,
+        *,
         steps: Steps,
         device: torch.device,
         state: dict[str, Any],

@@ -60,13 +60,13 @@ class Run(Loop):
             config,
             Path(config.output),
             ranks,
-            steps,
-            device,
-            state,
-            list(networks.values()),
-            digests(config.labeled, config.unlabeled, config.classes),
-            len(lists.labeled) + len(lists.unlabeled or ()),
-            partial(CMPLMeters, list(networks), len(lists.classes), device, ranks),
+            steps=steps,
+            device=device,
+            state=state,
+            learned=list(networks.values()),
+            digests=digests(config.labeled, config.unlabeled, config.classes),
+            videos=len(lists.labeled) + len(lists.unlabeled or ()),
+            meters=partial(CMPLMeters, list(networks), len(lists.classes), device, ranks),
         )
         validated = ranks.gather(self.log.validated() if self.log else {})[0]
         self.accuracies = list(validated.values())  # of F, in percent, of every validation by the log
