@@ -118,7 +118,7 @@ def test_tasks_of_flow_leave_a_network_and_continue(task, flow, videos, lists, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", sorted(TASKS.keys() - {"arrow", "pace", "speed"}))  # their loss is that of rotation
 def test_two_processes_learn_what_one_does(task, flow, videos, lists, tmp_path):
     options = ["--task", task, "--steps", "4", "--batch-norm", "frozen", *SHORT.get(task, [])]
     options += ["--flow", str(flow)] if task in FLOW_TASKS else []
