@@ -78,7 +78,7 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
     from cmpl_zoo.video import VideoError
 
     overlays = overlay_files(videos, args.overlay) if args.overlay else {}
-    failed = 0
+    failed = number = 0
     with ExitStack() as stack:
         if overlays:
             check_encoder()
@@ -98,6 +98,7 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
                 )
                 found = list(bouts(with_progress(files.written(windows), path), args.shortest or 0))
                 files.write_bouts(path, found)
+                number += len(found)
                 if overlays:
                     write_overlay(path, found, overlays[path])
             except VideoError as error:
@@ -107,7 +108,8 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
         done = len(videos) - failed
         told = f"{done} recording{'' if done == 1 else 's'}" + (f", {failed} unreadable left out" if failed else "")
         for file in filter(None, (args.csv, args.json, args.bouts)):
-            print(f"{file}  {told}")
+            none = ", no bout that --min-probability and --shortest leave" if file == args.bouts and not number else ""
+            print(f"{file}  {told}{none}")
         if overlays:
             print(f"{args.overlay}  {told}; their sound is not kept")
     return failed
@@ -203,6 +205,8 @@ class Files:
         """Write the bouts of a recording, or print them."""
         if self.printed:
             print(printable(path))
+        if self.bouts and not bouts:
+            self.bouts.append("")  # its header: the recording was read
         for bout in bouts:
             if self.bouts:
                 times = [round(bout.start, 6), round(bout.end, 6)]

@@ -273,6 +273,14 @@ def test_a_label_fits_into_the_picture():
     assert draw_label("walk 50%", 360, 640).max() == 255
 
 
+def test_a_recording_without_a_bout_leaves_the_columns(shared_data, tmp_path, capsys):
+    recording, file = shared_data / "clips" / "v_BaseballPitch_g01_c01.avi", tmp_path / "b.csv"
+    words = ["predict", DEMO, recording, "--windows", "1", "--shortest", "60", "--bouts", file]
+    assert main([str(word) for word in words]) == 0
+    assert file.read_text() == "video,label,start,end,probability\n"
+    assert capsys.readouterr().out.endswith("1 recording, no bout that --min-probability and --shortest leave\n")
+
+
 def test_a_recording_that_cannot_be_read_costs_that_one(shared_data, tmp_path, capsys):
     (tmp_path / "notes.mp4").write_text("not a video")
     good = shared_data / "clips" / "v_BaseballPitch_g01_c01.avi"
