@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from cmpl_zoo.pretext.task import PretextClip
-from cmpl_zoo.tools.prepare import copy_path
+from cmpl_zoo.tools.copies import copy_path
 from cmpl_zoo.video.flow import to_the_other_side
 from cmpl_zoo.video.video import Video
 

@@ -4,16 +4,17 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any, TypedDict
 
 import av
 import cv2
 import numpy as np
 
-from cmpl_zoo._files import atomic_write, temporary_path
+from cmpl_zoo._files import atomic_write
 from cmpl_zoo.datasets.lists import VideoList
-from cmpl_zoo.tools.journal import Journal, cause_of
-from cmpl_zoo.tools.prepare import check_overwriting, copy_paths
+from cmpl_zoo.tools.copies import Copies, make_copies
+from cmpl_zoo.tools.journal import cause_of
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.flow import as_color
 from cmpl_zoo.video.video import Video
@@ -69,23 +70,9 @@ def make_flow(
         ValueError: a flow would overwrite a video, or `output` holds the flow of another list or of another size.
         OSError: the flow cannot be written.
     """
-    copies = copy_paths(video_list, root)
-    check_overwriting(video_list, output, copies, "flow")
-    targets = [os.path.join(output, copy) for copy in copies]
-    options = {"max_short_side": max_short_side}
-    with Journal(output, video_list, root, "flow", options, FLOW_COLUMNS) as journal:
-        tasks = list(zip(video_list.paths, targets, strict=True))
-        try:
-            journal.complete(partial(_flow_task, max_short_side=max_short_side), tasks, workers)
-        finally:
-            for target in targets:  # of a worker that died, or of an earlier run that was killed
-                temporary_path(target).unlink(missing_ok=True)
-        summary = journal.conclude(KEPT_BY_FLOW)
-        return all(verdict in KEPT_BY_FLOW for verdict in journal.verdicts), summary
-
-
-def _flow_task(task: tuple[str, str], alive: Callable[[], None], *, max_short_side: int) -> FlowRow:
-    return flow_video(*task, max_short_side, alive)
+    kind = Copies("flow", {"max_short_side": max_short_side}, FLOW_COLUMNS, KEPT_BY_FLOW)
+    make = partial(flow_video, max_short_side=max_short_side)
+    return make_copies(video_list, root, output, kind, make, workers)
 
 
 def flow_video(path: str, target: str, max_short_side: int, alive: Callable[[], None] = lambda: None) -> FlowRow:
@@ -151,11 +138,9 @@ def write_video(file: str, frames: Iterator[np.ndarray], alive: Callable[[], Non
     with av.open(f"file:{file}", "w", format="mp4") as container:
         stream: Any = container.add_stream("libx264rgb", rate=25, options=X264_OPTIONS)
         stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "rgb24"
-        image: np.ndarray | None = first
-        while image is not None:
+        for image in chain([first], frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             number += 1
             alive()
-            image = next(frames, None)
         container.mux(stream.encode())
     return number

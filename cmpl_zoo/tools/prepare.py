@@ -14,13 +14,13 @@ from typing import TypedDict
 import av
 from av.error import FFmpegError
 
-from cmpl_zoo._files import atomic_write, temporary_path
-from cmpl_zoo.datasets.lists import ListError, VideoList
-from cmpl_zoo.storage.shards import is_shard_set
+from cmpl_zoo._files import atomic_write
+from cmpl_zoo.datasets.lists import VideoList
+from cmpl_zoo.tools.copies import Copies, make_copies
 from cmpl_zoo.tools.frame_converter import FrameConverter, deinterlaced
-from cmpl_zoo.tools.journal import Journal, cause_of
+from cmpl_zoo.tools.journal import cause_of
 from cmpl_zoo.video.errors import VideoError
-from cmpl_zoo.video.segments import recording_of, split_fragment
+from cmpl_zoo.video.segments import split_fragment
 from cmpl_zoo.video.shown import is_as_shown
 from cmpl_zoo.video.video import Video
 
@@ -129,65 +129,9 @@ def prepare(
         raise ValueError(f"--workers must be at least 1, not {workers}")
     if "libx264" not in av.codecs_available:
         raise RuntimeError("this build of PyAV has no libx264 encoder; `pip install av` installs one that has it")
-    targets = copy_paths(video_list, root)
-    check_overwriting(video_list, output, targets, "prepare")
-    with Journal(output, video_list, root, "prepare", asdict(settings), PREPARE_COLUMNS) as journal:
-        tasks = [(path, os.path.join(output, target)) for path, target in zip(video_list.paths, targets, strict=True)]
-        try:
-            journal.complete(partial(_prepare_task, settings=settings), tasks, workers)
-        finally:
-            for _, target in tasks:  # of a worker that died, or of an earlier run that was killed
-                temporary_path(target).unlink(missing_ok=True)
-        summary = journal.conclude(KEPT_BY_PREPARE, _copy_rows(video_list, root, targets))
-        return all(verdict in KEPT_BY_PREPARE for verdict in journal.verdicts), summary
-
-
-def copy_path(path: str, root: str | os.PathLike[str]) -> str:
-    """Path of the copy of a video, relative to the folder of the copies.
-
-    Args:
-        path: of the video, with the segment that it has.
-        root: folder of the videos.
-    """
-    file, segment = split_fragment(path)
-    relative = os.path.relpath(file, root)
-    stem = relative if os.path.isdir(file) else os.path.splitext(relative)[0]
-    if segment:
-        stem += f"_{segment.start:.3f}-" + ("end" if segment.end is None else f"{segment.end:.3f}")
-    return f"{stem}.mp4"
-
-
-def copy_paths(video_list: VideoList, root: str | os.PathLike[str]) -> list[str]:
-    """`copy_path` of each video of a list.
-
-    Raises:
-        ListError: two videos would have the same copy, a video is outside the root, or the root is a shard set.
-    """
-    if is_shard_set(root):
-        raise ListError(
-            f"--root {os.fspath(root)} holds shards, but copies are made of files; give the files, then shard the "
-            "copies"
-        )
-    targets: dict[str, list[int]] = {}
-    for index, path in enumerate(video_list.paths):
-        file, _ = split_fragment(path)
-        if os.path.relpath(file, root).split(os.sep)[0] in (os.pardir, os.curdir):
-            raise ListError(
-                f"{video_list.file_and_line(index)}: {path} is outside {root}, so its copy would be outside the "
-                "output folder; give a --root that holds all videos"
-            )
-        targets.setdefault(copy_path(path, root), []).append(index)
-    clashes = {target: indices for target, indices in targets.items() if len(indices) > 1}
-    if clashes:
-        lines = "; ".join(
-            f"{target} of lines {', '.join(str(video_list.lines[index]) for index in indices)}"
-            for target, indices in clashes.items()
-        )
-        raise ListError(
-            f"{video_list.file}: {len(clashes)} copies would have the names of others ({lines}); rename these videos, "
-            "or delete their lines"
-        )
-    return list(targets)
+    kind = Copies("prepare", asdict(settings), PREPARE_COLUMNS, KEPT_BY_PREPARE)
+    make = partial(prepare_video, settings=settings)
+    return make_copies(video_list, root, output, kind, make, workers, partial(_copy_rows, video_list, root))
 
 
 def _copy_rows(video_list: VideoList, root: str | os.PathLike[str], targets: list[str]) -> list[dict[str, str]]:
@@ -200,29 +144,6 @@ def _copy_rows(video_list: VideoList, root: str | os.PathLike[str], targets: lis
             row.pop("end", None)
             row["recording"] = row.get("recording") or os.path.relpath(file, root)
     return rows
-
-
-def check_overwriting(video_list: VideoList, output: str | os.PathLike[str], targets: list[str], verb: str) -> None:
-    """Raise a ValueError if a copy would replace a video of the list, or a file that is not from the verb."""
-    copies = (os.path.join(output, target) for target in targets)
-    existing = {file_id: copy for copy in copies if (file_id := _file_id(copy))}
-    for path in map(recording_of, video_list.paths) if existing else ():
-        if copy := existing.get(_file_id(path) or (0, 0)):
-            raise ValueError(f"{copy} would overwrite {path}; give another folder for the copies")
-    if existing and not os.path.exists(os.path.join(output, f"{verb}.json")):  # else an earlier run made them
-        raise ValueError(f"{next(iter(existing.values()))} exists already; give another folder for the copies")
-
-
-def _file_id(path: str) -> tuple[int, int] | None:
-    """Device and inode, which are the same for all links to a file; None if there is no file."""
-    with suppress(OSError):
-        status = os.stat(path)
-        return status.st_dev, status.st_ino
-    return None
-
-
-def _prepare_task(task: tuple[str, str], alive: Callable[[], None], *, settings: PrepareSettings) -> PrepareRow:
-    return prepare_video(*task, settings, alive)
 
 
 def prepare_video(
