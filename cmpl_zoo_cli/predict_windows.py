@@ -78,7 +78,7 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
     from cmpl_zoo.video import VideoError
 
     overlays = overlay_files(videos, args.overlay) if args.overlay else {}
-    failed = number = 0
+    failed = bout_count = 0
     with ExitStack() as stack:
         if overlays:
             check_encoder()
@@ -98,7 +98,7 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
                 )
                 found = list(bouts(with_progress(files.written(windows), path), args.shortest or 0))
                 files.write_bouts(path, found)
-                number += len(found)
+                bout_count += len(found)
                 if overlays:
                     write_overlay(path, found, overlays[path])
             except VideoError as error:
@@ -108,7 +108,9 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
         done = len(videos) - failed
         told = f"{done} recording{'' if done == 1 else 's'}" + (f", {failed} unreadable left out" if failed else "")
         for file in filter(None, (args.csv, args.json, args.bouts)):
-            none = ", no bout that --min-probability and --shortest leave" if file == args.bouts and not number else ""
+            none = (
+                ", no bout that --min-probability and --shortest leave" if file == args.bouts and not bout_count else ""
+            )
             print(f"{file}  {told}{none}")
         if overlays:
             print(f"{args.overlay}  {told}; their sound is not kept")

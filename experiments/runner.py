@@ -43,6 +43,8 @@ from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.pretrain_config import FLOW_TASKS
+from cmpl_zoo_cli.pretrain_parser import RECIPES as PRETEXT_RECIPES
+from cmpl_zoo_cli.recipes import packaged
 from cmpl_zoo_cli.run_options import flag
 from cmpl_zoo_cli.train_config import Config
 
@@ -52,7 +54,6 @@ RECIPES = {
     ("mocap13", "gpu"): REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13.yaml",
     ("lips", "cpu"): REPO / "experiments" / "recipes" / "lips.yaml",
 }
-PRETEXT_RECIPES = REPO / "cmpl_zoo" / "pretext" / "recipes"
 # What pretraining takes from the recipe of the rows, so that both see the same clips, and the stride where the clips of
 # the data set are shorter than those that the small recipes are for.
 CLIP = ("size", "short_side", "crop_pct", "subtract_mean_frame", "normalize_clip")
@@ -170,7 +171,7 @@ class Place:
     def pretraining(self, run: ExperimentRun, model: str) -> dict[str, Any]:
         """Options of train/pretrain.py for a network that the run starts from."""
         task = EXPERIMENTS[run.experiment][run.row].start
-        recipe = yaml.safe_load((PRETEXT_RECIPES / f"{task}_small.yaml").read_text(encoding="utf-8"))
+        recipe = yaml.safe_load(packaged(PRETEXT_RECIPES)[f"{task}_small"].read_text(encoding="utf-8"))
         clip = {option: value for option, value in self.options(run).items() if option in CLIP}
         data = data_of(self.lists_of(run))
         stride = {"stride": STRIDE[data]} if data in STRIDE else {}

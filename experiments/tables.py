@@ -159,15 +159,16 @@ def pretrained(experiment: str, setting: str, measured_on: str) -> str:
     random = rows[RANDOM]
     columns = ["learned first by", "questions right at the end, %", "training first, s", "seeds", "top-1, %",
                f"minus {RANDOM} (95 %)", "mean over classes, %"]  # fmt: skip
-    cells = []
-    for row, runs in sorted(rows.items(), key=lambda item: statistics.mean(accuracies(list(item[1].values()))["top1"])):
-        top1, of_classes = accuracies(list(runs.values())).values()
+    cells, measured = [], {row: accuracies(list(runs.values())) for row, runs in rows.items()}
+    for row in sorted(rows, key=lambda row: statistics.mean(measured[row]["top1"])):
+        runs = rows[row]
         starts = [run for run in runs.values() if "pretraining" in run]
         right = f"{100 * statistics.mean(run['pretraining_right'] for run in starts):.0f}" if starts else ""
         seconds = f"{statistics.median(run['pretraining_seconds'] for run in starts):.0f}" if starts else ""
         gains = [runs[seed]["top1"] - random[seed]["top1"] for seed in runs]
         over = "" if row == RANDOM else mean_and_interval(gains)
-        cells.append([row, right, seconds, len(runs), mean_and_spread(top1), over, mean_and_spread(of_classes)])
+        top1, of_classes = (mean_and_spread(measured[row][key]) for key in ("top1", "of_classes"))
+        cells.append([row, right, seconds, len(runs), top1, over, of_classes])
     return markdown(columns, cells) + where_machines_differ(rows)
 
 

@@ -20,6 +20,12 @@ sys.path.insert(0, str(REPO / "train"))  # the scripts' own modules
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # Minutes more, for what changes seldom.
+    if item.get_closest_marker("release") and "CMPL_DIST" not in os.environ:
+        pytest.skip("run by `make dist`")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real videos: `$CMPL_DATA`, else `shared/data` beside the repository."""

@@ -19,8 +19,6 @@ from training import REPO
 import cmpl_zoo
 
 pytestmark = pytest.mark.slow
-# Minutes more, for what changes seldom.
-before_a_release = pytest.mark.skipif("CMPL_DIST" not in os.environ, reason="run by `make dist`")
 WHEEL_MB = 1.5
 
 
@@ -91,7 +89,7 @@ def test_the_sdist_holds_what_builds_the_wheel_and_no_results_nor_other_weights(
     assert held - made == tracked("cmpl_zoo", "cmpl_zoo_cli") | beside
 
 
-@pytest.mark.parametrize("kind", ["wheel", pytest.param("sdist", marks=before_a_release)])
+@pytest.mark.parametrize("kind", ["wheel", pytest.param("sdist", marks=pytest.mark.release)])
 def test_it_predicts_and_trains_in_an_empty_environment(
     kind: str, built: dict[str, Path], torch_alone: Path, tmp_path: Path
 ) -> None:
@@ -123,7 +121,7 @@ def test_it_predicts_and_trains_in_an_empty_environment(
     assert measured["video_top1"] == summary["validation"]["primary"]["video_top1"]
 
 
-@before_a_release
+@pytest.mark.release
 def test_the_first_cell_of_the_notebook_installs_the_wheel(
     built: dict[str, Path], torch_alone: Path, tmp_path: Path
 ) -> None:

@@ -114,7 +114,7 @@ def test_features_check_prepare_and_shard_work_as_anywhere(rendered: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("CMPL_DIST" not in os.environ, reason="run by `make dist`")
+@pytest.mark.release
 def test_training_evaluation_and_export_work(rendered: Path) -> None:
     cmpl_zoo(
         "train", "videos", "-o", "run", "--config", "own_videos", "--steps", "3", "--workers", "1", folder=rendered

@@ -71,10 +71,18 @@ class States:
         """
         files = self.files()
         for file in reversed(files):
-            content = memoryview(file.read_bytes())
-            if hashlib.sha256(content[32:]).digest() == content[:32]:
-                return torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+            if (state := read_state(file)) is not None:
+                return state
             tqdm.write(f"warning: {file} is damaged; taking the state before it", file=sys.stderr)
         if files:
             raise RunError(f"{self.folder}: all {len(files)} states are damaged; begin again with --overwrite")
         return None
+
+
+def read_state(file: Path) -> dict[str, Any] | None:
+    """The state in one of the files that `States` writes; None where it is damaged."""
+    content = memoryview(file.read_bytes())
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        return None
+    state: dict[str, Any] = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+    return state

@@ -12,7 +12,6 @@ the one of which the pair is wrong for longest before both are right.
 """
 
 import argparse
-import io
 import json
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 import cmpl_zoo
 from cmpl_zoo.datasets import read_list
+from cmpl_zoo.training.checkpoint import States, read_state
 
 ROLES = ("primary", "auxiliary")
 WIDTH, COLUMN, HEIGHT, PICTURE = 860, 280, 300, 150
@@ -33,7 +33,8 @@ PER_STATE, MILLISECONDS = 3, 90  # pictures of a state, and how long each is sho
 
 def probabilities_of(state: Path, config: dict, classes: list[str], clips: Tensor) -> Tensor:
     """What both networks of a state say of clips: (2, clips, classes)."""
-    saved = torch.load(io.BytesIO(state.read_bytes()[32:]), weights_only=False)  # after the digest; see States
+    saved = read_state(state)
+    assert saved is not None, f"{state} is damaged"
     rows = []
     for role in ROLES:
         network = cmpl_zoo.create_model(config[role], num_classes=len(classes)).eval()
@@ -111,13 +112,14 @@ def main() -> None:
     videos = read_list(config["unlabeled"], config["root"])
     clips = torch.cat([cmpl_zoo.load_clip(path, **clip) for path in tqdm(videos.paths, desc="read")])
     labels = torch.tensor([classes.index(row["label"]) for row in videos.rows])
-    states = sorted((args.run / "states").glob("step-*.pt"))
+    states = States(args.run).files()
     steps = [int(state.stem.removeprefix("step-")) for state in states]
     probabilities = torch.stack([
         probabilities_of(state, config, classes, clips) for state in tqdm(states, desc="predict")
     ])  # fmt: skip
     shown = chosen(probabilities, labels, config["threshold"])
-    frames = [cmpl_zoo.read_frames(path := videos.paths[video], range(cmpl_zoo.probe(path).frames)) for video in shown]
+    paths = [videos.paths[video] for video in shown]
+    frames = [cmpl_zoo.read_frames(path, range(cmpl_zoo.probe(path).frames)) for path in paths]
     truth = [classes[labels[video]].replace("_", " ") for video in shown]
     canvases = []
     for place, step in enumerate(steps):
