@@ -16,19 +16,22 @@ class NextTraining:
         videos: folder that paths start from.
         labels: files with the labels that there are.
         output: folder of the new run.
+        group: the column that it takes groups from.
         options: further ones of `cmpl-zoo train`.
     """
 
     videos: str
     labels: Sequence[str]
     output: str
+    group: str | None = None
     options: Sequence[str] = ()
 
     def lines(self, file: Path) -> list[str]:
         """What to type, once the label column of a file is filled in."""
 
         def train(labels: str) -> list[str]:
-            return ["train", self.videos, "--labels", *self.labels, labels, *self.options, "-o", self.output]
+            group = ["--group", self.group] if self.group else []
+            return ["train", self.videos, "--labels", *self.labels, labels, *group, *self.options, "-o", self.output]
 
         tasks, corrected = (str(file.with_name(f"{file.stem}_{name}")) for name in ("tasks.json", "labels.csv"))
         commands = [
@@ -60,10 +63,10 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
     if videos is None:
         return NextTraining(folder, labels or ["labels.csv"], "runs/second")
     own = [str(file) for name in ("labeled", "val") if (file := run / "lists" / f"{name}.csv").exists()]
-    options = {"--group": group, "--unlabeled": unlabeled, "--unlabeled-root": unlabeled_root}
+    options = {"--unlabeled": unlabeled, "--unlabeled-root": unlabeled_root}
     words = [word for option, value in options.items() if value for word in (option, value)]
     given = [given] if isinstance(given, str) else given  # of former versions
-    return NextTraining(videos, given or own, str(run.with_name(next_name(run.name))), words)
+    return NextTraining(videos, given or own, str(run.with_name(next_name(run.name))), group, words)
 
 
 def next_name(name: str) -> str:

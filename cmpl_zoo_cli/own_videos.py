@@ -98,8 +98,8 @@ def lists_of(line: CommandLine) -> "MadeLists":
     config, own = line.config, line.own
     if own.videos is None:
         assert line.unlabeled is not None
-        paths = more_videos(line.unlabeled, config.root)
-        return MadeLists({"unlabeled.csv": as_csv(({"path": path} for path in paths), ["path"])}, 0, len(paths), [], [])
+        rows = more_videos(line.unlabeled, config.root)
+        return MadeLists({"unlabeled.csv": as_csv(rows, ["path"])}, 0, len(rows), [], [])
     return make_lists(
         own.videos,
         own.labels or (),

@@ -19,8 +19,9 @@ Which videos to label next: of those without a label the ones that the two
 networks of a run disagree on most, or that one network is least sure of,
 spread over the classes that they predict and over recordings. VIDEO is a
 video, folder, pattern or list, as for cmpl-zoo predict. What has a label in one
-of the lists is left out. The column recording or group of a list tells what a
-video is taken from; without it, that is its file.
+of the lists is left out. The column recording, group, or that which the run was
+grouped by tells what a video of a list is taken from; without it, that is its
+file.
 
 FILE is CSV: path; label, which is empty, to be filled in; predicted and
 probability, the class that the networks vote for; disagreement, from 0 to 1;
@@ -61,12 +62,13 @@ def run(args: argparse.Namespace) -> int:
     videos, refused = unlabeled_videos(words, args.root)
     if not videos:
         return 1
-    found, unreadable = what_models_say(models, videos, args)
-    chosen = choose(found, args.n)
     listed = {video.path: video for video in videos}
     folders = [word for word in words if os.path.isdir(word) and word not in listed]  # and none of frames
     folder = folders[0] if len(folders) == 1 and args.root == "." else args.root
     training = next_training(models[0], folder, lists_with_labels(words, args.root))
+    recordings_of = {video.path: video.recording(training.group) for video in videos}
+    found, unreadable = what_models_say(models, recordings_of, args)
+    chosen = choose(found, args.n)
     page = write_files(chosen, listed, models, training.videos, file)
     if args.n > len(chosen):
         report(f"-n {args.n} is more than there are: all {len(chosen)} videos without a label are suggested")
@@ -113,9 +115,9 @@ def check_file(file: Path, words: Sequence[str]) -> None:
 
 
 def what_models_say(
-    names: Sequence[str], videos: Sequence[ListedVideo], args: argparse.Namespace
+    names: Sequence[str], recordings: Mapping[str, str], args: argparse.Namespace
 ) -> tuple[list["Suggestion"], int]:
-    """What the models say of the videos, and how many cannot be read, which are told.
+    """What the models say of videos, by path, of recordings, and how many cannot be read, which are told.
 
     Raises:
         VideoError: none can be read.
@@ -134,24 +136,26 @@ def what_models_say(
         models = load_models(names, args.device, args.precision)
         predictions = predict(
             models,
-            [video.path for video in videos],
+            list(recordings),
             topk=len(label_names(models[0])),
             workers=reading_workers(args),
             batch_size=args.batch_size,
             precision=args.precision,
         )
-        both = zip(videos, predictions, strict=True)
+        both = zip(recordings.values(), predictions, strict=True)
         try:
-            for video, prediction in tqdm(both, total=len(videos), unit="video", disable=None, leave=False):
+            for recording, prediction in tqdm(both, total=len(recordings), unit="video", disable=None, leave=False):
                 if prediction.error:
                     report(prediction.error)
                     unreadable += 1
                 else:
-                    found.append(suggestion(prediction, video.recording))
+                    found.append(suggestion(prediction, recording))
         except KeyboardInterrupt:
             raise KeyboardInterrupt("stopped; nothing is written") from None
     if not found:
-        raise VideoError(f"none of the {len(videos)} videos without a label can be read; see whether they have moved")
+        raise VideoError(
+            f"none of the {len(recordings)} videos without a label can be read; see whether they have moved"
+        )
     return found, unreadable
 
 

@@ -22,12 +22,12 @@ class ListedVideo:
     label: str = ""
     columns: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def recording(self) -> str:
-        """What it is taken from: the column `recording` or `group` of its list, else its file."""
+    def recording(self, group: str | None) -> str:
+        """What it is taken from: the column `recording`, that of the groups or `group` of its list, else its file."""
         from cmpl_zoo.video.segments import recording_of
 
-        return self.columns.get("recording") or self.columns.get("group") or recording_of(self.path)
+        named = (self.columns.get(column) for column in ("recording", group or "group", "group"))
+        return next(filter(None, named), None) or recording_of(self.path)
 
 
 def unlabeled_videos(words: Sequence[str], root: str) -> tuple[list[ListedVideo], int]:

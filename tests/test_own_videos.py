@@ -67,7 +67,7 @@ def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(
     monkeypatch.chdir(tmp_path)
     output = tmp_path / "runs" / "mine"
     done = run(call(own, "-o", output, *SHORT, "--val-share", "0.25", "--group", "folder"), expect=2)
-    assert re.search(r"no column 'folder'.*without subfolders", done.stderr) and not output.exists()
+    assert re.search(r"no column 'folder'.*make a subfolder for each recording", done.stderr) and not output.exists()
     done = run(call(own, "-o", output, *SHORT, "--val-share", "0.25"))
     plan, scores = done.stdout.splitlines()[:5], done.stdout.splitlines()[5:]
     assert re.fullmatch(r"labeled +9 videos of 3 classes: run 3, walk 3, wave_both_hands 3", plan[0])
@@ -258,6 +258,73 @@ def test_videos_of_a_group_stay_together(own: Path, tmp_path: Path) -> None:
     ]
     assert len(days[1]) == 1 and days[0] | days[1] == {"0", "1", "2", "3"} and not days[0] & days[1]
     assert not made.doubts
+
+
+def test_the_recordings_of_unlabeled_videos_are_kept(own: Path, tmp_path: Path) -> None:
+    known = {row["path"]: str(number % 4) for number, row in enumerate(labels_of(own))}
+    labeled = [row | {"day": known[row["path"]]} for row in labels_of(own)]
+    hidden = labeled[3::4]
+    rows = [row | {"label": ""} if row in hidden else row for row in labeled]
+    rows.append({"path": "gone", "label": "", "day": "9"})
+    file, more = tmp_path / "labels.csv", tmp_path / "more.csv"
+    write_rows(file, rows)
+    unlabeled = list(csv.DictReader(make_lists(str(own), [str(file)], group="day").files["unlabeled.csv"].splitlines()))
+    assert {row["path"]: row["day"] for row in unlabeled} == dict.fromkeys(
+        ("spare_b.mp4", "unlabeled/spare_a.mp4"), ""
+    ) | {row["path"]: row["day"] for row in hidden}
+
+    write_rows(more, [{"path": str(own / "spare_b.mp4"), "day": "2"}])
+    made = make_lists(str(own), [str(file)], unlabeled=str(more), group="day")
+    last = list(csv.DictReader(made.files["unlabeled.csv"].splitlines()))[-1]
+    assert last == {"path": str(own / "spare_b.mp4"), "day": "2"}
+    assert make_lists(str(own), [str(file)]).files["unlabeled.csv"].startswith("path\n")
+
+    made = make_lists(str(own), [str(file)], val_share=0, group="folder")
+    unlabeled = list(csv.DictReader(made.files["unlabeled.csv"].splitlines()))
+    assert {row["path"]: row["folder"] for row in unlabeled} == {
+        row["path"]: str(Path(row["path"]).parent) if "/" in row["path"] else row["path"] for row in unlabeled
+    }
+
+
+def test_labeled_videos_whose_recording_is_not_told_are_warned_of(own: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    rows = [row | {"day": str(number % 4) if number > 2 else ""} for number, row in enumerate(labels_of(own))]
+    write_rows(file, rows)
+    [doubt] = make_lists(str(own), [str(file)], group="day").doubts
+    assert doubt.startswith(f"3 of 12 labeled videos have nothing in the column day (such as {rows[0]['path']}), and")
+
+
+def test_the_columns_that_may_name_recordings_are_told(own: Path, tmp_path: Path) -> None:
+    for name in CLASSES:
+        for number, file in enumerate(sorted((own / name).iterdir())):
+            file.rename(own / name / f"{name}_{number}.mp4")
+    rows = labels_of(own)
+    columns = {
+        "id": map(str, range(12)),
+        "day": map(str, [1, 2] * 6),
+        "site": ["here"] * 12,
+        "probability": ["0.5"] * 12,
+    }
+    rows = [row | dict(zip(columns, cells, strict=True)) for row, *cells in zip(rows, *columns.values(), strict=True)]
+    write_rows(tmp_path / "labels.csv", rows)
+    [doubt] = make_lists(str(own), [str(tmp_path / "labels.csv")]).doubts
+    assert doubt.endswith("name the recordings by --group day, or give each a folder of its own, and --group folder")
+
+
+@pytest.mark.parametrize(
+    ("labels", "group", "expected"),
+    [
+        (False, "day", "give a file with the columns path,label,day by --labels$"),
+        (False, "folder", "make a subfolder for each recording in the class folders$"),
+        (True, "day", "there are folder$"),
+    ],
+)
+def test_a_group_that_is_not_there_says_how_to_have_it(
+    own: Path, tmp_path: Path, labels: bool, group: str, expected: str
+) -> None:
+    write_rows(tmp_path / "labels.csv", labels_of(own))
+    with pytest.raises(ListError, match=expected):
+        make_lists(str(own), [str(tmp_path / "labels.csv")] if labels else [], group=group)
 
 
 def test_clips_that_may_be_of_one_recording_are_warned_of(own: Path) -> None:

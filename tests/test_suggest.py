@@ -200,33 +200,57 @@ def test_a_run_suggests_and_the_filled_file_goes_into_the_next_run(
     own = tmp_path / "own"
     shutil.copytree(pool / "clips", own)
     rows = [{"path": Path(row["path"]).name, "label": row["path"][6:-6]} for row in read_rows(pool / "list.csv")]
-    write_rows(tmp_path / "labels.csv", [row for row in rows if row["path"][-5] in "01"])
+    rows = [row | {"day": f"day of {row['path']}"} for row in rows]
+    write_rows(tmp_path / "labels.csv", [row if row["path"][-5] in "01" else row | {"label": ""} for row in rows])
     small = [
         "--frames", "4", "--size", "32", "--short-side", "36,42", "--test-clips", "1", "--labeled-batch", "3",
         "--unlabeled-batch", "4", "--steps", "2", "--device", "cpu", "--val-share", "0.4",
     ]  # fmt: skip
     train = [sys.executable, str(REPO / "train" / "cmpl.py"), str(own)]
     first = tmp_path / "runs" / "mine"
-    done = run([*train, "--labels", str(tmp_path / "labels.csv"), "-o", str(first), *small])
+    done = run([*train, "--labels", str(tmp_path / "labels.csv"), "--group", "day", "-o", str(first), *small])
     [command] = re.findall(r"  cmpl-zoo (suggest .* -o) mine_todo\.csv", done.stdout)
     todo = tmp_path / "todo.csv"
     assert main([*command.split(), str(todo)]) == 0
     found = read_rows(todo)
     assert {row["path"][-5] for row in found} == {"2", "3"} and len(found) == 6
+    assert {row["path"]: row["day"] for row in found} == {
+        row["path"]: row["day"] for row in rows if row["path"][-5] in "23"
+    }
     told = capsys.readouterr().out
     [again] = [line.split()[2:] for line in told.splitlines() if re.match(r"  cmpl-zoo train .*todo\.csv ", line)]
-    assert again == [str(own), "--labels", str(tmp_path / "labels.csv"), str(todo), "-o", f"{first}_2"]
+    assert again == [
+        str(own),
+        "--labels",
+        str(tmp_path / "labels.csv"),
+        str(todo),
+        "--group",
+        "day",
+        "-o",
+        f"{first}_2",
+    ]
 
     new = {"run_2.mp4": " jump ", "run_3.mp4": "jump", "walk_2.mp4": "walk"}
     save_as_spreadsheet(todo, new)
     run([*train[:2], *again, *small])
     lists = {name: read_rows(Path(f"{first}_2") / "lists" / f"{name}.csv") for name in ("labeled", "val", "unlabeled")}
     labels = {row["path"]: row["label"] for name in ("labeled", "val") for row in lists[name]}
-    first_labels = {row["path"]: row["label"] for row in read_rows(tmp_path / "labels.csv")}
+    assert all(row["day"] == f"day of {row['path']}" for name in lists for row in lists[name])
+    first_labels = {row["path"]: row["label"] for row in read_rows(tmp_path / "labels.csv") if row["label"]}
     assert labels == first_labels | {path: label.strip() for path, label in new.items()}
     assert {row["path"] for row in lists["unlabeled"]} == {row["path"] for row in rows} - labels.keys()
     config = json.loads((Path(f"{first}_2") / "primary" / "config.json").read_text())
     assert config["label_names"] == ["jump", *CLASSES]
+
+
+def test_videos_are_spread_over_the_groups_of_the_run(pool: Path, networks: list[str], tmp_path: Path) -> None:
+    model = tmp_path / "mine" / "primary"
+    shutil.copytree(networks[0], model)
+    (tmp_path / "mine" / "lists").mkdir()
+    made_from = {"videos": str(pool), "labels": [], "group": "day", "unlabeled": None, "unlabeled_root": None}
+    (tmp_path / "mine" / "lists" / "made_from.json").write_text(json.dumps({"made_from": made_from}))
+    assert suggest(model, pool / "list.csv", "--root", pool, "-n", 2, "-o", tmp_path / "todo.csv") == 0
+    assert {row["day"] for row in read_rows(tmp_path / "todo.csv")} == {"0", "1"}
 
 
 def two_files(pool: Path, folder: Path, *labels: str) -> list[str]:

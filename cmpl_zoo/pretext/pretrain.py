@@ -167,8 +167,8 @@ def listed(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
                 raise RunError(f"{folder} has the list of another folder; give the same, or another --output")
             return
         make_room(folder.parent, config.overwrite, needed(config))
-        paths = more_videos(config.unlabeled, config.root)
-        write_lists({"unlabeled.csv": as_csv(({"path": path} for path in paths), ["path"]), RECORD: made_from}, folder)
+        rows = more_videos(config.unlabeled, config.root)
+        write_lists({"unlabeled.csv": as_csv(rows, ["path"]), RECORD: made_from}, folder)
 
     ranks.first_alone(make)
     return replace(config, unlabeled=str(folder / "unlabeled.csv"), root=".", overwrite=False)

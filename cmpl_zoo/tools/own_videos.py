@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from cmpl_zoo.video.segments import recording_of, split_fragment
 UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
 PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
 DELIMITERS = (",", ";", "\t")
+NOT_GROUPS = ("path", "label", "start", "end", "predicted", "probability", "disagreement")  # columns of lists
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class MadeLists:
         labeled: how many videos are learned from with their labels.
         unlabeled: how many without.
         left_out: videos that are labeled, but not found or not for sure: `path`, `label` and `reason`.
-        doubts: sentences about names of classes that may mean one, and about videos on both sides that may be of one
-            recording.
+        doubts: sentences about names of classes that may mean one, about videos whose recording is not told, and about
+            videos on both sides that may be of one recording.
     """
 
     files: dict[str, str]
@@ -72,7 +74,7 @@ def make_lists(
         ListError: there is no video, one class alone, a class of one video although some are to be held out, no such
             group, or a file that cannot be read.
     """
-    found, without_label = labels_of_files(root, labels, group) if labels else labels_of_folders(root)
+    found, others = labels_of_files(root, labels, group) if labels else labels_of_folders(root, group)
     source = ", ".join(labels) or root
     sizes = Counter(row["label"] for row in found.rows)
     if len(sizes) < 2:
@@ -85,14 +87,19 @@ def make_lists(
         )
     if group and group not in found.rows[0]:
         known = [column for column in found.rows[0] if column not in ("path", "label")]
-        raise ListError(
-            f"{source}: no column {group!r} to group by; "
-            + (f"there are {', '.join([*known, 'folder'])}" if labels else "class folders without subfolders have none")
-        )
+        if labels:
+            instead = f"there are {', '.join([*known, 'folder'])}"
+        elif group == "folder":
+            instead = "make a subfolder for each recording in the class folders"
+        else:
+            instead = f"give a file with the columns path,label,{group} by --labels" + (
+                ", or --group folder" if known else ""
+            )
+        raise ListError(f"{source}: no column {group!r} to group by; {instead}")
     if unlabeled:
         labeled_files = {os.path.realpath(os.path.join(root, row["path"])) for row in found.rows}
-        more = more_videos(unlabeled, unlabeled_root or root)
-        without_label += [path for path in more if os.path.realpath(recording_of(path)) not in labeled_files]
+        more = more_videos(unlabeled, unlabeled_root or root, group)
+        others += [row for row in more if os.path.realpath(recording_of(row["path"])) not in labeled_files]
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "labeled.csv")
@@ -107,20 +114,26 @@ def make_lists(
             write_split(video_list, indices, folder, group=group)
             parts = {name: [video_list.rows[i] for i in of_part] for name, of_part in indices.items()}
         files = {file.name: file.read_text(encoding="utf-8") for file in Path(folder).iterdir()}
-    if without_label:
-        files["unlabeled.csv"] = as_csv(({"path": path} for path in without_label), ["path"])
+    if others:
+        files["unlabeled.csv"] = as_csv(others, list(others[0]))
     if found.left_out:
         files["left_out.csv"] = as_csv(found.left_out, ["path", "label", "reason"])
-    named = group or "recording" in found.rows[0]
-    doubts = [] if named else doubtful_recordings(parts["labeled"], parts.get("val", []))
-    return MadeLists(files, len(parts["labeled"]), len(without_label), found.left_out, alike + doubts)
+    if group:
+        doubts = untold_recordings(found.rows, group)
+    else:
+        doubts = doubtful_recordings(parts["labeled"], parts.get("val", [])) if "recording" not in found.rows[0] else []
+    return MadeLists(files, len(parts["labeled"]), len(others), found.left_out, alike + doubts)
 
 
-def labels_of_folders(root: str) -> tuple[FoundVideos, list[str]]:
-    """The labeled videos of a folder that holds a folder for each class, and the paths of those without a label.
+def labels_of_folders(root: str, group: str | None = None) -> tuple[FoundVideos, list[ListRow]]:
+    """The labeled videos of a folder that holds a folder for each class, and rows of those without a label.
 
     Those are directly in the folder, or in `unlabeled/`. Where class folders have subfolders, there is a column
     `folder`, as `importing.folders` makes it.
+
+    Args:
+        root: the folder.
+        group: a column that the rows without a label have, too.
 
     Raises:
         ListError: there is no such folder, or no video in a class folder.
@@ -136,11 +149,12 @@ def labels_of_folders(root: str) -> tuple[FoundVideos, list[str]]:
     rows = [{"path": path, "label": label} for path, label in labeled.items()]
     add_subfolders(rows)
     left_out = [{"path": path, "label": "", "reason": UNLISTABLE_REASON} for path in scan.unlistable]
-    return FoundVideos(rows, left_out, scan.passed_over), [path for path in scan.videos if path not in labeled]
+    others = [without_label(path, group) for path in scan.videos if path not in labeled]
+    return FoundVideos(rows, left_out, scan.passed_over), others
 
 
-def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -> tuple[FoundVideos, list[str]]:
-    """The videos of a folder that files label, and the paths of the others.
+def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -> tuple[FoundVideos, list[ListRow]]:
+    """The videos of a folder that files label, and rows of the others.
 
     A video or a segment that several files give the same label is taken once, with the columns of the first one.
 
@@ -148,15 +162,16 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
         root: the folder; a video is found by its name, see `VideoFinder.find`, or outside of it by its absolute path.
         files: CSV, or with semicolons or tabs in place of the commas, with the columns `label` and `path` (or
             `filepath`, `video`, `filename`); other columns are kept, of which `start`, `end` and `recording` have the
-            meaning that they have in a list. A row without a label counts as not there.
-        group: a column, in which a video without a value is a group of its own. Where it is `folder`, and no file has
-            such a column, one is added: the folder that a video is in.
+            meaning that they have in a list. Of a row without a label only the group counts.
+        group: a column, in which a labeled video without a value is a group of its own; the rows of the others have
+            it, too. Where it is `folder`, and no file has such a column, one is added: the folder that a video is in.
 
     Raises:
         ListError: a file cannot be read, lacks a column or has no label, two have other labels for one video, or none
             of the videos is found.
     """
-    rows = {file: [row for row in read_labels(file) if row["label"]] for file in files}
+    all_rows = {file: read_labels(file) for file in files}
+    rows = {file: [row for row in all_rows[file] if row["label"]] for file in files}
     if empty := [file for file in files if not rows[file]]:
         instead = ", or leave the file out" if len(files) > 1 else ""
         raise ListError(f"{empty[0]}: no row has a label; fill in the column label{instead}")
@@ -188,8 +203,25 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     elif group in columns:
         for row in merged.rows:
             row[group] = row[group] or row["path"]
+    told: dict[str, str] = {}
+    if group in columns:
+        grouped = [
+            {"path": recording_of(row["path"]), group: row[group]}
+            for file in files
+            for row in all_rows[file]
+            if not row["label"] and row.get(group)
+        ]
+        with suppress(ListError):  # none of them is in the folder
+            told = {row["path"]: row[group] for row in finder.find({"": grouped})[""].rows} if grouped else {}
     labeled = {row["path"] for row in merged.rows}
-    return merged, [path for path in finder.videos if path not in labeled]
+    return merged, [without_label(path, group, told.get(path, "")) for path in finder.videos if path not in labeled]
+
+
+def without_label(path: str, group: str | None, value: str = "") -> ListRow:
+    """The row of a video without a label, with its group; see `labels_of_files`."""
+    if group is None:
+        return {"path": path}
+    return {"path": path, group: value or ((os.path.dirname(path) or path) if group == "folder" else "")}
 
 
 def is_outside(path: str, root: str) -> bool:
@@ -272,17 +304,21 @@ def read_labels(file: str) -> list[ListRow]:
     return rows
 
 
-def more_videos(folder_or_list: str, root: str) -> list[str]:
-    """Absolute paths of the videos of a folder, or of a list whose paths start from `root`.
+def more_videos(folder_or_list: str, root: str, group: str | None = None) -> list[ListRow]:
+    """Rows of the videos of a folder, or of a list whose paths start from `root`: absolute paths and, if asked for,
+    the group; see `labels_of_files`.
 
     Raises:
         ListError: the folder holds no video, or the list cannot be used.
     """
+    values: Sequence[str] = ()
     if os.path.isdir(folder_or_list):
         paths: Sequence[str] = [os.path.join(folder_or_list, path) for path in find_videos(folder_or_list).videos]
     else:
-        paths = read_list(folder_or_list, root, labeled=False).paths
-    return [os.path.abspath(path) for path in paths]
+        video_list = read_list(folder_or_list, root, labeled=False)
+        paths, values = video_list.paths, [row.get(group, "") for row in video_list.rows] if group else ()
+    named = itertools.zip_longest(paths, values, fillvalue="")
+    return [without_label(os.path.abspath(path), group, value) for path, value in named]
 
 
 def classes_alike(sizes: Mapping[str, int]) -> list[str]:
@@ -303,6 +339,17 @@ def classes_alike(sizes: Mapping[str, int]) -> list[str]:
     return doubts
 
 
+def untold_recordings(rows: list[ListRow], group: str) -> list[str]:
+    """A sentence where labeled videos have no value in the column of their groups, and are groups of their own."""
+    untold = [row["path"] for row in rows if row[group] == row["path"]] if group != "folder" else []
+    if not untold:
+        return []
+    return [
+        f"{len(untold)} of {len(rows)} labeled videos have nothing in the column {group} (such as {untold[0]}), and "
+        "count as recordings of their own; if some are of one recording, accuracy looks better than it is: fill it in"
+    ]
+
+
 def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]:
     """A sentence where a video that is held out may be of the recording of one that is learned from.
 
@@ -312,6 +359,10 @@ def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]
         labeled: rows of the videos to learn from: `path` and, if class folders have subfolders, `folder`.
         val: rows of those that are held out.
     """
+    rows = labeled + val
+    values = {name: {row[name] for row in rows} - {""} for name in rows[0] if name not in NOT_GROUPS}
+    columns = [name for name, of_column in values.items() if 1 < len(of_column) < len(rows)]
+    by = " or ".join(f"--group {name}" for name in columns) or "--group COLUMN of --labels"
     first = labeled[::-1]  # of several, the first one stays
     by_folder = {row["folder"]: row["path"] for row in first if row.get("folder", row["path"]) != row["path"]}
     by_name = {name_without_number(row["path"]): row["path"] for row in first}
@@ -325,8 +376,8 @@ def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]
         if alike := [(held_out, other) for held_out, other in pairs if other]:
             return [
                 f"{len(alike)} of {len(val)} videos to validate on {how} (such as {alike[0][0]} and {alike[0][1]}); if "
-                "such are clips of one recording, accuracy looks better than it is: name the recordings by --group "
-                "COLUMN of --labels, or give each a folder of its own, and --group folder"
+                f"such are clips of one recording, accuracy looks better than it is: name the recordings by {by}"
+                + ("" if "folder" in columns else ", or give each a folder of its own, and --group folder")
             ]
     return []
 
