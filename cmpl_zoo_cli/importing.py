@@ -31,8 +31,8 @@ If classes have subfolders, the list gets a column folder (walk/monday), by
 which cmpl-zoo split --group folder keeps the videos of a subfolder together.
 """
 VIDEOS = """\
-A list of all videos below a folder, at any depth, without labels: for
-cmpl-zoo train --unlabeled.
+A list of all videos below a folder, at any depth, with an empty column label:
+for cmpl-zoo train --unlabeled, or to be filled in.
 """
 KINETICS = """\
 The official CSV of Kinetics-400, -600 or -700, with the header
@@ -233,7 +233,7 @@ def _write_list(listing: "FoundVideos", file: Path) -> None:
     from cmpl_zoo.tools import importing
 
     left_out = importing.write_list(listing, file)
-    labels = {row["label"] for row in listing.rows if "label" in row}
+    labels = {row["label"] for row in listing.rows if row.get("label")}
     videos = len({row["path"] for row in listing.rows})
     segments = any(row.get("end") or row.get("start") for row in listing.rows)
     what = f"{len(listing.rows)} segments in {videos} videos," if segments else f"{videos} videos"

@@ -1,32 +1,34 @@
 """`cmpl-zoo labelstudio`."""
 
 import argparse
+import sys
 
 from cmpl_zoo_cli.arguments import add_output, add_root, check_output
 
 LABELSTUDIO = """\
-Make tasks for Label Studio of what cmpl-zoo predict has written, so that a
-person corrects labels instead of making them: TASKS.json, for the project's
-Import. The label config for its settings is printed.
+Make tasks for Label Studio of a list of videos, or of what cmpl-zoo predict has
+written, so that a person corrects labels instead of making them: TASKS.json,
+for the project's Import. The label config for its settings is printed.
 
   cmpl-zoo predict MODEL VIDEOS --csv predictions.csv
   cmpl-zoo labelstudio predictions.csv -o tasks.json
 
-FILE is the --csv or --json of predict, the file of cmpl-zoo suggest, or a
-table video,label,start,end (and probability), as of bouts. What is corrected
-comes back with cmpl-zoo import labelstudio.
+FILE is a list of videos, with or without labels, the --csv or --json of
+predict, the file of cmpl-zoo suggest, or a table video,label,start,end (and
+probability), as of bouts. What is labeled there comes back with cmpl-zoo import
+labelstudio.
 """
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = verbs.add_parser(
         "labelstudio",
-        help="predictions as tasks for Label Studio",
+        help="videos and predictions as tasks for Label Studio",
         description=LABELSTUDIO,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.set_defaults(run=run)
-    verb.add_argument("file", metavar="FILE", help="the predictions")
+    verb.add_argument("file", metavar="FILE", help="list or predictions; see above")
     add_output(verb, "the tasks", "TASKS.json")
     add_root(verb)
     verb.add_argument(
@@ -45,9 +47,11 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.tools.pre_annotations import pre_annotations
     from cmpl_zoo.tools.text_files import write_text
 
-    check_output(args.output, args.file, what="these are the predictions that are read")
+    check_output(args.output, args.file, what="this is the file that is read")
     tasks, config = pre_annotations(args.file, args.root, args.address)
     write_text(Path(args.output), json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
     labels = sum(len(task["predictions"][0]["result"]) for task in tasks)
     print(f"{args.output}  {len(tasks)} tasks with {labels} labels, for a project with this label config:\n{config}")
+    if not labels:
+        print("cmpl-zoo: no class is known yet; add a line for each to the label config", file=sys.stderr)
     return 0

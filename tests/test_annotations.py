@@ -324,6 +324,29 @@ def test_predictions_of_whole_videos_are_choices(name, text, root, tmp_path, cap
     assert [choice.get("value") for choice in config.find("Choices")] == ["walk"]
 
 
+@pytest.mark.parametrize(
+    ("text", "labels", "timed"),
+    [
+        ("path\nfriday.mp4\nthursday.mp4\n", [[], []], False),
+        ("path;label;day\nfriday.mp4;walk;5\nthursday.mp4;;4\n", [["walk"], []], False),
+        ("path,label,start,end\nfriday.mp4,sit,1,2\nthursday.mp4,,0,1\n", [["sit"], []], True),
+    ],
+)
+def test_videos_of_a_list_are_tasks_with_the_labels_that_there_are(text, labels, timed, root, tmp_path, capsys):
+    (tmp_path / "list.csv").write_text(text)
+    out = tmp_path / "tasks.json"
+    assert main(["labelstudio", str(tmp_path / "list.csv"), "-o", str(out), "--root", str(root)]) == 0
+    results = [task["predictions"][0]["result"] for task in tasks_of(out)]
+    kind = "timelinelabels" if timed else "choices"
+    assert [[label for one in each for label in one["value"][kind]] for each in results] == labels
+    if timed:
+        assert results[0][0]["value"]["ranges"] == [{"start": 26, "end": 50}]
+    told = capsys.readouterr()
+    config = ElementTree.fromstring(told.out.partition("\n")[2])
+    assert [one.get("value") for one in config[1]] == [label for each in labels for label in each]
+    assert ("no class is known yet" in told.err) == (not any(labels))
+
+
 def test_predictions_of_segments_are_parts(root, tmp_path):
     """A path with a media fragment is a segment; a video without one is a part from its first frame to its last."""
     file = tmp_path / "p.csv"
@@ -358,8 +381,8 @@ def test_an_imported_list_is_read_as_segments(root, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"no line with the columns video, label, start, end; give the file of cmpl-zoo suggest"),
-        ("video,label,start,end\n", r"holds no prediction"),
+        ("", r"no line with the columns video, label, start, end; give a list of videos"),
+        ("video,label,start,end\n", r"names no video"),
         ("video,label,start,end\nfriday.mp4,sit,2,1\n", r"line 2: .*before it ends"),
         ("video,label,start,end\ngone.mp4,sit,0,1\n", r"gone\.mp4"),
         ('{"path": "a.mp4"}\n', r"line 1: is of an unknown form .*label|line 1: is of an unknown form .*probabilities"),
@@ -369,5 +392,5 @@ def test_predictions_that_are_refused(text, message, root, tmp_path, capsys):
     file = tmp_path / "p.csv"
     file.write_text(text)
     refused(capsys, message, "labelstudio", file, "-o", tmp_path / "tasks.json", "--root", root)
-    refused(capsys, "predictions that are read", "labelstudio", file, "-o", file)
+    refused(capsys, "the file that is read", "labelstudio", file, "-o", file)
     assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]

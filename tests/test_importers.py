@@ -175,7 +175,9 @@ def test_videos_without_labels(tmp_path, capsys):
     root = touch(tmp_path / "root", "b.mp4", "far/below/a.MKV")
     assert run("videos", root, "-o", tmp_path / "more.csv") == 0
     assert capsys.readouterr().out == f"{tmp_path}/more.csv  2 videos\n"
-    assert rows_of(tmp_path / "more.csv") == [{"path": "b.mp4"}, {"path": "far/below/a.MKV"}]
+    assert rows_of(tmp_path / "more.csv") == [
+        {"path": "b.mp4", "label": ""}, {"path": "far/below/a.MKV", "label": ""},
+    ]  # fmt: skip
     refused(capsys, r"folder above, or make a list without labels with `cmpl-zoo import videos`", "folders",
             touch(tmp_path / "flat", "a.mp4"), "-o", tmp_path / "flat.csv")  # fmt: skip
 

@@ -66,7 +66,7 @@ def add_subfolders(rows: list[ListRow]) -> None:
 
 
 def videos(root: StrPath) -> FoundVideos:
-    """A list of all videos below a folder, without labels.
+    """A list of all videos below a folder, whose column `label` is empty.
 
     Args:
         root: the folder.
@@ -76,7 +76,7 @@ def videos(root: StrPath) -> FoundVideos:
     """
     scan = find_videos(root)
     left_out = [{"path": path, "reason": UNLISTABLE_REASON} for path in scan.unlistable]
-    return FoundVideos([{"path": path} for path in scan.videos], left_out, scan.passed_over)
+    return FoundVideos([{"path": path, "label": ""} for path in scan.videos], left_out, scan.passed_over)
 
 
 def kinetics(annotations: StrPath, root: StrPath) -> FoundVideos:

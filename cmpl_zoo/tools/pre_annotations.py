@@ -1,4 +1,4 @@
-"""Predictions as tasks for Label Studio, which shows them as labels that a person corrects ("pre-annotations")."""
+"""Videos as tasks for Label Studio, and predictions as labels that a person corrects there ("pre-annotations")."""
 
 import json
 import os
@@ -18,7 +18,10 @@ from cmpl_zoo.video.segments import split_fragment
 from cmpl_zoo.video.video import probe
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own machine
-FORM = "the file of cmpl-zoo suggest, the --csv or --json of cmpl-zoo predict, or a table video,label,start,end"
+FORM = (
+    "a list of videos, the file of cmpl-zoo suggest, the --csv or --json of cmpl-zoo predict, or a table "
+    "video,label,start,end"
+)
 DEFAULT_FPS = 24.0  # Label Studio's
 
 
@@ -26,8 +29,9 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
     """Tasks with their predictions, a task for each video, and the label config that they need.
 
     Args:
-        file: what `cmpl-zoo predict` writes of videos (`--csv`, `--json`) or of the bouts in a recording, or what
-            `cmpl-zoo suggest` writes, where a label that is filled in comes before the predicted class.
+        file: a list of videos, with or without labels; what `cmpl-zoo predict` writes of videos (`--csv`, `--json`) or
+            of the bouts in a recording; or what `cmpl-zoo suggest` writes, where a label that is filled in comes before
+            the predicted class.
         root: folder that the paths in it start from. Recordings are opened: the tool counts frames, at the rate of
             each file, which the tasks hold as `fps`.
         address: what comes before a path below `root` in the address that the tool reads a video from.
@@ -43,7 +47,7 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
     for row in _rows(Path(file)):
         by_video.setdefault(row["video"], []).append(row)
     if not by_video:
-        raise ListError(f"{file}: holds no prediction; give {FORM}")
+        raise ListError(f"{file}: names no video; give {FORM}")
     timed = any(row["start"] or row["end"] for rows in by_video.values() for row in rows)
     tasks = []
     for video, rows in by_video.items():
@@ -55,13 +59,13 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
             info = probe(Path(root, video))
             data["fps"], frames = info.fps or DEFAULT_FPS, info.frames
         for number, row in enumerate(rows, 1):
-            if row["label"] != UNCERTAIN:
+            if row["label"] not in ("", UNCERTAIN):
                 results.append({"id": str(number), "to_name": "video"} | _label(row, data.get("fps"), frames))
         prediction: dict[str, Any] = {"model_version": "cmpl_zoo", "result": results}
         if scores := [result["score"] for result in results if "score" in result]:
             prediction["score"] = round(fmean(scores), 6)
         tasks.append({"data": data, "predictions": [prediction]})
-    labels = {row["label"] for rows in by_video.values() for row in rows} - {UNCERTAIN}
+    labels = {row["label"] for rows in by_video.values() for row in rows} - {"", UNCERTAIN}
     return tasks, _config(sorted(labels), timed)
 
 
@@ -95,21 +99,19 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
                 raise ListError(f"{file}, line {number}: is of an unknown form ({error!r}); give {FORM}") from error
         return
     header = [cell.strip(' "') for cell in re.split("[,;\t]", text.partition("\n")[0].strip())]
-    if {"path", "label", "predicted", "probability"} <= set(header):  # of cmpl-zoo suggest
-        for _, row in read_table(file, text, ("path", "label", "predicted", "probability"), FORM):
-            probability = row["probability"].replace(",", ".")  # of spreadsheet programs in many languages
-            yield _video_row(row["path"], row["label"] or row["predicted"], "" if row["label"] else probability)
-        return
-    if header[:2] == ["path", "label"]:
-        for _, row in read_table(file, text, ("path", "label"), FORM):
-            yield _video_row(row["path"], row["label"], row.get(row["label"], ""))
-        return
-    for number, row in read_table(file, text, ("video", "label", "start", "end"), FORM):
+    needed = ("path",) if "path" in header else ("video", "label", "start", "end")
+    for number, row in read_table(file, text, needed, FORM):
         where = f"{file}, line {number}"
-        start, end = (seconds_of(row[name], where) if row[name] else None for name in ("start", "end"))
+        label, probability = row.get("label", ""), row.get("probability", "")
+        if "predicted" in row:  # of cmpl-zoo suggest; somebody may have typed the label
+            label, probability = (label, "") if label else (row["predicted"], probability.replace(",", "."))
+        elif "path" in row:
+            probability = row.get(label, "")  # of cmpl-zoo predict
+        start, end = (seconds_of(row[name], where) if row.get(name) else None for name in ("start", "end"))
         if (start or 0) < 0 or (end is not None and end <= (start or 0)):
             raise ListError(f"{where}: a bout must start at 0 s or later and before it ends; correct its times")
-        yield {"probability": "", **row}
+        times = {name: row[name] for name in ("start", "end") if row.get(name)}
+        yield _video_row(row.get("path", row.get("video", "")), label, probability) | times
 
 
 def _video_row(path: str, label: str, probability: str) -> dict[str, str]:
