@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.models import VideoModel, create_model
     from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.report.evaluation_report import write_evaluation
+    from cmpl_zoo.training.lists import check_some_readable
     from cmpl_zoo.training.provenance import hardware, versions
 
     try:
@@ -100,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
             check_alike(args.models, models)
             video_list = read_list(args.data, args.root)
             videos = Videos(video_list.paths, class_ids(video_list, label_names(models[0])))
+            check_some_readable(videos.paths, args.data, "--data and --root")
             began = time.perf_counter()
             [found] = evaluate_ensembles(
                 [models],

@@ -120,7 +120,9 @@ def words_before(line: CommandLine, made: "MadeLists") -> list[str]:
     words = ["--config", name]
     if line.gives("epochs"):
         return [*words, "--steps", "null"]
-    if (steps := math.ceil(PASSES * made.labeled / recipe["labeled_batch"])) > recipe["steps"]:
+    passes = math.ceil(PASSES * made.labeled / recipe["labeled_batch"])
+    steps = line.config.steps if line.gives("steps") else max(passes, recipe["steps"])
+    if steps != recipe["steps"]:
         words += ["--steps", str(steps)]
         if recipe["unlabeled_warmup"] == recipe["steps"]:  # lambda rises to the end
             words += ["--unlabeled-warmup", str(steps)]
@@ -170,7 +172,12 @@ def tell_plan(line: CommandLine, config: Config) -> None:
     held_out = f"held out by {own.group}" if own.group else "held out at random"
     if own.videos is None or line.config.val:
         held_out = f"in {config.val}"
-    lines = plan(config, lists, held_out, reason if chosen else "as --config and the options say")
+    if own.videos is None or line.unlabeled:
+        unlabeled = ""
+    else:
+        where = f"without a label in {', '.join(own.labels)}" if own.labels else "in no class folder"
+        unlabeled = f" {where}; --scheme none --auxiliary null leaves them out, and is quicker"
+    lines = plan(config, lists, held_out, unlabeled, reason if chosen else "as --config and the options say")
     print("\n".join(lines), flush=True)
 
 

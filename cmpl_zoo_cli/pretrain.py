@@ -1,9 +1,12 @@
 """`cmpl-zoo pretrain`."""
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cmpl_zoo.distributed import Ranks
+    from cmpl_zoo_cli.pretrain_config import PretrainConfig
 
 
 def main(argv: list[str]) -> int:
@@ -11,11 +14,34 @@ def main(argv: list[str]) -> int:
     from cmpl_zoo_cli.pretrain_parser import parse
     from cmpl_zoo_cli.ranks import run_ranks
 
-    config = parse(argv)
+    config, dry_run = parse(argv)
+    return run_ranks(config.output, config.timeout_minutes, lambda ranks: work(config, dry_run, ranks))
 
-    def work(ranks: "Ranks") -> None:
-        from cmpl_zoo.pretext.pretrain import pretrain
 
-        pretrain(config, ranks)
+def work(config: "PretrainConfig", dry_run: bool, ranks: "Ranks") -> None:
+    """Make the list that is still to be made, say what the run will do, pretrain, and say what can be done next."""
+    from cmpl_zoo.pretext.pretrain import plan, prepare, pretrain
+    from cmpl_zoo.training.run_folder import is_begun
 
-    return run_ranks(config.output, config.timeout_minutes, work)
+    folder = config.unlabeled if Path(config.unlabeled).is_dir() else None
+    prepared = prepare(config, ranks)
+    # Several processes take another time than the one that would be measured here.
+    if dry_run or (folder and ranks.size == 1 and not is_begun(Path(config.output))):
+        ranks.first_alone(lambda: print("\n".join(plan(prepared)), flush=True))
+    if dry_run:
+        return
+    pretrain(prepared, ranks)
+    if folder and ranks.first:
+        model = str(Path(config.output, "model"))
+        words = [
+            "cmpl-zoo",
+            "train",
+            folder,
+            "--primary",
+            config.model,
+            "--init",
+            model,
+            "-o",
+            f"{config.output}_trained",
+        ]
+        print(f"next, with a folder for each class or a file of --labels:\n  {shlex.join(words)}")

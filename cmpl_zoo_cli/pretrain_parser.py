@@ -25,13 +25,14 @@ MODEL --init DIR/model.
 Options and recipes are read from left to right: of two values of an option the last one counts."""
 
 
-def parse(args: Sequence[str]) -> PretrainConfig:
-    """The options of a command line and of the recipes that its --config names.
+def parse(args: Sequence[str]) -> tuple[PretrainConfig, bool]:
+    """The options of a command line and of the recipes that its --config names, and whether to end before training.
 
     Ends the program with a message and status 2 where an option is unknown or invalid.
     """
     parser = _parser()
-    return parser.made(PretrainConfig, parser.parse_args(spelling.today("pretrain", args)).as_dict())
+    options = parser.parse_args(spelling.today("pretrain", args)).as_dict()
+    return parser.made(PretrainConfig, options), options["dry_run"]
 
 
 def _parser() -> Parser:
@@ -41,7 +42,11 @@ def _parser() -> Parser:
         DESCRIPTION,
         types_of(PretrainConfig),
         RECIPES,
+        hidden=("dry_run",),
     )
     parser.add_class_arguments(PretrainConfig, as_group=False)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what the run will do, and end before it begins (default: false)"
+    )
     arrange(parser, PARTS, VALUES)
     return parser

@@ -178,7 +178,7 @@ def test_entry_points_are_keyword_only_and_documented() -> None:
 def test_create_model_knows_the_names_of_torch_hub() -> None:
     model = cmpl_zoo.create_model("r3d50_cmpl_k400")
     assert (model.pretrained_cfg["tag"], model.num_classes) == ("cmpl_k400_10pct", 400)
-    with pytest.raises(ValueError, match=r"did you mean r3d50\.cmpl_k400_1"):
+    with pytest.raises(ValueError, match=r"did you mean r3d50\.slow_k400"):
         cmpl_zoo.create_model("r3d50.cmpl_k400")
     with pytest.raises(ValueError, match="give hf-hub:someone/model"):
         cmpl_zoo.create_model("someone/model")

@@ -1,6 +1,7 @@
 """Files of weights from a server on loopback: cut, wrong, missing, mirrored, offline, there already."""
 
 import hashlib
+import logging
 import os
 import random
 import re
@@ -112,15 +113,18 @@ def test_no_such_file(server: RangeServer, cache: Path) -> None:
     assert not (cache / "nothing.pth").exists()
 
 
-def test_no_network(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network(server: RangeServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     import time
 
     url = f"{server.url}/models/{HASHED}"
     server.shutdown()
     server.server_close()
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between its tries
+    logger = logging.getLogger("huggingface_hub.file_download")
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
     with pytest.raises(RuntimeError, match=rf"{url}: cannot be downloaded \(.*check the network.*CMPL_ZOO_WEIGHTS"):
         download(url)
+    assert not caplog.records  # of huggingface_hub's retries
 
 
 def test_a_mirror_replaces_scheme_and_host(server: RangeServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,10 @@ def test_evaluate_agrees_with_the_run(trained, videos, lists, tmp_path):
     assert "2 x 1 views (clips x crops)" in done.stdout and "top-5" not in done.stdout
     for mistake, message in (
         (["--workers", "-1"], r"--workers.*-1"),
+        (
+            ["--root", str(tmp_path)],
+            r"^.*val\.csv: .*no such file; none of the 9 videos tried .*check --data and --root$",
+        ),
         (["--json", str(tmp_path / "scores.json" / "y.json")], r"--json .*y\.json .*Not a directory"),
         (["--json", str(tmp_path)], rf"--json {tmp_path} .*folder"),
     ):

@@ -71,7 +71,7 @@ def test_a_folder_becomes_a_network_and_the_commands_that_follow_work(
     done = run(call(own, "-o", output, *SHORT, "--val-share", "0.25"))
     plan, scores = done.stdout.splitlines()[:5], done.stdout.splitlines()[5:]
     assert re.fullmatch(r"labeled +9 videos of 3 classes: run 3, walk 3, wave_both_hands 3", plan[0])
-    assert re.fullmatch(r"unlabeled +2 videos", plan[1])
+    assert re.fullmatch(r"unlabeled +2 videos in no class folder; --scheme none --auxiliary null leaves .*", plan[1])
     assert re.fullmatch(r"validation +3 videos, held out at random", plan[2])
     assert re.fullmatch(
         r"networks +(r3d50_eighth from r3d50_eighth.cmpl_demo( and )?){2} \(recipe own_videos, for a CPU\)", plan[3]
@@ -363,6 +363,11 @@ def test_names_without_the_number_at_their_end() -> None:
     [
         (["--device", "cpu"], 280, ["--config", "own_videos"]),
         (["--device", "cpu"], 281, ["--config", "own_videos", "--steps", "352", "--unlabeled-warmup", "352"]),
+        (
+            ["--device", "cpu", "--steps", "100"],
+            280,
+            ["--config", "own_videos", "--steps", "100", "--unlabeled-warmup", "100"],
+        ),
         (["--device", "cuda"], 281, ["--config", "finetune"]),
         (["--device", "cuda"], 4801, ["--config", "finetune", "--steps", "3001"]),
         (["--device", "cpu", "--epochs", "3"], 2000, ["--config", "own_videos", "--steps", "null"]),

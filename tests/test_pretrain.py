@@ -138,7 +138,19 @@ def test_a_folder_is_listed_once(videos, tmp_path):
     for label in ACTIONS:
         shutil.copytree(videos / label, folder / label)
     args = call(folder, tmp_path, tmp_path / "run", "--steps", "2", "--task", "puzzle")
-    run(args)
+    done = run([*args, "--dry-run"])
+    assert re.match(
+        r"videos +36, .*\ntask +puzzle: .*\(right by chance: 4\.2 %\)\nnetwork +r3d50_eighth from random weights\n"
+        r"training +2 steps of \d+ videos, 4 clips of each, about \d+ seconds?, at [\d.]+ s a step measured now on",
+        done.stdout,
+    )
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["lists"]
+    done = run(args)
+    assert re.search("^training +2 steps", done.stdout, re.MULTILINE) and "right (by chance 4.2 %)" in done.stderr
+    model = tmp_path / "run" / "model"
+    assert done.stdout.endswith(
+        f"  cmpl-zoo train {folder} --primary r3d50_eighth --init {model} -o {tmp_path / 'run'}_trained\n"
+    )
     places = re.findall(r"clip [1-4]: (\d)", (tmp_path / "run" / "report.html").read_text())
     assert sorted(places) == ["0", "1", "2", "3"]  # though there are 24 orders of them
     listed = tmp_path / "run" / "lists" / "unlabeled.csv"
@@ -214,4 +226,4 @@ def test_every_task_has_a_published_and_a_small_recipe():
     for name in packaged(RECIPES):
         task = name.removesuffix("_small")
         flow = ["--flow", "flow"] if task in FLOW_TASKS else []
-        assert parse(["--config", name, "--unlabeled", "a.csv", "-o", "run", *flow]).task == task
+        assert parse(["--config", name, "--unlabeled", "a.csv", "-o", "run", *flow])[0].task == task

@@ -1,8 +1,11 @@
 """Files of weights from a public address: continued after a cut transfer, checked, and kept in torch's hub cache."""
 
 import hashlib
+import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -80,7 +83,8 @@ def _fetch(address: str, part: Path, name: str, size: int | None) -> None:
             if size and target.tell() >= size:
                 target.seek(0)
                 target.truncate()  # it is of another file
-            http_get(address, target, resume_size=target.tell(), expected_size=size, displayed_filename=name)
+            with _retrying_silently():
+                http_get(address, target, resume_size=target.tell(), expected_size=size, displayed_filename=name)
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status == 416:  # nothing is left of the file after what is there
@@ -105,6 +109,18 @@ def _fetch(address: str, part: Path, name: str, size: int | None) -> None:
     if fault := _fault(part, name, size):
         part.unlink()
         raise RuntimeError(f"{address}: is not the published {name} ({fault}); try again, or {elsewhere}")
+
+
+@contextmanager
+def _retrying_silently() -> Iterator[None]:
+    """huggingface_hub warns twice of each of its retries; what they end with is told once."""
+    logger = logging.getLogger(http_get.__module__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _checked(file: Path, name: str, size: int | None, advice: str) -> Path:

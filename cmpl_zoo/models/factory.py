@@ -155,7 +155,7 @@ def _from_name(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Modul
         hint = f"check the path, or for a repository of the Hugging Face Hub give hf-hub:{name}"
     elif "/" in name:
         hint = "check the path"
-    elif close := difflib.get_close_matches(name, names + list_tags(), n=3, cutoff=0.4):
+    elif close := difflib.get_close_matches(name, names + list_models(pretrained=True), n=3, cutoff=0.4):
         hint = f"did you mean {' or '.join(close)}?"
     else:
         hint = "cmpl_zoo.list_models() lists them"

@@ -39,9 +39,7 @@ def _origin(config: PretrainConfig, task: Task, summary: dict[str, Any], lines: 
     dataset = f" of {config.dataset}" if config.dataset else ""
     start = f", from `{Path(config.init).name}`" if config.init else ", from random weights"
     right = next((line["right"] for line in reversed(lines) if line.get("right") is not None), None)
-    answered = (
-        "" if right is None else f" At the end {right:.0%} were answered right (by chance {1 / task.classes:.1%})."
-    )
+    answered = "" if right is None else f" At the end {right:.0%} were answered right (by chance {task.chance})."
     return (
         f"`{config.model}`{start}, learned by `cmpl-zoo pretrain --task {config.task}` from {summary['videos']} videos"
         f"{dataset} without any label, for {config.steps} steps of {config.batch} videos, {config.frames} frames of "

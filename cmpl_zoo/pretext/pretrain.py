@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -30,6 +30,7 @@ from cmpl_zoo.training.loop import Loop
 from cmpl_zoo.training.meters import Meters
 from cmpl_zoo.training.networks import distribute, start_from
 from cmpl_zoo.training.optimization import Optimization
+from cmpl_zoo.training.plan import how_long
 from cmpl_zoo.training.progress import loss_in_words
 from cmpl_zoo.training.provenance import digests
 from cmpl_zoo.training.run_folder import LISTS, RECORD, is_begun, make_room, needed, open_run
@@ -71,29 +72,35 @@ class PretextMeters(Meters):
 class PretextLoop(Loop):
     """A loop that learns by a pretext task."""
 
+    steps: PretextSteps
+
     def _in_words(self, line: dict[str, Any]) -> str:
-        right = "" if line["right"] is None else f", {line['right']:.0%} right"
+        chance = self.steps.task.chance
+        right = "" if line["right"] is None else f", {line['right']:.0%} right (by chance {chance})"
         return f"{loss_in_words(line)}{right}"
 
 
-def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
-    """One run, from a list of videos to a model directory without a classifier.
+class Prepared(NamedTuple):
+    """What a run learns from, once it has been looked at.
 
-    Args:
-        config: its options.
-        ranks: the processes that share it; by default this one alone.
+    Attributes:
+        config: with `steps`, and with a list in place of a folder of videos.
+        videos: their paths.
+        task: that makes clips of them.
+    """
 
-    Returns:
-        The run's folder: the model directory `model`, metrics.jsonl, summary.json, report.html, states.
+    config: PretrainConfig
+    videos: Sequence[str]
+    task: Task
+
+
+def prepare(config: PretrainConfig, ranks: Ranks) -> Prepared:
+    """Make the list of a folder of videos, and look at some of them.
 
     Raises:
-        ListError, VideoError, StorageError, WorkerError: the list or videos cannot be used.
-        RunError: the run cannot start or continue.
-        RankError: a process was lost.
-        StopRequested: a signal came, and the state is saved.
+        ListError, VideoError, StorageError: the list or videos cannot be used.
+        RunError: there is one video alone, or the folder of the run cannot be had.
     """
-    # Build
-    ranks = ranks or Ranks()
     root = config.unlabeled if Path(config.unlabeled).is_dir() else config.root
     config = listed(config, ranks)
     videos = read_list(config.unlabeled, config.root, labeled=False).paths
@@ -104,27 +111,69 @@ def pretrain(config: PretrainConfig, ranks: Ranks | None = None) -> Path:
     if config.flow is not None:
         flow = partial(flow_path, root=root, folder=config.flow)
         check_some_have_flow(videos, flow, config.flow, ranks)
-    config = replace(config, steps=config.steps or math.ceil((config.epochs or 0) * len(videos) / config.batch))
-    config = replace(config, epochs=None)
+    steps = config.steps or math.ceil((config.epochs or 0) * len(videos) / config.batch)
+    task = TASKS[config.task](
+        PretextClip(config.frames, config.stride, config.size, config.short_side, flow), len(videos)
+    )
+    task.batches = steps * config.accumulation
+    return Prepared(replace(config, steps=steps, epochs=None), videos, task)
+
+
+def plan(prepared: Prepared) -> list[str]:
+    """Four lines: how many videos, which task, by what network, and how long.
+
+    Builds the network and computes a few steps, whose time is that of this machine now.
+
+    Raises:
+        RunError, DeviceError: the network cannot be built, or there is no such device.
+        VideoError, WorkerError: the first videos cannot be read.
+    """
+    config, videos, task = prepared
+    pretext = build_pretext(config, task)
+    of_a_video = "" if task.clips == 1 else f", {task.clips} clips of each"
+    takes = how_long(pretext, pretext_steps(prepared), lambda batch: pretext(batch).total, config)
+    return [
+        f"videos      {len(videos)}, whose labels, if any, are not looked at",
+        f"task        {config.task}: {task.question().partition(':')[0]} (right by chance: {task.chance})",
+        f"network     {config.model} from {config.init or 'random weights'}",
+        f"training    {config.steps} steps of {config.batch} videos{of_a_video}, {takes}",
+    ]
+
+
+def pretext_steps(prepared: Prepared, rank: int = 0, world_size: int = 1) -> PretextSteps:
+    """The batches of a rank, by the number of the step."""
+    config, videos, task = prepared
+    assert config.steps is not None
+    return PretextSteps(
+        videos, task, batch=config.batch, steps=config.steps, seed=config.seed, rank=rank, world_size=world_size
+    )
+
+
+def pretrain(prepared: Prepared, ranks: Ranks) -> Path:
+    """One run, from a list of videos to a model directory without a classifier.
+
+    Args:
+        prepared: its options, videos and task.
+        ranks: the processes that share it.
+
+    Returns:
+        The run's folder: the model directory `model`, metrics.jsonl, summary.json, report.html, states.
+
+    Raises:
+        VideoError, StorageError, WorkerError: videos cannot be used.
+        RunError: the run cannot start or continue.
+        RankError: a process was lost.
+        StopRequested: a signal came, and the state is saved.
+    """
+    # Build
+    config, videos, task = prepared
     open_run(config, ranks)
     torch.manual_seed(config.seed)
     device = pick_device(config.device, ranks.local)
-    clip = PretextClip(config.frames, config.stride, config.size, config.short_side, flow)
-    task = TASKS[config.task](clip, len(videos))
-    assert config.steps is not None
-    task.batches = config.steps * config.accumulation
     pretext = build_pretext(config, task).to(device).to(memory_format=torch.channels_last_3d)
     model = distribute(pretext, config, {"batch": config.batch}, ranks, device)
     optimization = Optimization(pretext, model, pretext, config, device)
-    steps = PretextSteps(
-        videos,
-        task,
-        batch=config.batch,
-        steps=config.steps,
-        seed=config.seed,
-        rank=ranks.rank,
-        world_size=ranks.size,
-    )
+    steps = pretext_steps(prepared, ranks.rank, ranks.size)
     run = PretextLoop(
         config,
         Path(config.output),

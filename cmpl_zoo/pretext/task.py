@@ -75,6 +75,11 @@ class Task(ABC):
         """What the task asks, and which paper it is of: the first paragraph of its documentation."""
         return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
 
+    @property
+    def chance(self) -> str:
+        """The share of questions that a guess answers right, in words."""
+        return f"{100 / self.classes:.2g} %"
+
     @abstractmethod
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
         """The clips of a video and their answers: uint8 (clips, 3, frames, size, size) and int64 (clips,), or, where an

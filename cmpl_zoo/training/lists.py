@@ -192,9 +192,9 @@ def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
     assert config.steps is not None
     if ranks.first and lists.unlabeled and config.lambda_u and config.unlabeled_warmup > config.steps:
         print(
-            f"warning: lambda rises over --unlabeled-warmup {config.unlabeled_warmup} steps, and the run has "
-            f"{config.steps}: it ends at {config.lambda_u * config.steps / config.unlabeled_warmup:.2g} instead of "
-            f"{config.lambda_u:g}; lower --unlabeled-warmup",
+            f"warning: what unlabeled videos teach counts less than --lambda-u {config.lambda_u:g} until step "
+            f"{config.unlabeled_warmup} (--unlabeled-warmup), and the run has {config.steps} steps: it ends at "
+            f"{config.lambda_u * config.steps / config.unlabeled_warmup:.2g}; lower --unlabeled-warmup",
             file=sys.stderr,
         )
     return config
