@@ -54,6 +54,7 @@ AUXILIARIES: dict[str, dict[str, Any]] = {
     "half": {"auxiliary": "r3d50_half"},
     "r3d18": {"auxiliary": "r3d18"},
 }
+EQUAL_VOTE = "cross, two equal networks vote"  # the best of `lips-beyond`, where three seeds of each row choose
 
 EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     # Table 1: which network labels which.
@@ -124,6 +125,7 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     **{
         f"lips-words-{count}": {
             **{row: TableRow(options, f"words-{count}") for row, options in (METHODS | SCHEMES).items()},
+            EQUAL_VOTE: TableRow(AUXILIARIES["equal"], f"words-{count}", BOTH),
             "all-labels": TableRow(ALL_LABELS, "words-all"),
             "all-labels-strong": TableRow(ALL_LABELS | {"labeled_view": "strong"}, "words-all"),
         }
@@ -132,6 +134,7 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     **{
         f"lips-phrases-{count}": {
             **{row: TableRow(options, f"phrases-{count}") for row, options in METHODS.items()},
+            EQUAL_VOTE: TableRow(AUXILIARIES["equal"], f"phrases-{count}", BOTH),
             "all-labels": TableRow(ALL_LABELS, "phrases-all"),
         }
         for count in (5, 10)
