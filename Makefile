@@ -21,6 +21,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy experiments/*.py train/*.py docs/*/*.py
 
 # The docs site, into build/site/html.
 docs: $(READY)

@@ -1,5 +1,6 @@
 """What an evaluation and a run report, as cards, tables and JSON files have it."""
 
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 
@@ -105,8 +106,8 @@ def clip_tops(scores: Scores) -> dict[int, float]:
     return {1: scores["clip_top1"]} | ({5: scores["clip_top5"]} if "clip_top5" in scores else {})
 
 
-def views_text(scores: Scores) -> str:
-    """The test views of a video as the field writes them: "10 x 3 views (clips x crops)"."""
+def views_text(scores: Mapping[str, object]) -> str:
+    """The test views of `Scores` as the field writes them: "10 x 3 views (clips x crops)"."""
     return f"{scores['clips']} x {scores['crops']} views (clips x crops)"
 
 

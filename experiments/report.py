@@ -71,7 +71,7 @@ def report(results: list[Result], folder: Path) -> Path:
 
 def summary(row: str, runs: list[Result]) -> dict[str, Any]:
     """A line of the table: the runs of a row over their seeds."""
-    spread = {}
+    spread: dict[str, float | str] = {}
     for kind, values in accuracies(runs).items():
         spread[f"{kind}_mean"] = round(statistics.mean(values), 6)
         spread[f"{kind}_std"] = round(statistics.stdev(values), 6) if len(values) > 1 else ""

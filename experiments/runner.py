@@ -331,7 +331,7 @@ def script(name: str, options: dict[str, Any]) -> list[str]:
     return words
 
 
-def per_speaker(folder: Path) -> dict[str, dict[str, float]]:
+def per_speaker(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Top-1 in percent of each network of a run for each speaker it was measured on, by role and speaker."""
     config = json.loads((folder / "summary.json").read_text())["config"]
     speakers = [row["group"] for row in read_list(config["val"]).rows]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 import cmpl_zoo
 from cmpl_zoo.datasets import read_list, split_list
+from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.suggestions import disagreement, spread
 from cmpl_zoo_cli.main import main as command
 from cmpl_zoo_cli.run_options import flag
@@ -111,7 +112,7 @@ def split(data: str, seed: int, frames: Path, lists: Path, *, test: bool) -> dic
 def suggested(data: str, seed: int, videos: Rows, frames: Path, first: Path) -> dict[str, Rows]:
     """The videos that each row labels next, given the networks of the first run."""
     models = [cmpl_zoo.create_model(first / role).eval() for role in ("primary", "auxiliary")]
-    number = LABELS * models[0].num_classes
+    number = LABELS * len(label_names(models[0]))
     predictions = list(cmpl_zoo.predict(models, [frames / video["path"] for video in videos], topk=1000, workers=0))
     names = sorted(name for name, _ in predictions[0].classes)
     per_model = torch.tensor(

@@ -239,7 +239,9 @@ def tuning_table() -> str:
 
 def compute_table() -> str:
     """How many networks were trained for each file of results, and for how long."""
-    cells, all_hours, seen = [], 0.0, set()
+    cells: list[list[object]] = []
+    trainings, all_hours = 0, 0.0
+    seen: set[str] = set()
     for file in sorted(RESULTS.glob("*.jsonl")):
         runs = {}
         for result in read_results(file):
@@ -250,9 +252,10 @@ def compute_table() -> str:
         seen |= runs.keys()
         hours = sum(runs.values()) / 3600
         all_hours += hours
+        trainings += len(runs)
         if runs:
             cells.append([file.stem, len(runs), f"{hours:.1f}"])
-    cells.append(["all", sum(count for _, count, _ in cells), f"{all_hours:.1f}"])
+    cells.append(["all", trainings, f"{all_hours:.1f}"])
     return markdown(["experiment", "trainings", "hours"], cells)
 
 
@@ -275,16 +278,20 @@ def with_power(experiment: str) -> str:
     corrected = holm({row: value for row, value in p.items() if row != "cross"})
     per_speaker = {row: [run["per_speaker"]["primary"] for run in runs.values()] for row, runs in rows.items()}
     speakers = sorted(next(iter(per_speaker.values()))[0])
-    cells = []
+    cells: list[list[str]] = []
     for row, runs in rows.items():
+        alone = all(run["judged"] == ["primary"] for run in runs.values())  # of a vote, speakers are not counted
         cells.append([
             row,
-            len(runs),
+            str(len(runs)),
             mean_and_spread(run["top1"] for run in runs.values()),
             mean_and_interval(differences[row]) if row in differences else "",
             as_p(p[row]) if row in p else "",
             as_p(corrected[row]) if row in corrected else "",
-            *(f"{statistics.mean(each[speaker] for each in per_speaker[row]):.1f}" for speaker in speakers),
+            *(
+                f"{statistics.mean(each[speaker] for each in per_speaker[row]):.1f}" if alone else ""
+                for speaker in speakers
+            ),
         ])  # fmt: skip
     cells.sort(key=lambda line: float(line[2].split()[0]))
     columns = ["", "seeds", "top-1, %", f"minus {base_row} (95 %)", "p", "p by Holm", *speakers]
@@ -312,7 +319,7 @@ def holm(p: dict[str, float]) -> dict[str, float]:
 def where_machines_differ(rows: RunsByRow) -> str:
     """How many runs were made on what, where that is not one thing; processors and versions round sums differently."""
     counts = Counter(run["hardware"] for runs in rows.values() for run in runs.values())
-    lines = []
+    lines: list[str] = []
     for hardware, count in counts.most_common():
         whole = [f"`{row}`" for row, runs in rows.items() if all(run["hardware"] == hardware for run in runs.values())]
         lines.append(f"{count} on {hardware}" + (f" (all of {', '.join(whole)})" if whole and lines else ""))

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 import cmpl_zoo
 from cmpl_zoo.datasets import read_list
+from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.training.checkpoint import States, read_state
 
 ROLES = ("primary", "auxiliary")
@@ -107,7 +108,7 @@ def main() -> None:
     args = parser.parse_args()
     config = json.loads((args.run / "summary.json").read_text())["config"]
     network = cmpl_zoo.create_model(args.run / "primary")
-    classes: list[str] = network.pretrained_cfg["label_names"]
+    classes = label_names(network)
     clip = cmpl_zoo.resolve_clip_config(network) | {"clips": 1, "crops": 1}
     videos = read_list(config["unlabeled"], config["root"])
     clips = torch.cat([cmpl_zoo.load_clip(path, **clip) for path in tqdm(videos.paths, desc="read")])
@@ -121,7 +122,7 @@ def main() -> None:
     paths = [videos.paths[video] for video in shown]
     frames = [cmpl_zoo.read_frames(path, range(cmpl_zoo.probe(path).frames)) for path in paths]
     truth = [classes[labels[video]].replace("_", " ") for video in shown]
-    canvases = []
+    canvases: list[Image.Image] = []
     for place, step in enumerate(steps):
         confidence, said = probabilities[place, :, shown].max(dim=2)
         told = [
