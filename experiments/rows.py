@@ -36,8 +36,8 @@ SCHEMES = {scheme: {"scheme": scheme} for scheme in ("self-first", "opposite-fir
 ALL_LABELS = ALONE | {"labeled_batch": 32}
 AVERAGED = {"ema": 0.99}
 MOCAP13_PLUS = TableRow(AVERAGED, judged=BOTH)  # what helped of `beyond`: the recipe mocap13_plus
-# On mocap13's held-out recordings (seed 100, 10 labels a class) random weights had 26.3 % at this rate and 23.7 % at the
-# recipe's 0.1, a start by rotation 26.6 and 23.4 %.
+# On mocap13's held-out recordings (seed 100, 10 labels a class) random weights had 26.3 % at this rate and 23.7 % at
+# the recipe's 0.1, a start by rotation 26.6 and 23.4 %.
 FROM_START = ALONE | {"lr": 0.02}
 TOO_LONG_FOR_LIPS = {"order", "puzzle", "dpc"}
 CAUSES: dict[str, dict[str, Any]] = {

@@ -15,7 +15,8 @@ import yaml
 from training import CLASSES, REPO, Script, assert_same_weights, losses, read_rows, run, write_rows
 
 from cmpl_zoo.datasets.lists import ListError
-from cmpl_zoo.tools.own_videos import MadeLists, make_lists, name_without_number
+from cmpl_zoo.tools.list_doubts import name_without_number
+from cmpl_zoo.tools.own_videos import MadeLists, make_lists
 from cmpl_zoo.training.plan import duration
 from cmpl_zoo_cli.main import main
 from cmpl_zoo_cli.own_videos import words_before

@@ -1,0 +1,76 @@
+"""What may be wrong with lists of one's own videos, in sentences: names of classes, and recordings on both sides."""
+
+import os
+import re
+from collections.abc import Mapping
+
+from cmpl_zoo.tools.find_videos import ListRow
+
+NOT_GROUPS = ("path", "label", "start", "end", "predicted", "probability", "disagreement")  # columns of lists
+
+
+def classes_alike(sizes: Mapping[str, int]) -> list[str]:
+    """A sentence for each class whose name is that of a larger one but for case, spaces and underscores.
+
+    Args:
+        sizes: how many videos each class has.
+    """
+    largest: dict[str, str] = {}
+    doubts = []
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        known = largest.setdefault(re.sub(r"[\s_-]+", " ", name).casefold(), name)
+        if known != name:
+            doubts.append(
+                f"class {name!r} ({sizes[name]} videos) is {known!r} ({sizes[known]}) but for case, spaces or "
+                "underscores: if they are one, correct these labels"
+            )
+    return doubts
+
+
+def untold_recordings(rows: list[ListRow], group: str) -> list[str]:
+    """A sentence where labeled videos have no value in the column of their groups, and are groups of their own."""
+    untold = [row["path"] for row in rows if row[group] == row["path"]] if group != "folder" else []
+    if not untold:
+        return []
+    return [
+        f"{len(untold)} of {len(rows)} labeled videos have nothing in the column {group} (such as {untold[0]}), and "
+        "count as recordings of their own; if some are of one recording, accuracy looks better than it is: fill it in"
+    ]
+
+
+def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]:
+    """A sentence where a video that is held out may be of the recording of one that is learned from.
+
+    The rule: both are in one subfolder of a class, or have one name, without folder, suffix, and a number at its end.
+
+    Args:
+        labeled: rows of the videos to learn from: `path` and, if class folders have subfolders, `folder`.
+        val: rows of those that are held out.
+    """
+    rows = labeled + val
+    values = {name: {row[name] for row in rows} - {""} for name in rows[0] if name not in NOT_GROUPS}
+    columns = [name for name, of_column in values.items() if 1 < len(of_column) < len(rows)]
+    by = " or ".join(f"--group {name}" for name in columns) or "--group COLUMN of --labels"
+    first = labeled[::-1]  # of several, the first one stays
+    by_folder = {row["folder"]: row["path"] for row in first if row.get("folder", row["path"]) != row["path"]}
+    by_name = {name_without_number(row["path"]): row["path"] for row in first}
+    folder_pairs = [(row["path"], by_folder.get(row.get("folder", ""))) for row in val]
+    name_pairs = [(row["path"], by_name.get(name_without_number(row["path"]))) for row in val]
+    rules = [
+        (folder_pairs, "are in one folder with a video to learn from"),
+        (name_pairs, "have the name of a video to learn from, but for a number at its end"),
+    ]
+    for pairs, how in rules:
+        if alike := [(held_out, other) for held_out, other in pairs if other]:
+            return [
+                f"{len(alike)} of {len(val)} videos to validate on {how} (such as {alike[0][0]} and {alike[0][1]}); if "
+                f"such are clips of one recording, accuracy looks better than it is: name the recordings by {by}"
+                + ("" if "folder" in columns else ", or give each a folder of its own, and --group folder")
+            ]
+    return []
+
+
+def name_without_number(path: str) -> str:
+    """The name of a video without folder, suffix, and a number at its end with what separates it: `run_03.mp4` and
+    `run_04.avi` are both `run`."""
+    return re.sub(r"[\W_]*\d+$", "", os.path.splitext(os.path.basename(path))[0])
