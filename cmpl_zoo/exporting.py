@@ -101,8 +101,8 @@ def export_model(
         raise ValueError("the model has no classifier (num_classes is 0); export one that names classes")
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     about = {"class_names": json.dumps(names), "clip": json.dumps(settings)}
-    if licence := cfg.get("license"):
-        about["license"] = json.dumps(licence)
+    if license := cfg.get("license"):
+        about["license"] = json.dumps(license)
     if isinstance(model, R3D):
         model.reparameterize()
     with torch.inference_mode():

@@ -188,7 +188,7 @@ def save_probe(probe: LinearProbe, features: Features, directory: str | os.PathL
     start = Path(name).name if os.path.isabs(name) else name  # the folders are nobody's business
     origin = (
         f"A linear probe: scikit-learn {sklearn.__version__}'s logistic regression (C = {probe.strength:g}, chosen by "
-        f"cross-validation) on the standardized features of `{start}`, whose licence applies, too, and whose other "
+        f"cross-validation) on the standardized features of `{start}`, whose license applies, too, and whose other "
         f"weights are unchanged; labels of {Path(features.source['list']).name}. "
         f"Cross-validated: {probe}.{tested and ' '}{tested}"
     )

@@ -49,7 +49,7 @@ def tell(args: argparse.Namespace) -> int:
         "classes": str(known.classes),
         "weights": known.source or "none; they are random without training",
         "download": f"about {known.megabytes} MB" if known.megabytes and known.source != "in the package" else "none",
-        "licence": known.licence or ("none stated" if known.source else "none"),
+        "license": known.license or ("none stated" if known.source else "none"),
         "top-1": known.accuracy or "not stated",
     }
     print(known.name)

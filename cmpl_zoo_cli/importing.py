@@ -90,7 +90,7 @@ taken; skipped tasks are left out.
 BORIS = """\
 Exports of BORIS, "tabular events" or "aggregated events", as TSV or CSV, of one
 observation or of several. In tabular events a START and the next STOP of one
-subject and behaviour are a segment. POINT events are left out, and counted.
+subject and behavior are a segment. POINT events are left out, and counted.
 """
 SEGMENTS = """\
 A table with a line for each segment of a video, in seconds from its first

@@ -22,7 +22,7 @@ BOUT_COLUMNS = ["video", "label", "start", "end", "probability"]
 LONG_RECORDINGS = """\
 With --windows, a recording is looked at from start to end, in one pass: of
 each window, a model sees one clip from its middle, or spread over it if the
-model reads so, and the centre of the picture. Neighbouring windows of one
+model reads so, and the center of the picture. Neighboring windows of one
 label make a bout, and the bouts are printed. --csv and --json get a row for
 each window: video, start, end, label, probability, and the probability of
 each class. Times are in seconds."""

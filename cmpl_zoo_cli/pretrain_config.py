@@ -38,7 +38,7 @@ class PretextOptions:
     dataset: str | None = None
     """Name of the data set, for the model card."""
     license: str | None = None
-    """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
+    """License of the trained weights, for the model card, such as cc-by-nc-4.0."""
 
     task: Literal[
         "moco", "pace", "arrow", "rotation", "speed", "order", "puzzle", "dpc", "tempo", "motion", "coclr"

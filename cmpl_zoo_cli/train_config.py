@@ -104,7 +104,7 @@ class CMPLOptions:
     dataset: str | None = None
     """Name of the data set, for the model card."""
     license: str | None = None
-    """Licence of the trained weights, for the model card, such as cc-by-nc-4.0."""
+    """License of the trained weights, for the model card, such as cc-by-nc-4.0."""
 
     primary: str = "r3d50"
     """Primary network, F."""
@@ -148,7 +148,7 @@ class CMPLOptions:
     strong: Literal["randaugment", "autoaugment"] = "randaugment"
     """Augmentation of the strong view."""
     cutout: bool = True
-    """Cover a square of the strong view with grey."""
+    """Cover a square of the strong view with gray."""
     labeled_view: Literal["weak", "strong"] = "weak"
     """The view of labeled clips that is learned from."""
     test_clips: int = 10

@@ -39,11 +39,11 @@ def resize_weights(length, new_length):
     """(new_length, length): how much of each pixel is in each new one, by linear interpolation, antialiased."""
     scale = length / new_length
     width = max(scale, 1)
-    centres = (np.arange(new_length) + 0.5) * scale
-    first = np.maximum((centres - width + 0.5).astype(int), 0)[:, None]
-    last = np.minimum((centres + width + 0.5).astype(int), length)[:, None]
+    centers = (np.arange(new_length) + 0.5) * scale
+    first = np.maximum((centers - width + 0.5).astype(int), 0)[:, None]
+    last = np.minimum((centers + width + 0.5).astype(int), length)[:, None]
     pixels = np.arange(length)
-    weights = np.maximum(1 - np.abs(pixels + 0.5 - centres[:, None]) / width, 0) * (first <= pixels) * (pixels < last)
+    weights = np.maximum(1 - np.abs(pixels + 0.5 - centers[:, None]) / width, 0) * (first <= pixels) * (pixels < last)
     return weights / weights.sum(1, keepdims=True)
 
 

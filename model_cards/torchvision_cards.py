@@ -70,7 +70,7 @@ _FILE = (
     "it, and `CMPL_ZOO_WEIGHTS` a folder. It is a pickle, of which torch takes nothing but tensors."
 )
 _LICENCE = (
-    "It names one of 400 actions for any video. torchvision, whose code is BSD-3-Clause, states no licence for these "
+    "It names one of 400 actions for any video. torchvision, whose code is BSD-3-Clause, states no license for these "
     'weights: "The pre-trained models provided in this library may have their own licenses or terms and conditions '
     "derived from the dataset used for training. It is your responsibility to determine whether you have permission "
     'to use the models for your use case."'

@@ -38,7 +38,7 @@ def page() -> str:
         size = "in the package" if known.source == "in the package" else f"{known.megabytes} MB"
         weights.append(
             f"| [`{name}`](../model_cards/{name}.md) | {known.classes:,} | {known.clip}, {height} x {width} | "
-            f"{known.accuracy or 'not stated'} | {known.licence or 'none stated'} | {size} |"
+            f"{known.accuracy or 'not stated'} | {known.license or 'none stated'} | {size} |"
         )
     for name in sorted({name.partition(".")[0] for name in catalogue()}):
         known = facts(name)
@@ -58,7 +58,7 @@ their own: their files cannot be reached from where this was written and were ne
 hub cache, those of the Hugging Face Hub into its own; `CMPL_ZOO_WEIGHTS=DIR` takes a file from a folder, and
 `CMPL_ZOO_MIRROR=https://HOST` from a mirror.
 
-| name | classes | clips | top-1 | licence | download |
+| name | classes | clips | top-1 | license | download |
 |---|---|---|---|---|---|
 {chr(10).join(weights)}
 

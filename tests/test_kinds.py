@@ -98,7 +98,7 @@ def test_spread_clips_of_other_frames(one_video):
     assert few.shape == (1, 3, 3, 64, 64) and many.shape == (1, 3, 5, 64, 64)
 
 
-def test_clips_of_more_frames_have_the_same_centre(one_video):
+def test_clips_of_more_frames_have_the_same_center(one_video):
     """A's five frames at stride 2 are in the middle of F's nine."""
     data = steps(one_video, TrainingClip(9, 2, 64), TrainingClip(5, 2, 64))
     starts = set()

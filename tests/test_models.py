@@ -341,7 +341,7 @@ def test_load_with_other_channels(name: str, tmp_path: Path) -> None:
         close(other.conv1.weight, weight)
         assert torch.equal(other.layer1[0].conv1.weight, model.layer1[0].conv1.weight)
     x = clips(2, 1, 4, 32, 32)
-    with torch.inference_mode():  # one grey channel is the same picture as three
+    with torch.inference_mode():  # one gray channel is the same picture as three
         close(loaded(name, source, in_chans=1)(x), model(x.expand(-1, 3, -1, -1, -1)))
 
 
@@ -457,7 +457,7 @@ def test_bad_arguments(kwargs: dict[str, Any], message: str) -> None:
         (SMALL, {"pretrained": True, "pretrained_cfg_overlay": {"file": "nowhere.safetensors"}}, RuntimeError,
          r"nowhere\.safetensors: there is no such file of weights"),
         (f"{SMALL}.untrained", {}, ValueError, r"'r3d50_eighth\.untrained' is neither"),
-        (SMALL, {"clip": {"crops": 2}}, ValueError, r"crops is 2; give 1 \(the centre\) or 3"),
+        (SMALL, {"clip": {"crops": 2}}, ValueError, r"crops is 2; give 1 \(the center\) or 3"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named(name: str, kwargs: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -267,7 +267,7 @@ def test_interlaced_video(tmp_path, container, codec, options):
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 def test_hdr_becomes_bt709(tmp_path, transfer, name):
-    """Reference white of HDR, 203 cd/m2, which is grey as it is stored, is near white in the copy."""
+    """Reference white of HDR, 203 cd/m2, which is gray as it is stored, is near white in the copy."""
     code = {"PQ": 0.58, "HLG": 0.75}[name]  # ITU-R BT.2408, table 1
     frames = []
     for _ in range(12):
@@ -299,8 +299,8 @@ def animated(path: Path, number: int) -> Path:
 def test_animated_webp(tmp_path):
     path = animated(tmp_path / "v.webp", 10)
     assert (probe(path).frames, probe(path).width, probe(path).height) == (10, 32, 24)
-    colours = read_frames(path, [9, 0, 4, 40])[:, 0, 0].tolist()
-    assert colours == [[180, 75, 7], [0, 255, 7], [80, 175, 7], [180, 75, 7]]
+    colors = read_frames(path, [9, 0, 4, 40])[:, 0, 0].tolist()
+    assert colors == [[180, 75, 7], [0, 255, 7], [80, 175, 7], [180, 75, 7]]
     assert (examine(str(path))["verdict"], examine(str(path))["frames"]) == ("ok", 10)
     assert prepare_video(str(path), str(tmp_path / "copy.mp4"), PrepareSettings(64, 8))["frames"] == 10
     named_mp4 = path.rename(tmp_path / "v.mp4")

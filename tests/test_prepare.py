@@ -86,8 +86,8 @@ def assert_every_frame(path: Path, copy: Path, one_pixel: bool = False) -> None:
         return
     assert after.shape[1:3] == tuple(side // 2 * 2 for side in before.shape[1:3])
     off = after.astype(np.int16) - before[:, : after.shape[1], : after.shape[2]]
-    assert abs(off.mean((0, 1, 2))).max() < 2  # no colour is shifted
-    assert abs(off).mean() < 4.5  # half the colour resolution of 4:2:0 is the most of it
+    assert abs(off.mean((0, 1, 2))).max() < 2  # no color is shifted
+    assert abs(off).mean() < 4.5  # half the color resolution of 4:2:0 is the most of it
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (180, 320), (113, 150), (64, 48)])
@@ -132,8 +132,8 @@ def test_odd_sizes(tmp_path, width, height):
     assert abs(after.mean((1, 2)) - [(200, 100, 50 * i) for i in range(3)]).max() < 6
 
 
-def test_colours_of_any_range_and_matrix(tmp_path):
-    """Colours as the reader shows them, whatever the source says of how they are stored."""
+def test_colors_of_any_range_and_matrix(tmp_path):
+    """Colors as the reader shows them, whatever the source says of how they are stored."""
     for number, (pix_fmt, full, matrix) in enumerate(
         [("yuvj420p", True, 2), ("yuv444p", True, 1), ("yuv420p", False, 1), ("yuv420p10le", False, 9)]
     ):

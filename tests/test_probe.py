@@ -188,7 +188,7 @@ def test_a_network_that_has_changed_since_is_refused(
     file = tmp_path / "f.npz"
     _write(replace(features, file=file, source=features.source | {"model": str(tmp_path / "start")}))
     assert main(["probe", str(file), "-o", str(tmp_path / "a")]) == 0
-    assert "`start`, whose licence" in (tmp_path / "a" / "README.md").read_text()
+    assert "`start`, whose license" in (tmp_path / "a" / "README.md").read_text()
     with torch.no_grad():
         network.layer1[0].conv1.weight += 0.01
     cmpl_zoo.save(network, tmp_path / "start", network.pretrained_cfg["label_names"])

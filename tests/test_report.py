@@ -165,7 +165,7 @@ def test_a_name_that_is_no_text_is_spelled_out(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_wilsons() -> None:
-    """45 of 60 by hand: centre (0.75 + 3.8415 / 120) / (1 + 3.8415 / 60) = 0.7350, and 0.1073 on both sides."""
+    """45 of 60 by hand: center (0.75 + 3.8415 / 120) / (1 + 3.8415 / 60) = 0.7350, and 0.1073 on both sides."""
     assert wilson(45, 60) == pytest.approx((62.77, 84.22), abs=0.01)
     assert wilson(0, 10)[0] == 0 and wilson(10, 10)[1] == pytest.approx(100)
 
@@ -360,7 +360,7 @@ def test_a_browser_shows_a_report_without_errors_and_without_scrolling_sideways(
         text, page = chrome.execute_script(
             "return [getComputedStyle(document.body).color, getComputedStyle(document.documentElement).backgroundColor]"
         )
-        light = [sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in (text, page)]
+        light = [sum(map(int, re.findall(r"\d+", color)[:3])) / 3 for color in (text, page)]
         assert (light[0] < 100 and light[1] > 200) if scheme == "light" else (light[0] > 200 and light[1] < 100)
 
 

@@ -33,7 +33,7 @@ def test_random_clips_stay_in_the_video_and_keep_their_stride(num_frames, frames
 
 
 @given(videos, lengths, strides, strides, st.integers(0, 2**31))
-def test_clips_of_two_strides_share_their_centre(num_frames, frames, one, other, seed):
+def test_clips_of_two_strides_share_their_center(num_frames, frames, one, other, seed):
     torch.manual_seed(seed)
     if max(clip_span(frames, one), clip_span(frames, other)) <= num_frames:
         a, b = random_clips(num_frames, frames, [one, other])

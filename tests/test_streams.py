@@ -92,7 +92,7 @@ def test_each_window_of_a_stream_is_predicted(film: Path) -> None:
     assert len({window.classes[0][1] for window in windows}) > 1, "the film changes"
 
 
-def test_models_of_other_clips_vote_at_the_centre_of_a_window(film: Path) -> None:
+def test_models_of_other_clips_vote_at_the_center_of_a_window(film: Path) -> None:
     one = cmpl_zoo.create_model(DEMO, pretrained=True).eval()
     clip = {"frames": 4, "stride": 5, "fps": None, "crops": 3}
     other = cmpl_zoo.create_model(DEMO, pretrained=True, clip=clip).eval()

@@ -147,7 +147,7 @@ def spans_of(found: object) -> list[tuple[str, float, float]]:
     return [(bout.label, bout.start, bout.end) for bout in found]  # type: ignore[attr-defined]
 
 
-def test_neighbouring_windows_of_one_label_are_a_bout():
+def test_neighboring_windows_of_one_label_are_a_bout():
     windows = [seen("run", 0, 2, 0.9), seen("run", 2, 4, 0.6), seen("walk", 4, 6, 0.8), seen("run", 6, 7, 0.7)]
     assert list(bouts(windows)) == [
         Bout("v.mp4", "run", 0, 4, 0.75),

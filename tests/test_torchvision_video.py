@@ -283,7 +283,7 @@ def test_input_channels(family: str) -> None:
     assert model.in_chans == 1 and model(x).shape == (2, 5)
     three, _ = make(family)
     close(model.get_submodule(model.first_conv).weight, three.get_submodule(three.first_conv).weight.sum(1, True))
-    with torch.inference_mode():  # one grey channel is the same picture as three
+    with torch.inference_mode():  # one gray channel is the same picture as three
         three.load_state_dict(
             model.state_dict() | {f"{three.first_conv}.weight": three.get_submodule(three.first_conv).weight}
         )

@@ -343,7 +343,7 @@ def test_start_from_a_trained_model(trained, videos, lists, tmp_path):
     for key in ("conv1.weight", "fc.weight"):
         torch.testing.assert_close(start[key], end[key])
     cards = {network: (tmp_path / "run" / network / "README.md").read_text() for network in ("primary", "auxiliary")}
-    assert re.search(r"Training started from `primary`.* licence", cards["primary"])
+    assert re.search(r"Training started from `primary`.* license", cards["primary"])
     assert "Training started from" not in cards["auxiliary"]
     args = command(lists, videos, tmp_path / "other", "--steps", "1")
     error = run([*args, "--init", str(trained / "auxiliary")], expect=2).stderr

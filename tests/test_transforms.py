@@ -66,8 +66,8 @@ def test_strong_view_differs_from_weak_and_cutout_paints_a_square(still):
     for seed in range(10):
         torch.manual_seed(seed)
         seen = view(bright)[0]
-        grey = (seen == torch.tensor([124, 116, 104], dtype=torch.uint8)[:, None, None]).all(dim=0)
-        rows, columns = grey.any(dim=1).sum().item(), grey.any(dim=0).sum().item()
+        gray = (seen == torch.tensor([124, 116, 104], dtype=torch.uint8)[:, None, None]).all(dim=0)
+        rows, columns = gray.any(dim=1).sum().item(), gray.any(dim=0).sum().item()
         painted += rows * columns >= 0.08 * 32 * 32
     assert painted == 10
 

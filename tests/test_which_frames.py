@@ -136,12 +136,12 @@ def test_a_new_choice_replaces_that_of_the_weights(tmp_path):
 
 
 def test_training_draws_one_frame_of_each_part_or_by_time(tmp_path):
-    with av.open(str(tmp_path / "v.mp4"), "w") as container:  # the grey of a frame is four times its number
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:  # the gray of a frame is four times its number
         stream = container.add_stream("libx264", rate=30, options={"qp": "0"})
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv444p"
         for number in range(60):
-            grey = np.full((32, 32, 3), 4 * number, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            gray = np.full((32, 32, 3), 4 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(gray, format="rgb24")))
         container.mux(stream.encode())
     one = Videos([str(tmp_path / "v.mp4")], np.array([0]))
     shared = {"labeled_batch": 1, "unlabeled_batch": 0, "steps": 40, "short_side": (32, 32)}

@@ -4,7 +4,7 @@ python train/embed.py runs/NAME primary runs/NAME/test.json r3d50_eighth.cmpl_de
 python train/embed.py runs/NAME primary runs/NAME/test.json r3d50_quarter.cmpl_mocap13 -o model_cards
 
 Needs a run of `cmpl-zoo train` and what `cmpl-zoo evaluate` measured of one of its networks. Yields a model directory
-with a card that tells both: in the package, where cmpl_zoo/models/r3d.py lists it, or elsewhere, where its licence is
+with a card that tells both: in the package, where cmpl_zoo/models/r3d.py lists it, or elsewhere, where its license is
 not the package's.
 """
 

@@ -1,4 +1,4 @@
-"""Results as HTML: there is text for everything that a picture, a colour or a length shows."""
+"""Results as HTML: there is text for everything that a picture, a color or a length shows."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Row:
     """A row of a timeline."""
 
     label: str
-    colour: str
+    color: str
     bouts: list[Bout]
 
 

@@ -194,7 +194,7 @@ def _without_timelines(networks: Sequence[Network], video: Video) -> Result:
 
 
 def _shown_clips(video: Video, batch: Tensor, read: list[list[int]]) -> list[SeenClip]:
-    """Some of the clips of a batch of views (clips * crops, 3, frames, height, width), cropped at the centre.
+    """Some of the clips of a batch of views (clips * crops, 3, frames, height, width), cropped at the center.
 
     Args:
         video: that they are of.
@@ -202,11 +202,11 @@ def _shown_clips(video: Video, batch: Tensor, read: list[list[int]]) -> list[See
         read: the indices in the video of the frames of each clip.
     """
     views, times = batch.unflatten(0, (len(read), -1)), video.timestamps
-    centre = views.shape[1] // 2
+    center = views.shape[1] // 2
     clips = []
     for clip in _spread(len(read), CLIPS_SHOWN):
         frames = _spread(views.shape[3], FRAMES_SHOWN)
-        pictures = [_picture(views[clip, centre, :, frame]) for frame in frames]
+        pictures = [_picture(views[clip, center, :, frame]) for frame in frames]
         clips.append(SeenClip(clip + 1, pictures, times and [times[read[clip][frame]] for frame in frames]))
     return clips
 

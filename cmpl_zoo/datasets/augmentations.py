@@ -36,11 +36,11 @@ class WithOpenCV:
 
 
 class RandAugment(WithOpenCV, v2.RandAugment):
-    """Two operations of magnitude 9: torchvision's defaults, bilinear, with grey where a warp has no pixel."""
+    """Two operations of magnitude 9: torchvision's defaults, bilinear, with gray where a warp has no pixel."""
 
 
 class AutoAugment(WithOpenCV, v2.AutoAugment):
-    """ImageNet's policy: torchvision's default, bilinear, with grey where a warp has no pixel."""
+    """ImageNet's policy: torchvision's default, bilinear, with gray where a warp has no pixel."""
 
 
 def warp(frame: np.ndarray, matrix: Any) -> np.ndarray:
@@ -62,7 +62,7 @@ def translate(frame: np.ndarray, right: int, down: int) -> np.ndarray:
     return cv2.copyMakeBorder(kept, *edges, cv2.BORDER_CONSTANT, value=GREY)
 
 
-def grey(frame: np.ndarray) -> np.ndarray:
+def gray(frame: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
 
@@ -72,7 +72,7 @@ def mix(frame: np.ndarray, other: np.ndarray, factor: float) -> np.ndarray:
 
 
 def color(frame: np.ndarray, factor: float) -> np.ndarray:
-    return mix(frame, cv2.cvtColor(grey(frame), cv2.COLOR_GRAY2RGB), factor)
+    return mix(frame, cv2.cvtColor(gray(frame), cv2.COLOR_GRAY2RGB), factor)
 
 
 def sharpness(frame: np.ndarray, factor: float) -> np.ndarray:
@@ -88,7 +88,7 @@ def by_table(frame: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 
 def contrast(frame: np.ndarray, factor: float) -> np.ndarray:
-    return by_table(frame, factor * LEVELS + (1 - factor) * cv2.mean(grey(frame))[0])
+    return by_table(frame, factor * LEVELS + (1 - factor) * cv2.mean(gray(frame))[0])
 
 
 def histograms(frame: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ class StrongView(nn.Module):
         size: as in `WeakView`.
         short_side: as in `WeakView`.
         augment: one of `STRONG_VIEWS`.
-        cutout: paint one square grey, of 10 to 25 % of the area, at the same position in all frames.
+        cutout: paint one square gray, of 10 to 25 % of the area, at the same position in all frames.
 
     Raises:
         ValueError: `augment` is unknown, or `short_side` is wrong as in `WeakView`.

@@ -27,7 +27,7 @@ OVERSAMPLE = 3  # frames are drawn this much larger and averaged: smooth edges, 
 DEMO_X264_OPTIONS = {"crf": "18", "preset": "veryfast", "threads": "1", "mbtree": "0"}
 MARGIN = 0.35  # how far the background extends beyond the frame on each side, for pans and shake, in frame sides
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Point = tuple[float, float]
 Limb = tuple[float, float]
 
@@ -106,11 +106,11 @@ class Actor:
     head: float  # radius
     limb: float  # thickness
     shoulder: float  # half width
-    skin: Colour
-    hair: Colour
-    shirt: Colour
-    trousers: Colour
-    shoes: Colour
+    skin: Color
+    hair: Color
+    shirt: Color
+    trousers: Color
+    shoes: Color
     sleeves: bool  # long ones, to the wrist, else to the elbow
     shorts: bool
     hat: bool
@@ -150,11 +150,11 @@ class Shot:
     mirrored: bool
     zoom: float  # height of the body
     roll: float  # rotation of the camera, in radians
-    centre: Point  # of the figure, from the centre of the frame
+    center: Point  # of the figure, from the center of the frame
     drift: Point  # of the camera, per second
     shake: float  # of the camera: standard deviation of its steps from frame to frame
     pan: float  # of the background only, per second
-    noise: float  # of the sensor: standard deviation in grey levels
+    noise: float  # of the sensor: standard deviation in gray levels
     grain: int  # seed of shake and noise
 
     @classmethod
@@ -167,7 +167,7 @@ class Shot:
             mirrored=bool(rng.random() < 0.5),
             zoom=rng.uniform(0.60, 0.70),
             roll=rng.normal(0, radians(3)),
-            centre=(rng.uniform(-0.06, 0.06), rng.uniform(-0.03, 0.03)),
+            center=(rng.uniform(-0.06, 0.06), rng.uniform(-0.03, 0.03)),
             drift=(rng.uniform(-0.03, 0.03), rng.uniform(-0.015, 0.015)),
             shake=rng.uniform(0, 0.006),
             pan=rng.choice([0.0, rng.uniform(-0.05, 0.05)]),
@@ -205,7 +205,7 @@ def render_frames(action: str, actor: Actor, shot: Shot, size: int, frames: int,
         left = np.clip(origin - drawn_size * (move[0] + shot.pan * t), 0, 2 * origin)
         top = origin - drawn_size * move[1]
         image = background.crop((round(left), round(top), round(left) + drawn_size, round(top) + drawn_size))
-        draw_figure(image, actor, pose, shot, np.array(shot.centre) + move)
+        draw_figure(image, actor, pose, shot, np.array(shot.center) + move)
         pixels = np.asarray(image.reduce(OVERSAMPLE), dtype=np.float32)
         yield np.clip(pixels + rng.normal(0, 1, pixels.shape) * shot.noise, 0, 255).astype(np.uint8)
 
@@ -218,7 +218,7 @@ def draw_background(rng: np.random.Generator, side: int) -> Image.Image:
     image = Image.fromarray(np.clip(wall, 0, 255).astype(np.uint8)).resize((full, full), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
 
-    def muted() -> Colour:
+    def muted() -> Color:
         return shade(tuple(wall[0, 0]), rng.uniform(0.8, 1.25))
 
     for _ in range(rng.integers(0, 7)):
@@ -239,7 +239,7 @@ def draw_figure(image: Image.Image, actor: Actor, pose: Pose, shot: Shot, shift:
         actor: body and clothes.
         pose: directions of the limbs.
         shot: its zoom, roll and mirroring are used.
-        shift: (2,), of the figure from the centre of the frame, in frame sides.
+        shift: (2,), of the figure from the center of the frame, in frame sides.
     """
     draw, side = ImageDraw.Draw(image), image.width
     scale = side * shot.zoom
@@ -252,14 +252,14 @@ def draw_figure(image: Image.Image, actor: Actor, pose: Pose, shot: Shot, shift:
             side * (0.5 + shift[1]) + sin(shot.roll) * x + cos(shot.roll) * y,
         )
 
-    def disc(p: Point, radius: float, colour: Colour) -> None:
+    def disc(p: Point, radius: float, color: Color) -> None:
         x, y = to_pixel(p)
-        draw.ellipse((x - radius * scale, y - radius * scale, x + radius * scale, y + radius * scale), fill=colour)
+        draw.ellipse((x - radius * scale, y - radius * scale, x + radius * scale, y + radius * scale), fill=color)
 
-    def bone(a: Point, b: Point, width: float, colour: Colour) -> None:
-        draw.line((*to_pixel(a), *to_pixel(b)), fill=colour, width=round(width * scale))
-        disc(a, width / 2, colour)
-        disc(b, width / 2, colour)
+    def bone(a: Point, b: Point, width: float, color: Color) -> None:
+        draw.line((*to_pixel(a), *to_pixel(b)), fill=color, width=round(width * scale))
+        disc(a, width / 2, color)
+        disc(b, width / 2, color)
 
     def reach_from(p: Point, angle: float, length: float, outwards: int) -> Point:
         return p[0] + outwards * length * sin(radians(angle)), p[1] - length * cos(radians(angle))
@@ -319,15 +319,15 @@ def draw_figure(image: Image.Image, actor: Actor, pose: Pose, shot: Shot, shift:
         draw_arm(number, 1.0)
 
 
-def vivid(rng: np.random.Generator) -> Colour:
-    """A random bright colour, which contrasts with a dark background."""
+def vivid(rng: np.random.Generator) -> Color:
+    """A random bright color, which contrasts with a dark background."""
     r, g, b = rng.permutation([rng.uniform(110, 170), rng.uniform(150, 255), rng.uniform(200, 255)])
     return int(r), int(g), int(b)
 
 
-def shade(colour: tuple[float, ...], light: float) -> Colour:
-    """A colour multiplied by the factor `light`, as whole numbers in 0..255."""
-    r, g, b = (int(min(255, max(0, light * c))) for c in colour)
+def shade(color: tuple[float, ...], light: float) -> Color:
+    """A color multiplied by the factor `light`, as whole numbers in 0..255."""
+    r, g, b = (int(min(255, max(0, light * c))) for c in color)
     return r, g, b
 
 

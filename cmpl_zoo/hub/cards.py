@@ -63,7 +63,7 @@ def model_card(
         "",
         *_limits(label_names),
         "",
-        _licence(summary),
+        _license(summary),
         *(["", "## Classes", "", ", ".join(label_names)] if label_names else []),
     ]
     return "\n".join(lines) + "\n"
@@ -162,13 +162,13 @@ def _results(scores: Scores, list_name: str, dataset: str | None) -> list[EvalRe
     ]
 
 
-def _licence(summary: Summary | None) -> str:
+def _license(summary: Summary | None) -> str:
     config = summary["config"] if summary else {}
     start = config.get("auxiliary_init" if summary and summary.get("role") == "auxiliary" else "init")
-    text = "No licence is stated; that of the training videos decides what these weights may be used for."
-    if licence := config.get("license"):
-        text = f"Licence of these weights: {licence}. The terms of the training videos apply as well."
-    return text + (f" Training started from `{_public(start)}`, whose licence applies, too." if start else "")
+    text = "No license is stated; that of the training videos decides what these weights may be used for."
+    if license := config.get("license"):
+        text = f"License of these weights: {license}. The terms of the training videos apply as well."
+    return text + (f" Training started from `{_public(start)}`, whose license applies, too." if start else "")
 
 
 def _training(summary: Summary) -> list[str]:

@@ -107,7 +107,7 @@ def clip_settings(clip: Mapping[str, Any] | None, weights: Mapping[str, Any] | N
         elif type(value) is not int or value < 1:
             raise ValueError(f"clip setting {key} is {value!r}; give a whole number from 1")
     if clip.get("crops", 1) not in (1, 3):
-        raise ValueError(f"clip setting crops is {clip['crops']}; give 1 (the centre) or 3 (the centre and both ends)")
+        raise ValueError(f"clip setting crops is {clip['crops']}; give 1 (the center) or 3 (the center and both ends)")
     by_stride = [key for key in ("stride", "fps") if clip.get(key)]
     if clip.get("spread") and by_stride:
         raise ValueError(f"clip has both spread and {by_stride[0]}; frames are spread or a stride apart, give one")

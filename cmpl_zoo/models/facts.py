@@ -31,7 +31,7 @@ class Facts:
         size: height and width of a clip, in pixels.
         views: test views, clips x crops.
         classes: their number.
-        licence: of the weights, "" where none is stated.
+        license: of the weights, "" where none is stated.
         source: where the weights come from, "" for a network without.
         accuracy: top-1 with its protocol and who says so, "" where nobody does.
         megabytes: of the file of weights, None where there is none or nobody says.
@@ -44,7 +44,7 @@ class Facts:
     size: tuple[int, int]
     views: str
     classes: int
-    licence: str
+    license: str
     source: str
     accuracy: str
     megabytes: int | None

@@ -328,7 +328,7 @@ def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: TorchvisionVideo)
 # By the name of weights: torchvision's entry, and the clips that its prose gives for the accuracy that it states, the
 # only place where it does: "The accuracies are estimated on video-level with parameters `frame_rate=15`,
 # `clips_per_video=5`, and `clip_len=16`" (meta["_docs"] of each entry; S3D's "on clip-level"). The frames of its clips
-# follow each other at that rate; its test crops the centre.
+# follow each other at that rate; its test crops the center.
 _RESNET = {"frames": 16, "fps": 15, "clips": 5}
 _MVIT = {"frames": 16, "fps": 7.5, "clips": 5}
 _SWIN = {"frames": 32, "fps": 15, "clips": 12}

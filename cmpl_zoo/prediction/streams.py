@@ -58,7 +58,7 @@ def predict_stream(
 ) -> Generator[StreamWindow]:
     """The most probable classes of each window of a stream, until it ends.
 
-    Windows are as long as the longest clip of the models, and follow each other. Each model sees one clip at the centre
+    Windows are as long as the longest clip of the models, and follow each other. Each model sees one clip at the center
     of a window, read by time: a stride in frames counts at the frame rate that the stream states. A live stream does
     not wait: where the models are slower, windows are left out, with one warning.
 

@@ -72,7 +72,7 @@ def timeline(
 ) -> Iterator[Window]:
     """The classes of each window of a long recording, in order, as they are computed.
 
-    A model sees one clip of each window, from its middle or spread over it as `model.clip` says, and the centre of the
+    A model sees one clip of each window, from its middle or spread over it as `model.clip` says, and the center of the
     picture: what `predict` gives of the segment `PATH#t=START,END` with one clip and one crop. The recording is decoded
     once, in a thread of its own, in memory that does not grow with its length (see `video/windows.py`).
 
@@ -115,9 +115,9 @@ def _timeline(
 
 
 def bouts(windows: Iterable[Window], shortest: float = 0) -> Iterator[Bout]:
-    """The bouts of each recording, in order: neighbouring windows of one label, joined.
+    """The bouts of each recording, in order: neighboring windows of one label, joined.
 
-    Two neighbours of different labels meet midway between the end of one and the start of the other, whether they
+    Two neighbors of different labels meet midway between the end of one and the start of the other, whether they
     overlap or leave a gap. Uncertain windows are in no bout.
 
     Args:
@@ -147,7 +147,7 @@ def bouts(windows: Iterable[Window], shortest: float = 0) -> Iterator[Bout]:
 
 @dataclass
 class _Run:
-    """Neighbouring windows of one label; attributes as of `Bout`, with the probability of each window."""
+    """Neighboring windows of one label; attributes as of `Bout`, with the probability of each window."""
 
     label: str
     start: float

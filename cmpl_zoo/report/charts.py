@@ -11,13 +11,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# Okabe and Ito's colours, which people of every colour vision tell apart, but for black and yellow, which vanish
+# Okabe and Ito's colors, which people of every color vision tell apart, but for black and yellow, which vanish
 # on one of the page's two backgrounds; the blue is a lighter one.
 COLOURS = ("#2C82C9", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#888888")
 DASHES = ("-", "--", ":", "-.")
 POINTS = 200  # of a curve, at most; a point is then the mean of some log lines
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# Colours that are replaced by those of the page, which has a dark form.
+# Colors that are replaced by those of the page, which has a dark form.
 TEXT, LINE = "#010203", "#040506"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -43,7 +43,7 @@ STYLE: dict[Any, Any] = {
 def curves(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]], y_label: str, name: str, percent: bool = False
 ) -> str:
-    """A chart of curves over the steps of a run; curves differ in colour and in their dashes.
+    """A chart of curves over the steps of a run; curves differ in color and in their dashes.
 
     Args:
         series: steps and values by the name of the curve; None and NaN are left out.
@@ -76,7 +76,7 @@ def curves(
 
 
 def feature_map(points: np.ndarray, ids: np.ndarray, shown: Sequence[int], name: str) -> str:
-    """A map of videos, a letter each: the class with the n-th letter and colour is the n-th of `shown`.
+    """A map of videos, a letter each: the class with the n-th letter and color is the n-th of `shown`.
 
     Args:
         points: (videos, 2).
@@ -108,7 +108,7 @@ def feature_map(points: np.ndarray, ids: np.ndarray, shown: Sequence[int], name:
 
 
 def _thinned(steps: Sequence[float], values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """A curve of `POINTS` points at most, each the mean of neighbours."""
+    """A curve of `POINTS` points at most, each the mean of neighbors."""
     pairs = np.array([(x, y) for x, y in zip(steps, values, strict=True) if y is not None and y == y], dtype=float)
     if not len(pairs):
         return np.empty(0), np.empty(0)
@@ -117,7 +117,7 @@ def _thinned(steps: Sequence[float], values: Sequence[float]) -> tuple[np.ndarra
 
 
 def _svg(figure: Figure, name: str, text: str) -> str:
-    """A figure as an element of a page: in the page's colours, with names of its own, and with its text form."""
+    """A figure as an element of a page: in the page's colors, with names of its own, and with its text form."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = file.getvalue()

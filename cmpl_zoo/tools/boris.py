@@ -1,4 +1,4 @@
-"""Labels from BORIS, the event logger of behaviour labs: its exports "tabular events" and "aggregated events".
+"""Labels from BORIS, the event logger of behavior labs: its exports "tabular events" and "aggregated events".
 
 BORIS counts the time of an observation from its offset on, through all media files that it plays one after the other;
 a list counts it from the start of each file.
@@ -33,7 +33,7 @@ class Event:
 def boris(files: Sequence[StrPath], root: StrPath) -> FoundVideos:
     """A list of the states that were logged: `path,label,start,end`.
 
-    In tabular events, a START and the next STOP of the same observation, subject, behaviour and modifiers are a state.
+    In tabular events, a START and the next STOP of the same observation, subject, behavior and modifiers are a state.
     POINT events have no duration and are left out; a warning tells how many.
 
     Args:

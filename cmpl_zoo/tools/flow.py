@@ -21,7 +21,7 @@ from cmpl_zoo.video.video import Video
 
 KEPT_BY_FLOW = ("made", "there")  # verdicts
 FLOW_COLUMNS = ("path", "verdict", "cause", "frames", "seconds")
-# In RGB: colors at half resolution would move motion boundaries, which are differences of neighbouring pixels. A third
+# In RGB: colors at half resolution would move motion boundaries, which are differences of neighboring pixels. A third
 # or less of the size without loss (benchmarks/README.md). A keyframe every 16 frames, as clips are read from anywhere.
 X264_OPTIONS = {"crf": "12", "g": "16", "bf": "0", "threads": "1"}
 
@@ -123,10 +123,10 @@ def flow_of(video: Video, max_short_side: int) -> Iterator[np.ndarray]:
         rgb = video.as_shown(frame, first).numpy()
         scale = min(1.0, max_short_side / min(rgb.shape[:2]))
         size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
-        grey = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         if before is not None:
-            yield (flow := dis.calc(before, grey, None))
-        before = grey
+            yield (flow := dis.calc(before, gray, None))
+        before = gray
     assert before is not None
     yield np.zeros((*before.shape, 2), np.float32) if flow is None else flow
 

@@ -14,7 +14,7 @@ from cmpl_zoo.video.shown import hdr_transfer, orientation, shown_size
 
 Filter = tuple[str, str | None]  # FFmpeg's name of a filter, and its options
 DEINTERLACE: Filter = ("bwdif", "mode=send_frame:deint=interlaced")
-# The filter `tonemap` alone makes the colours worse, and FFmpeg's zscale is missing in PyAV.
+# The filter `tonemap` alone makes the colors worse, and FFmpeg's zscale is missing in PyAV.
 TO_BT709: Filter = (
     "scale",
     "out_transfer=bt709:out_primaries=bt709:out_color_matrix=bt709:flags=accurate_rnd+unstable",

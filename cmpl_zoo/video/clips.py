@@ -217,7 +217,7 @@ def load_clip(
     """The test views of a video, as a batch for a model: `model(load_clip(path, **resolve_clip_config(model)))`.
 
     Clips are spread evenly over the video; one that is longer than the video loops. The short side is resized to
-    max(size) / crop_pct. Crops are at the centre, or at the centre and both ends of the longer side. A video's class
+    max(size) / crop_pct. Crops are at the center, or at the center and both ends of the longer side. A video's class
     probabilities are the mean of the softmax over its views (10 x 3 is usual). If a damaged video ends before its
     header says, its last readable frame replaces the lost ones, with a warning (`cmpl-zoo check` finds such files).
 
@@ -255,13 +255,13 @@ def short_side_at_test(size: Sequence[int], crop_pct: float) -> int:
 
 
 def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int = 1) -> Tensor:
-    """Test crops: resize the short side, then crop at the centre, or at the centre and both ends.
+    """Test crops: resize the short side, then crop at the center, or at the center and both ends.
 
     Args:
         frames: (T, C, H, W) uint8.
         size: height and width of a crop, in pixels.
         short_side: short side after resizing, in pixels, at least max(size).
-        crops: 1 (centre) or 3 (both ends and the middle of the longer side).
+        crops: 1 (center) or 3 (both ends and the middle of the longer side).
 
     Returns:
         (crops, T, C, height, width) uint8.
@@ -270,7 +270,7 @@ def crop_views(frames: Tensor, size: Sequence[int], short_side: int, crops: int 
         ValueError: `crops` is neither 1 nor 3.
     """
     if crops not in (1, 3):
-        raise ValueError(f"crops must be 1 (centre) or 3 (both ends and the centre), not {crops}")
+        raise ValueError(f"crops must be 1 (center) or 3 (both ends and the center), not {crops}")
     frames = tv.resize(frames, [short_side], antialias=True)
     (height, width), (h, w) = frames.shape[-2:], size
     along_width = width >= height

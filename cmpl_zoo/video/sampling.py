@@ -24,7 +24,7 @@ FAR = 1.5  # two frame rates are far apart from this ratio on: 25 and 30 are nea
 def random_clips(
     times: int | Sequence[float], frames: int | Sequence[int], strides: Sequence[float]
 ) -> list[list[int]]:
-    """One random clip per stride for training, all with the same centre in time.
+    """One random clip per stride for training, all with the same center in time.
 
     The start of the longest clip is uniform over all frames at which it fits. Random numbers come from torch's global
     generator. All of this is our choice.

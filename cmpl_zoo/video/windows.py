@@ -63,7 +63,7 @@ def window_spans(start: float, end: float, window: float, hop: float) -> Iterato
 
 
 def read_windows(video: Video, window: float, hop: float, settings: Sequence[ViewConfig]) -> Iterator[WindowClips]:
-    """The clips of each window: the one at its centre that `load_views` would read from that segment of the file.
+    """The clips of each window: the one at its center that `load_views` would read from that segment of the file.
 
     Windows in which no frame begins are left out. Of a file that breaks off, those after the break are left out, with a
     warning, and copies of the last frame fill a clip that reaches beyond it.
@@ -72,7 +72,7 @@ def read_windows(video: Video, window: float, hop: float, settings: Sequence[Vie
         video: the recording, open.
         window: see `window_spans`.
         hop: see `window_spans`.
-        settings: one or more settings of views; one clip and its centre are read, whatever they say of these numbers.
+        settings: one or more settings of views; one clip and its center are read, whatever they say of these numbers.
 
     Raises:
         VideoError: no frame can be decoded, or there is no frame rate, as of a folder of pictures.
@@ -167,7 +167,7 @@ def _wanted_frames(video: Video, window: float, hop: float, settings: Sequence[V
 
 
 def _clip(times: Sequence[float], frames: range, view: ViewConfig) -> list[int]:
-    """Indices of the frames of the clip at the centre of a window, given the indices of all its frames."""
+    """Indices of the frames of the clip at the center of a window, given the indices of all its frames."""
     length, stride = view["frames"], view.get("stride", 8)
     if view.get("spread"):
         [clip] = uniform_spread(len(frames), length, 1)

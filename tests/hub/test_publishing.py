@@ -92,10 +92,10 @@ def test_a_failed_push_publishes_nothing(
 def test_metadata_that_the_hub_refuses(publisher: Client, server: Hub, model: nn.Module, tmp_path: Path) -> None:
     folder = hub.save(model, tmp_path / "primary", NAMES)
     server.metadata_errors.append('"license" must be one of')
-    sentence = publisher.fail(f"from cmpl_zoo import hub; hub.push({str(folder)!r}, 'someone/odd-licence')")
+    sentence = publisher.fail(f"from cmpl_zoo import hub; hub.push({str(folder)!r}, 'someone/odd-license')")
     server.metadata_errors.clear()
     assert '"license" must be one of' in sentence and "nothing was published" in sentence
-    assert "someone/odd-licence" not in server.repositories
+    assert "someone/odd-license" not in server.repositories
 
 
 def test_push_reads_the_folder_and_not_the_name(publisher: Client, model: nn.Module, tmp_path: Path) -> None:
