@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,24 @@ def trained(videos, lists, tmp_path_factory) -> Path:
     told = ["--dataset", "mocap13", "--license", "cc-by-nc-4.0"]
     run(command(lists, videos, output, "--steps", "6", "--val-every", "4", *told))
     return output
+
+
+@pytest.fixture(scope="session")
+def moving_figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Six videos of figures that move, for pretext tasks."""
+    return sorted(film(tmp_path_factory.mktemp("film"), 2).glob("*/*.mp4"))
+
+
+@pytest.fixture(scope="session")
+def any_task(moving_figures: list[Path], tmp_path_factory: pytest.TempPathFactory):
+    """A function: the name of a pretext task to the task of these videos, with their flow where it needs that."""
+    from pretext_clips import small
+
+    from cmpl_zoo.pretext.flow import flow_path
+    from cmpl_zoo.tools.flow import flow_video
+    from cmpl_zoo_cli.pretrain_config import FLOW_TASKS
+
+    where = partial(flow_path, root=str(moving_figures[0].parents[1]), folder=str(tmp_path_factory.mktemp("flow")))
+    for path in moving_figures:
+        flow_video(str(path), where(str(path)), 64)
+    return lambda name: small(name, len(moving_figures), flow=where if name in FLOW_TASKS else None)
