@@ -1,4 +1,4 @@
-"""Damaged copies of real files through `probe` and `read_frames`: frames or a VideoError, and nothing else.
+"""Damaged copies of real files through `video_info` and `read_frames`: frames or a VideoError, and nothing else.
 
 python benchmarks/damage.py --data SHARED_DATA [--copies 2000]
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from cmpl_zoo.video.video import VideoError, probe, read_frames
+from cmpl_zoo.video.video import VideoError, read_frames, video_info
 
 SECONDS = 60  # for one copy; a hundred times what it takes
 MEMORY = 8 * 2**30  # address space of the reading process; its libraries alone map more than two
@@ -58,7 +58,7 @@ def read(numbers: range, sources: list[Path], folder: Path, results: Connection)
         path.write_bytes(data)
         results.send((number, what, None, 0))
         try:
-            probe(path)
+            video_info(path)
             for indices in ([0, 8, 16], [5, 60, 100], [500]):
                 assert len(read_frames(path, indices)) == len(indices)
             outcome = "read"

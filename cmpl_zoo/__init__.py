@@ -32,9 +32,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cmpl_zoo.video import Video as Video
     from cmpl_zoo.video import VideoError as VideoError
     from cmpl_zoo.video import load_clip as load_clip
-    from cmpl_zoo.video import probe as probe
     from cmpl_zoo.video import read_frames as read_frames
     from cmpl_zoo.video import resolve_clip_config as resolve_clip_config
+    from cmpl_zoo.video import video_info as video_info
 
 # No module may bear the name of one of these: its import would hide the function.
 _FUNCTIONS = {
@@ -42,7 +42,7 @@ _FUNCTIONS = {
     "hub": ["push", "save"],
     "prediction": ["bouts", "predict", "timeline"],
     "suggestions": ["suggest"],
-    "video": ["Video", "VideoError", "load_clip", "probe", "read_frames", "resolve_clip_config"],
+    "video": ["Video", "VideoError", "load_clip", "read_frames", "resolve_clip_config", "video_info"],
 }
 
 

@@ -14,8 +14,8 @@ import cmpl_zoo
 
 REPO = Path(__file__).resolve().parents[1]
 FUNCTIONS = {
-    "Video", "VideoError", "bouts", "create_model", "evaluate", "list_models", "load_clip", "predict", "probe", "push",
-    "read_frames", "resolve_clip_config", "save", "suggest", "timeline",
+    "Video", "VideoError", "bouts", "create_model", "evaluate", "list_models", "load_clip", "predict", "push",
+    "read_frames", "resolve_clip_config", "save", "suggest", "timeline", "video_info",
 }  # fmt: skip
 PACKAGES = {"datasets", "demo", "hub", "models", "semi", "storage", "tools", "training", "video"}
 FAMILY = (400, (3, 224, 224), {"frames": 8, "stride": 8, "clips": 10, "crops": 3})
@@ -59,7 +59,7 @@ for module in pkgutil.walk_packages(cmpl_zoo.__path__, "cmpl_zoo."):
     importlib.import_module(module.name)
 for name in functions:
     assert callable(getattr(cmpl_zoo, name)), name
-for package, name in ((cmpl_zoo.hub, "save"), (cmpl_zoo.hub, "push"), (cmpl_zoo.video, "probe")):
+for package, name in ((cmpl_zoo.hub, "save"), (cmpl_zoo.hub, "push"), (cmpl_zoo.video, "video_info")):
     assert callable(getattr(package, name)), name
 print("all")
 """)

@@ -4,7 +4,7 @@ import torch
 
 from cmpl_zoo.tools.check import examine
 from cmpl_zoo.tools.prepare import PrepareSettings, prepare_video
-from cmpl_zoo.video import Video, probe, read_frames
+from cmpl_zoo.video import Video, read_frames, video_info
 
 
 def test_files_of_the_field(shared_data, tmp_path):
@@ -20,7 +20,7 @@ def test_files_of_the_field(shared_data, tmp_path):
         "../clips/nasa_two_audio.mp4": (390, 480, 270),
     }
     for name, size in shown.items():
-        info = probe(field / name)
+        info = video_info(field / name)
         assert (info.frames, info.width, info.height) == size, name
 
     for name in ("wrong_sync_table.3gp", "pal8.avi"):

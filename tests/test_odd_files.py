@@ -17,7 +17,7 @@ from PIL import Image
 
 from cmpl_zoo.tools.check import examine
 from cmpl_zoo.tools.prepare import PrepareSettings, prepare_video
-from cmpl_zoo.video import Video, VideoError, probe, read_frames
+from cmpl_zoo.video import Video, VideoError, read_frames, video_info
 
 
 def write_frames(path: Path, frames: list[av.VideoFrame], codec: str, pix_fmt: str, **options: str) -> Path:
@@ -131,7 +131,7 @@ def test_raw_h264_that_starts_inside_a_group_of_pictures(tmp_path):
     with av.open(str(source)) as container:
         packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     path.write_bytes(b"".join(packets[12:]))
-    assert probe(path).frames == len(decode_everything(path)) == 60
+    assert video_info(path).frames == len(decode_everything(path)) == 60
 
 
 @pytest.mark.parametrize("codec", ["libx265", "libx264"])
@@ -175,7 +175,7 @@ def with_pixels(path: Path, ratio: Fraction, codec: str = "libx264", size: tuple
 )
 def test_pixels_that_are_not_square(tmp_path, container, ratio, shown):
     path = with_pixels(tmp_path / f"v.{container}", ratio)
-    info = probe(path)
+    info = video_info(path)
     assert (info.width, info.height) == shown
     assert read_frames(path, [0, 11]).shape == (2, shown[1], shown[0], 3)
     row = examine(str(path))
@@ -183,7 +183,7 @@ def test_pixels_that_are_not_square(tmp_path, container, ratio, shown):
     assert ("not square" in row["cause"]) == (shown != (72, 48))
     copy = tmp_path / "copy.mp4"
     prepare_video(str(path), str(copy), PrepareSettings(256, 16, copy=True))
-    assert abs(probe(copy).width - shown[0]) <= 1 and abs(probe(copy).height - shown[1]) <= 1
+    assert abs(video_info(copy).width - shown[0]) <= 1 and abs(video_info(copy).height - shown[1]) <= 1
     with Video(copy) as video:
         assert video.pixel_shape == 1
 
@@ -193,13 +193,13 @@ def test_the_shape_that_the_container_states_overrides_that_of_the_codec(tmp_pat
     data = source.read_bytes()
     place = data.index(b"pasp") + 4
     path.write_bytes(data[:place] + (3).to_bytes(4, "big") + (2).to_bytes(4, "big") + data[place + 8 :])
-    assert (probe(source).width, probe(path).width) == (96, 108)
+    assert (video_info(source).width, video_info(path).width) == (96, 108)
 
 
 def test_pixels_that_are_not_square_are_enlarged_before_they_are_turned(tmp_path):
     path = with_pixels(tmp_path / "v.mp4", Fraction(4, 3))
     turn(path, 1)
-    assert (probe(path).height, probe(path).width) == (96, 48)
+    assert (video_info(path).height, video_info(path).width) == (96, 48)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
@@ -215,7 +215,7 @@ def test_a_picture_before_the_video_is_not_the_video(tmp_path, container):
             container.mux(video.encode(av.VideoFrame(64, 48, "yuv420p")))
         for stream in (cover, video):
             container.mux(stream.encode())
-    info = probe(path)
+    info = video_info(path)
     assert (info.frames, info.width, info.height) == (30, 64, 48)
     assert read_frames(path, [29]).shape == (1, 48, 64, 3)
 
@@ -298,13 +298,13 @@ def animated(path: Path, number: int) -> Path:
 
 def test_animated_webp(tmp_path):
     path = animated(tmp_path / "v.webp", 10)
-    assert (probe(path).frames, probe(path).width, probe(path).height) == (10, 32, 24)
+    assert (video_info(path).frames, video_info(path).width, video_info(path).height) == (10, 32, 24)
     colors = read_frames(path, [9, 0, 4, 40])[:, 0, 0].tolist()
     assert colors == [[180, 75, 7], [0, 255, 7], [80, 175, 7], [180, 75, 7]]
     assert (examine(str(path))["verdict"], examine(str(path))["frames"]) == ("ok", 10)
     assert prepare_video(str(path), str(tmp_path / "copy.mp4"), PrepareSettings(64, 8))["frames"] == 10
     named_mp4 = path.rename(tmp_path / "v.mp4")
-    assert probe(named_mp4).frames == 10
+    assert video_info(named_mp4).frames == 10
     cut = tmp_path / "cut.webp"
     cut.write_bytes(named_mp4.read_bytes()[:60])
     with pytest.raises(VideoError, match=r"cut\.webp: "):
@@ -314,7 +314,7 @@ def test_animated_webp(tmp_path):
 def test_animated_png(tmp_path):
     images = [Image.new("RGB", (32, 24), (20 * i, 0, 7)) for i in range(10)]
     images[0].save(tmp_path / "v.apng", format="PNG", save_all=True, append_images=images[1:], duration=80)
-    assert probe(tmp_path / "v.apng").frames == 10
+    assert video_info(tmp_path / "v.apng").frames == 10
     assert read_frames(tmp_path / "v.apng", [9])[0, 0, 0].tolist() == [180, 0, 7]
 
 
@@ -366,7 +366,7 @@ def test_what_is_named_mp4_and_is_no_video(tmp_path, write, cause):
     path = tmp_path / "v.mp4"
     write(path)
     with pytest.raises(VideoError, match=rf"v\.mp4: .*{cause}") as error:
-        probe(path)
+        video_info(path)
     assert "damaged" not in str(error.value)
     row = examine(str(path))
     assert row["verdict"] == "unreadable" and re.search(cause, row["cause"])
@@ -377,7 +377,7 @@ def test_too_many_open_files_are_no_fault_of_the_video(tmp_path):
     code = f"""
 import resource
 from cmpl_zoo.storage.remote import StorageError
-from cmpl_zoo.video import probe
+from cmpl_zoo.video import video_info
 opened = []
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 try:
@@ -386,7 +386,7 @@ try:
 except OSError:
     pass
 try:
-    probe({str(path)!r})
+    video_info({str(path)!r})
 except StorageError as error:
     print(error)
 """

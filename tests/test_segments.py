@@ -19,7 +19,7 @@ from cmpl_zoo.datasets import ListError, check_disjoint, read_list
 from cmpl_zoo.features import read_features
 from cmpl_zoo.linear_probe import check_held_out, fit_probe
 from cmpl_zoo.tools.find_videos import VideoFinder
-from cmpl_zoo.video import load_clip, probe, timeline
+from cmpl_zoo.video import load_clip, timeline, video_info
 from cmpl_zoo.video import video as video_module
 from cmpl_zoo.video.segments import Segment, recording_of, split_fragment, with_fragment
 from cmpl_zoo.video.video import Video, VideoError
@@ -206,10 +206,10 @@ def test_the_packets_of_a_file_are_read_once_for_its_segments(tmp_path, monkeypa
     assert len(readings) == 2
 
 
-def test_clips_and_probe_of_a_segment(shared_data) -> None:
+def test_clips_and_facts_of_a_segment(shared_data) -> None:
     path = shared_data / "clips" / "flipping_a_pancake.mkv"
     everything = decode_everything(path)[90:120]
-    assert probe(f"{path}#t=npt:0:03,4").frames == 30
+    assert video_info(f"{path}#t=npt:0:03,4").frames == 30
     clips = load_clip(f"{path}#t=3,4", frames=8, stride=4, size=(240, 240), crop_pct=1, mean=(0,) * 3, std=(1,) * 3)
     taken = everything[[4 * i for i in range(8)]]
     assert torch.equal((255 * clips[0]).round().byte().permute(1, 2, 3, 0), taken[:, :, 93:333])
@@ -240,10 +240,10 @@ def test_segments_that_hold_no_frame(shared_data, tmp_path) -> None:
 
 def test_a_file_of_the_whole_name_is_that_file(tmp_path) -> None:
     short, whole = encode(tmp_path / "v.mp4", 50), encode(tmp_path / "other.mp4", 20)
-    assert probe(f"{short}#t=1,2").frames == 25
+    assert video_info(f"{short}#t=1,2").frames == 25
     whole.rename(tmp_path / "v.mp4#t=1,2")
-    assert probe(f"{short}#t=1,2").frames == 20
-    assert probe(f"{short}#t=1,2#t=0.4,0.6").frames == 5
+    assert video_info(f"{short}#t=1,2").frames == 20
+    assert video_info(f"{short}#t=1,2#t=0.4,0.6").frames == 5
 
 
 def listed(file: Path, *rows: str, header: str = "path,label,start,end") -> Path:

@@ -23,7 +23,7 @@ from cmpl_zoo.storage import remote
 from cmpl_zoo.storage.cache import Cache
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.storage.shards import read_index, read_member
-from cmpl_zoo.video.video import VideoError, probe, read_frames
+from cmpl_zoo.video.video import VideoError, read_frames, video_info
 from cmpl_zoo_cli.main import main
 
 SIZE = "0.15"  # MB of a shard
@@ -61,7 +61,7 @@ def test_every_video_is_in_a_shard_as_it_was(videos, packed):
         assert read_member(address) == Path(path).read_bytes()
     for address, path in list(zip(in_shards.paths, in_files.paths, strict=True))[::5]:
         assert torch.equal(read_frames(address, [0, 7, 40, 41]), read_frames(path, [0, 7, 40, 41]))
-        assert probe(address) == probe(path)
+        assert video_info(address) == video_info(path)
     sizes = [file.stat().st_size for file in packed.glob("*.tar")]
     assert len(sizes) > 2
     assert max(sizes) <= 150_000
@@ -81,7 +81,7 @@ def test_the_same_lists_serve_a_folder_and_its_shards(videos, packed, tmp_path):
     (tmp_path / "some.csv").write_text("path,label\nrun/02.mp4,run\n./run/01.mp4,run\n")
     addresses = read_list(tmp_path / "some.csv", packed).paths
     assert addresses[0].startswith(f"{packed}/shard-000000.tar#run/02.mp4@")
-    assert [probe(a) for a in addresses] == [probe(videos / f"run/0{i}.mp4") for i in (2, 1)]
+    assert [video_info(a) for a in addresses] == [video_info(videos / f"run/0{i}.mp4") for i in (2, 1)]
     (tmp_path / "other.csv").write_text("path,label\nrun/01.mp4,run\nwalk/away.mp4,walk\n")
     with pytest.raises(ListError, match=r"other\.csv, line 3: walk/away\.mp4 .* shards"):
         read_list(tmp_path / "other.csv", packed)
@@ -191,7 +191,7 @@ def test_a_file_of_another_kind_within_a_shard_is_a_bad_video(tmp_path):
     (tmp_path / "list.csv").write_text("path,label\na.mp4,x\n")
     assert shard(tmp_path / "list.csv", tmp_path / "out", tmp_path) == 0
     with pytest.raises(VideoError, match=r"#a\.mp4@512\+15: not a video"):
-        probe(read_list(tmp_path / "list.csv", tmp_path / "out").paths[0])
+        video_info(read_list(tmp_path / "list.csv", tmp_path / "out").paths[0])
 
 
 def test_the_cache_serves_the_second_pass_and_stays_within_its_bound(videos, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from made_videos import copy_packets, encode
 from PIL import Image
 
-from cmpl_zoo.video import Video, probe
+from cmpl_zoo.video import Video, video_info
 
 UNEVEN = [0, 40, 80, 200, 240, 500, 533, 566, 600, 1000, 1040, 1080]  # milliseconds
 
@@ -22,7 +22,7 @@ def test_times_of_a_variable_rate(tmp_path, container, bframes):
         assert video.timed
         assert video.timestamps == pytest.approx([time / 1000 for time in UNEVEN], abs=0.0011)
         assert video.timestamps[0] == 0
-        assert video.fps == probe(path).fps == pytest.approx(11 / 1.08, rel=0.01)
+        assert video.fps == video_info(path).fps == pytest.approx(11 / 1.08, rel=0.01)
 
 
 @pytest.mark.parametrize("container", ["mp4", "avi", "mkv"])
@@ -79,8 +79,8 @@ def test_raw_dv(tmp_path):
         for _ in range(12):
             container.mux(stream.encode(av.VideoFrame(720, 480, "yuv411p")))
         container.mux(stream.encode())
-    assert probe(path).fps == pytest.approx(30000 / 1001)
-    assert probe(path).frames == 12
+    assert video_info(path).fps == pytest.approx(30000 / 1001)
+    assert video_info(path).frames == 12
 
 
 def test_folders_and_arrays_have_no_rate(tmp_path):

@@ -20,7 +20,7 @@ from made_videos import decode_everything, truth_of, turn
 from PIL import Image
 
 from cmpl_zoo.video import timeline, video
-from cmpl_zoo.video.video import Video, VideoError, VideoInfo, probe, read_frames
+from cmpl_zoo.video.video import Video, VideoError, VideoInfo, read_frames, video_info
 
 REPO = Path(__file__).resolve().parents[1]
 CLIPS = (
@@ -53,7 +53,7 @@ def encode(path: Path, frames: int, codec: str = "libx264", **options: str) -> P
 def check_random_access(path: Path) -> None:
     """Any frames in any order, from a file opened for them and from one that stays open."""
     everything = decode_everything(path)
-    assert probe(path).frames == len(everything) == 150
+    assert video_info(path).frames == len(everything) == 150
     rng = random.Random(path.name)
     wanted = [[149], [75, 76], [1, 60, 148], list(range(40, 110, 10)), list(range(0, 64, 8)), [130, 20], [0, 149]]
     wanted += [[rng.randrange(150) for _ in range(rng.randrange(1, 9))] for _ in range(6)]
@@ -86,7 +86,7 @@ def test_same_pixels_as_decoding_everything_and_picking(clips, name):
             assert torch.equal(video.read(indices), everything[[min(i, count - 1) for i in indices]])
 
     truth = truth_of(clips)[name]
-    info = probe(clips / name)
+    info = video_info(clips / name)
     # A count in the header is believed, even that of the file that is broken half-way.
     assert info.frames == truth["header_frames"] or info.frames == truth["decoded_frames"] == count
     assert truth["header_frames"] or info.frames == count
@@ -100,7 +100,7 @@ def test_probe(tmp_path, container, counted):
     path = encode(tmp_path / f"v.{container}", 60)
     with av.open(str(path)) as file:
         assert bool(file.streams.video[0].frames) == counted, "a count in the header, or none"
-    assert probe(path) == VideoInfo(frames=60, fps=25.0, width=64, height=48)
+    assert video_info(path) == VideoInfo(frames=60, fps=25.0, width=64, height=48)
 
 
 def pictures(folder: Path, count: int) -> Path:
@@ -119,7 +119,7 @@ def test_folder_of_frames_in_natural_order(tmp_path):
     frames = read_frames(folder, [2, 0, 999])
     for frame, name in zip(frames, [names[2], names[0], names[-1]], strict=True):
         assert np.array_equal(frame.numpy(), np.array(Image.open(folder / name).convert("RGB")))
-    assert probe(folder).frames == 17
+    assert video_info(folder).frames == 17
     odd = tmp_path / "odd"
     odd.mkdir()
     for number in (10, 9, 1):
@@ -135,7 +135,7 @@ def test_decoded_frames_in_a_file(tmp_path):
     got, delivered = read_frames(tmp_path / "frames.npy", wanted, return_indices=True)
     assert delivered == [3, 3, 0, 11, 11]
     assert (got == frames[delivered]).all()
-    info = probe(tmp_path / "frames.npy")
+    info = video_info(tmp_path / "frames.npy")
     assert (info.frames, info.fps, info.height, info.width) == (12, None, *frames.shape[1:3])
 
 
@@ -331,7 +331,7 @@ def test_what_fills_a_damaged_frame_is_as_in_a_plain_decode(tmp_path):
 @pytest.mark.parametrize("container", ["webm"])
 def test_packets_of_vp8_that_are_never_shown_are_not_counted(tmp_path, container):
     path = encode(tmp_path / f"v.{container}", 60, "libvpx", **{"auto-alt-ref": "1", "lag-in-frames": "16"})
-    assert probe(path).frames == len(decode_everything(path)) == 60
+    assert video_info(path).frames == len(decode_everything(path)) == 60
 
 
 def make_bad(kind: str, folder: Path) -> Path:
@@ -395,7 +395,7 @@ def make_bad(kind: str, folder: Path) -> Path:
 @pytest.mark.timeout(60)
 def test_what_cannot_be_read_names_file_and_cause(tmp_path, kind):
     path = make_bad(kind, tmp_path)
-    for read in (probe, lambda p: read_frames(p, [0, 8])):
+    for read in (video_info, lambda p: read_frames(p, [0, 8])):
         with pytest.raises(VideoError) as caught:
             read(path)
         message = str(caught.value)
@@ -494,7 +494,7 @@ def test_an_edit_list_hides_frames_from_count_and_reads(tmp_path):
                 packet.stream = copy
                 target.mux(packet)
     everything = decode_everything(path)
-    assert probe(path).frames == len(everything) == 110
+    assert video_info(path).frames == len(everything) == 110
     for indices in ([0], [109], [5, 60, 100]):
         assert torch.equal(read_frames(path, indices), everything[indices])
 
@@ -539,7 +539,7 @@ def test_turned_and_mirrored(tmp_path, turns, mirrored):
     expected = np.rot90(stored[:, :, ::-1] if mirrored else stored, turns, axes=(1, 2))
     for indices in ([0], [55, 30]):
         assert np.array_equal(read_frames(path, indices).numpy(), expected[indices])
-    assert (probe(path).height, probe(path).width) == expected.shape[1:3]
+    assert (video_info(path).height, video_info(path).width) == expected.shape[1:3]
 
 
 def test_the_start_of_a_file_without_a_count_is_read_without_going_through_it(tmp_path, monkeypatch):

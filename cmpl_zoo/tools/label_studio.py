@@ -20,7 +20,7 @@ from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.tools.find_videos import VIDEO_SUFFIXES, FoundVideos
 from cmpl_zoo.tools.segment_lists import LabeledSegment, StrPath, find_segments
 from cmpl_zoo.tools.text_files import read_text
-from cmpl_zoo.video.video import VideoError, probe
+from cmpl_zoo.video.video import VideoError, video_info
 
 FORM = "Label Studio's export as JSON or JSON-MIN"
 FPS_KEYS = ("fps", "framerate", "frame_rate")  # of the data of a task, in any case
@@ -208,7 +208,7 @@ def _warn_of_rates(rates: dict[str, float], root: Path) -> None:
     others = []
     for path, rate in rates.items():
         with suppress(VideoError):  # which cmpl-zoo check finds
-            actual = probe(root / path).fps
+            actual = video_info(root / path).fps
             if actual and abs(actual - rate) > 0.01 * rate:
                 others.append((path, actual, rate))
     if others:

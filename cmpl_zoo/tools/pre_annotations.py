@@ -15,7 +15,7 @@ from cmpl_zoo.prediction.ensemble import UNCERTAIN
 from cmpl_zoo.tools.segment_lists import StrPath, read_table, seconds_of, seconds_text
 from cmpl_zoo.tools.text_files import read_text
 from cmpl_zoo.video.segments import split_fragment
-from cmpl_zoo.video.video import probe
+from cmpl_zoo.video.video import video_info
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own machine
 FORM = (
@@ -56,7 +56,7 @@ def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FIL
         results = []
         frames = 0
         if timed:
-            info = probe(Path(root, video))
+            info = video_info(Path(root, video))
             data["fps"], frames = info.fps or DEFAULT_FPS, info.frames
         for number, row in enumerate(rows, 1):
             if row["label"] not in ("", UNCERTAIN):

@@ -17,7 +17,7 @@ from cmpl_zoo.models.labels import check_label_names
 from cmpl_zoo.records import TypicalVideo
 from cmpl_zoo.training.networks import training_clips
 from cmpl_zoo.video.sampling import far_apart
-from cmpl_zoo.video.video import VideoError, probe
+from cmpl_zoo.video.video import VideoError, video_info
 from cmpl_zoo_cli.train_config import Config
 
 VIDEOS_TRIED = 10  # of each list, one of which must be readable at the start; our choice
@@ -130,7 +130,7 @@ def check_some_readable(paths: Sequence[str], file: str, options: str) -> None:
     errors: list[str] = []
     for index in tried:
         try:
-            probe(paths[index])
+            video_info(paths[index])
             return
         except VideoError as error:
             errors.append(str(error))

@@ -10,7 +10,7 @@ from cmpl_zoo.video.clips import (
     resolve_clip_config,
 )
 from cmpl_zoo.video.sampling import random_clips, uniform_clips
-from cmpl_zoo.video.video import Video, VideoError, VideoInfo, probe, read_frames
+from cmpl_zoo.video.video import Video, VideoError, VideoInfo, read_frames, video_info
 
 __all__ = [
     "ClipConfig",
@@ -22,9 +22,9 @@ __all__ = [
     "load_clip",
     "load_views",
     "normalize",
-    "probe",
     "random_clips",
     "read_frames",
     "resolve_clip_config",
     "uniform_clips",
+    "video_info",
 ]

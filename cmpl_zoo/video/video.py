@@ -53,7 +53,7 @@ INDEX = ("_packets", "_timeline", "_ticks", "_times_in_file", "_frames_of_file")
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The result of `probe`.
+    """The result of `video_info`.
 
     Attributes:
         frames: number of frames, at least 1: as the file states it, else counted.
@@ -149,7 +149,7 @@ class Video:
 
     @cached_property
     def info(self) -> VideoInfo:
-        """Number of frames, frames per second and size; see `probe`."""
+        """Number of frames, frames per second and size; see `video_info`."""
         first = self.read([0])
         height, width = first.shape[1:3]
         return VideoInfo(self.num_frames, self.fps, height, width)
@@ -460,7 +460,7 @@ class Video:
         return torch.from_numpy(np.ascontiguousarray(rgb[:: -1 if upside_down else 1, :: -1 if mirrored else 1]))
 
 
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
+def video_info(path: str | os.PathLike[str]) -> VideoInfo:
     """Number of frames, frames per second and size of a video, GIF, folder of frames, or `.npy` file.
 
     Decodes only the first frame if the file states its number of frames.

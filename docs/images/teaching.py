@@ -120,7 +120,7 @@ def main() -> None:
     ])  # fmt: skip
     shown = chosen(probabilities, labels, config["threshold"])
     paths = [videos.paths[video] for video in shown]
-    frames = [cmpl_zoo.read_frames(path, range(cmpl_zoo.probe(path).frames)) for path in paths]
+    frames = [cmpl_zoo.read_frames(path, range(cmpl_zoo.video_info(path).frames)) for path in paths]
     truth = [classes[labels[video]].replace("_", " ") for video in shown]
     canvases: list[Image.Image] = []
     for place, step in enumerate(steps):
