@@ -50,14 +50,16 @@ def report(results: list[Result], folder: Path) -> Path:
     columns = ["", "top-1, %", "mean over classes, %", "seeds", "videos", "labeled", "unlabeled", "steps",
                "training, s", *pseudo.values()]  # fmt: skip
     caption = (
-        f"`python experiments/runner.py {experiment} DIR --setting {setting}{test}`: "
-        f"{recipe['frames']}x{recipe['size']}^2{cropped}; top-1 in % of the primary network "
-        f"({recipe['primary']}, F; of both where they vote) after its last step (of its averaged weights where such "
-        "exist) and its mean over classes, mean ± standard deviation over seeds, "
-        f"{views_text(first)} of the {measured_on} videos. Pseudo-labels are of the last "
-        "quarter of the steps, over all seeds: the share of the unlabeled clips that a network is taught, how many of "
-        "those are right, and the same where the other network is taught nothing. "
-        f"{hardware}; commit {commits}."
+        f"# Experiment `{experiment}`: {measured_on} videos\n\n"
+        f"`python experiments/runner.py {experiment} DIR --setting {setting}{test}` makes these runs. "
+        f"Clips are {recipe['frames']}x{recipe['size']}^2{cropped}.\n\n"
+        f"- Accuracy: top-1 in % of the primary network ({recipe['primary']}, F; of both where they vote) after its "
+        "last step (of its averaged weights where such exist) and its mean over classes, mean ± standard deviation "
+        f"over seeds, {views_text(first)} of the {measured_on} videos.\n"
+        "- Pseudo-labels, over the last quarter of the steps and all seeds: the share of the unlabeled clips for which "
+        "a network gets a label, how many of those are right, and the same for clips for which the other network gets "
+        "none.\n"
+        f"- Hardware: {hardware}; commit {commits}."
     )
     cells = []
     for row, runs in zip(rows, by_row.values(), strict=True):
@@ -65,7 +67,8 @@ def report(results: list[Result], folder: Path) -> Path:
         cells.append([row["row"], *(mean_and_spread(values) for values in accuracies(runs).values()), *rest])
     table = markdown(columns, cells)
     plot(experiment, {row: [run["top1"] for run in runs] for row, runs in by_row.items()}, file.with_suffix(".svg"))
-    replace_text(file, f"{caption}\n\n{table}\n\n![{experiment}]({file.with_suffix('.svg').name})\n")
+    picture = f"![top-1 of each row: mean, standard deviation and seeds]({file.with_suffix('.svg').name})"
+    replace_text(file, f"{caption}\n\n{table}\n\n{picture}\n")
     return file
 
 
