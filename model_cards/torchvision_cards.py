@@ -28,7 +28,7 @@ def card(name: str) -> str:
 | Network | `{architecture}`, torchvision's `{architecture.removeprefix("tv_")}`; \
 {meta["num_params"] / 1e6:.1f} M parameters with 400 classes |
 | Data | Kinetics-400, videos with labels{", after ImageNet-22k" if name.endswith("in22k") else ""} |
-| Training | none of ours: {meta["recipe"]} |
+| Training | none of ours: [the recipe that torchvision names]({meta["recipe"]}) |
 | Clips | {clip_text(clip)}, {height} x {width}; test views {clip["clips"]} x {clip["crops"]} (clips x crops) |
 | Paper | CMPL's paper does not use this network |
 | Ours | not measured |
@@ -52,7 +52,7 @@ model = cmpl_zoo.create_model("{name}", pretrained=True).eval()
 print(cmpl_zoo.predict(model, "video.mp4"))
 ```
 
-{_paragraph(f"The file is {weights.url}, kept in torch.hub's cache. {_FILE}")}
+{_paragraph(f"The file is <{weights.url}>, kept in torch.hub's cache. {_FILE}")}
 
 ## Limits
 

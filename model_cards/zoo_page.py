@@ -49,14 +49,16 @@ def page() -> str:
     unpublished = ", ".join(f"`{tag}`" for tag in UNPUBLISHED)
     return f"""# The zoo
 
-Written from the registry by `python model_cards/zoo_page.py`; `cmpl-zoo list` and `cmpl-zoo info NAME` tell the same.
+All weights and networks of this package. `cmpl-zoo list` and `cmpl-zoo info NAME` tell the same; [models and
+weights](models.md) says how to use them. This page is written from the registry by `python model_cards/zoo_page.py`.
 
 ## Weights
 
-Accuracies are top-1 with the test views (clips x crops) and who states them. Those of PyTorchVideo and torchvision are
-their own: their files cannot be reached from where this was written and were never seen here. Downloads go into torch's
-hub cache, those of the Hugging Face Hub into its own; `CMPL_ZOO_WEIGHTS=DIR` takes a file from a folder, and
-`CMPL_ZOO_MIRROR=https://HOST` from a mirror.
+Accuracies are top-1, with the test views (clips x crops) and who states them. Those of PyTorchVideo and torchvision are
+their own figures: their files could not be downloaded where this was written, and were never measured here.
+
+Downloads go into torch's hub cache, those of the Hugging Face Hub into its own; `CMPL_ZOO_WEIGHTS=DIR` takes a file
+from a folder, and `CMPL_ZOO_MIRROR=https://HOST` from a mirror.
 
 | name | classes | clips | top-1 | license | download |
 |---|---|---|---|---|---|
@@ -65,9 +67,9 @@ hub cache, those of the Hugging Face Hub into its own; `CMPL_ZOO_WEIGHTS=DIR` ta
 Beside them [`r3d50_quarter.cmpl_mocap13`](../model_cards/r3d50_quarter.cmpl_mocap13) comes with this repository, as a
 folder to load by its path: 37.9 % of 1,003 held-out videos of 13 motions, 1 x 1 view, measured here; CC BY-NC 4.0.
 
-What the paper trains has names already, of `r3d50` and of `r3d50_quarter`, and no weights, since nobody has trained
-them: {unpublished}.
-Loading one says how to train it.
+The networks that the paper trains have names here, with `r3d50` and with `r3d50_quarter`, but no weights, since nobody
+has trained them: {unpublished}.
+Loading one raises an error that says how to train it.
 
 ## Networks
 
