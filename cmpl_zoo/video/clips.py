@@ -36,7 +36,7 @@ class ViewConfig(TypedDict):
 
 
 class ClipConfig(ViewConfig):
-    """The same with the normalization, as keyword arguments of `load_clip`, which explains them."""
+    """The views of a model and its normalization, as keyword arguments of `load_clip`, which explains them."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
