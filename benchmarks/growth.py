@@ -94,20 +94,22 @@ def plot(rows: list[tuple[int, int, dict[str, float]]]) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2))
     units = [frames * size**2 / (8 * 112**2) for frames, size, _ in rows]
-    for axes, keys, unit in (
-        (left, ("inference", "training"), "s"),
-        (right, ("inference_mb", "training_mb"), "MB above the package alone"),
+    ticks = [10, 20, 50, 100, 200, 500]
+    for axes, keys, scale, what_it_is in (
+        (left, ("inference", "training"), 1e3, "time of a clip, ms"),
+        (right, ("inference_mb", "training_mb"), 1.0, "memory without the package, MB"),
     ):
         for key in keys:
             base = [m["alone_mb"] if key.endswith("mb") else 0.0 for _, _, m in rows]
-            values = [m[key] - zero for (_, _, m), zero in zip(rows, base, strict=True)]
+            values = [scale * (m[key] - zero) for (_, _, m), zero in zip(rows, base, strict=True)]
             for grown, marker in ((112, "o"), (None, "s")):
                 chosen = sorted((u, v) for u, v, (frames, size, _) in zip(units, values, rows, strict=True)
                                 if (size == 112 if grown else frames == 8))  # fmt: skip
                 what = "frames" if grown else "pixels"
                 axes.plot(*zip(*chosen, strict=True), marker=marker, label=f"{key.removesuffix('_mb')}, more {what}")
-        axes.set(xscale="log", yscale="log", xlabel="clips of 8x112^2 that hold as much", ylabel=unit)
+        axes.set(xscale="log", yscale="log", xlabel="size of the clip, in clips of 8x112^2", ylabel=what_it_is)
         axes.set_xticks([0.5, 1, 2, 4, 8], ["1/2", "1", "2", "4", "8"])
+        axes.set_yticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
