@@ -148,7 +148,7 @@ def readers(addresses: dict[str, str]) -> dict[str, Reader]:
 
 
 def check(read: Reader, paths: Sequence[Path]) -> dict[str, float]:
-    """Frames against a full decode: the greatest mean difference, and how many are more like a neighbour."""
+    """Frames against a full decode: the greatest mean difference, and how many are more like a neighbor."""
     difference, wrong, count = 0.0, 0, 0
     for path in paths:
         indices = random.Random(path.name).sample(range(1, FRAMES - 1), 6)

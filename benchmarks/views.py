@@ -49,7 +49,7 @@ class Cost:
         return results
 
     def compare(self, results: dict[str, Tensor], inside: Tensor) -> None:
-        """Count values that are more than one grey level apart, everywhere and where no fill is mixed in."""
+        """Count values that are more than one gray level apart, everywhere and where no fill is mixed in."""
         far = (results["here"].int() - results["torchvision"].int()).abs() > 1
         self.values, self.far = self.values + far.numel(), self.far + int(far.sum())
         inside = inside.expand_as(far)
@@ -109,7 +109,7 @@ def main() -> None:
         f"CPU time on one thread, means of {args.rounds} rounds over clips of {len(clips)} videos and of {args.draws} "
         f"draws of whole views, in turn; a resized crop of these clips takes {crop_ms:.2f} ms; {where()}."
     )
-    columns = ["", "torchvision, ms", "here, ms", "here, in resized crops", "values within one grey level, %",
+    columns = ["", "torchvision, ms", "here, ms", "here, in resized crops", "values within one gray level, %",
                "where no fill is mixed in, %"]  # fmt: skip
     print(save({"experiment": "views", "caption": caption, "columns": columns, "rows": rows}))
 

@@ -111,23 +111,6 @@ def test_mkdocs_fails_for_a_page_that_the_nav_lacks_and_for_an_anchor_that_it_ma
     assert re.search(r"WARNING.*'forgotten\.md' contains a link 'index\.md#twice-1'.*does not contain an anchor", said)
 
 
-def test_lines_do_not_end_within_options_and_numbers_and_comments_are_marked() -> None:
-    made = load(REPO / "docs" / "site" / "hooks.py").on_page_content
-    assert made('<p title="1 %">39 % of 8 x 8, 1.2 ± 0.3; 3 x</p>') == (
-        '<p title="1 %">39\xa0% of 8\xa0x\xa08, 1.2\xa0±\xa00.3; 3 x</p>'
-    )
-    long = "x" * 31
-    assert made(f"<code>a --b {long} 1 %</code>") == (
-        f'<code><span class="word">a</span> <span class="word">--b</span> {long} '
-        '<span class="word">1</span> <span class="word">%</span></code>'
-    )
-    assert made("<pre><code>ls  # all 3 %\n</code></pre>") == (
-        '<pre><code><span class="word">ls</span>  <span class="comment"># all 3 %</span>\n</code></pre>'
-    )
-    python = '<pre><code><span class="n">a</span> - 1 %</code></pre>'
-    assert made(python) == python
-
-
 @pytest.mark.slow
 def test_the_site_builds_strictly_and_has_every_public_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert site.build(REPO, tmp_path / "site") == 0, capfd.readouterr().err

@@ -169,7 +169,7 @@ def build(root: Path, folder: Path) -> int:
     """
     shutil.rmtree(folder, ignore_errors=True)
     Site(root).collect(folder / "pages")
-    for file, place in (("style.css", "pages"), ("hooks.py", "."), ("mkdocs.yml", ".")):
+    for file, place in (("style.css", "pages"), ("mkdocs.yml", ".")):
         shutil.copy(root / "docs" / "site" / file, folder / place)
     mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(folder / "mkdocs.yml")]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}  # an advertisement of its successor
