@@ -1,10 +1,12 @@
 """The figures of docs/results.md: what was reached on lips."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pages import REPO
 from results import Result, RunsByRow
@@ -80,11 +82,15 @@ def mean_curve(runs: Sequence[Result], key: str) -> tuple[list[int], list[float]
     return [steps[place] for place in kept], [100 * statistics.mean(columns[place]) for place in kept]
 
 
-def _figure(panels: int, height: float) -> tuple[Figure, Sequence]:
-    """A figure of panels side by side."""
+def _figure(panels: int, height: float) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of panels, two in a row."""
     matplotlib.rcParams |= {"svg.hashsalt": "cmpl_zoo", "svg.fonttype": "none"}  # the same numbers, the same file
-    figure = Figure(figsize=(max(6.0, 4.2 * panels), height), layout="constrained")
-    return figure, figure.subplots(1, panels, squeeze=False)[0]
+    columns, rows = min(panels, 2), math.ceil(panels / 2)
+    figure = Figure(figsize=(max(6.0, 4.2 * columns), height * rows), layout="constrained")
+    all_axes: list[Axes] = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axes in all_axes[panels:]:
+        axes.remove()
+    return figure, all_axes[:panels]
 
 
 def _save(figure: Figure, file: Path) -> None:
