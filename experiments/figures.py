@@ -87,7 +87,7 @@ def _figure(panels: int, height: float) -> tuple[Figure, Sequence[Axes]]:
     matplotlib.rcParams |= {"svg.hashsalt": "cmpl_zoo", "svg.fonttype": "none"}  # the same numbers, the same file
     columns, rows = min(panels, 2), math.ceil(panels / 2)
     figure = Figure(figsize=(max(6.0, 4.2 * columns), height * rows), layout="constrained")
-    all_axes: list[Axes] = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    all_axes: list[Axes] = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel().tolist()
     for axes in all_axes[panels:]:
         axes.remove()
     return figure, all_axes[:panels]
