@@ -14,9 +14,9 @@ import pytest
 import yaml
 from training import CLASSES, REPO, Script, assert_same_weights, losses, read_rows, run, write_rows
 
-from cmpl_zoo.datasets.lists import ListError
+from cmpl_zoo.datasets.lists import ListError, check_disjoint, read_list
 from cmpl_zoo.tools.list_doubts import name_without_number
-from cmpl_zoo.tools.own_videos import MadeLists, make_lists
+from cmpl_zoo.tools.own_videos import MadeLists, make_lists, write_lists
 from cmpl_zoo.training.plan import duration
 from cmpl_zoo_cli.main import main
 from cmpl_zoo_cli.own_videos import words_before
@@ -269,13 +269,14 @@ def test_the_recordings_of_unlabeled_videos_are_kept(own: Path, tmp_path: Path) 
     rows.append({"path": "gone", "label": "", "day": "9"})
     file, more = tmp_path / "labels.csv", tmp_path / "more.csv"
     write_rows(file, rows)
-    unlabeled = list(csv.DictReader(make_lists(str(own), [str(file)], group="day").files["unlabeled.csv"].splitlines()))
+    made = make_lists(str(own), [str(file)], val_share=0, group="day")
+    unlabeled = list(csv.DictReader(made.files["unlabeled.csv"].splitlines()))
     assert {row["path"]: row["day"] for row in unlabeled} == dict.fromkeys(
         ("spare_b.mp4", "unlabeled/spare_a.mp4"), ""
     ) | {row["path"]: row["day"] for row in hidden}
 
     write_rows(more, [{"path": str(own / "spare_b.mp4"), "day": "2"}])
-    made = make_lists(str(own), [str(file)], unlabeled=str(more), group="day")
+    made = make_lists(str(own), [str(file)], val_share=0, unlabeled=str(more), group="day")
     last = list(csv.DictReader(made.files["unlabeled.csv"].splitlines()))[-1]
     assert last == {"path": str(own / "spare_b.mp4"), "day": "2"}
     assert make_lists(str(own), [str(file)]).files["unlabeled.csv"].startswith("path\n")
@@ -285,6 +286,27 @@ def test_the_recordings_of_unlabeled_videos_are_kept(own: Path, tmp_path: Path) 
     assert {row["path"]: row["folder"] for row in unlabeled} == {
         row["path"]: str(Path(row["path"]).parent) if "/" in row["path"] else row["path"] for row in unlabeled
     }
+
+
+@pytest.mark.parametrize("column", ["day", "recording"])
+def test_unlabeled_videos_of_held_out_recordings_are_left_out(own: Path, tmp_path: Path, column: str) -> None:
+    rows = [row | {column: str(number % 4)} for number, row in enumerate(labels_of(own))]
+    seen = set()
+    for day in "0123":
+        spare = [{"path": "spare_b.mp4", "label": "", column: day}]
+        write_rows(tmp_path / "labels.csv", [*rows, *spare])
+        made = make_lists(str(own), [str(tmp_path / "labels.csv")], group=column)
+        held_out = {row[column] for row in csv.DictReader(made.files["val.csv"].splitlines())}
+        assert ("spare_b.mp4" in made.files["unlabeled.csv"]) == (day not in held_out)
+        told = "1 of 2 videos without a label are left out (such as spare_b.mp4): their recordings are held out to val"
+        assert any(doubt.startswith(told) for doubt in made.doubts) == (day in held_out)
+        assert made.unlabeled == 2 - (day in held_out)
+        seen.add(day in held_out)
+        write_lists(made.files, tmp_path / "lists")
+        train, val = (read_list(tmp_path / "lists" / f"{name}.csv", str(own), labeled=name == "val")
+                      for name in ("unlabeled", "val"))  # fmt: skip
+        check_disjoint(train, val)
+    assert seen == {True, False}
 
 
 def test_labeled_videos_whose_recording_is_not_told_are_warned_of(own: Path, tmp_path: Path) -> None:

@@ -38,6 +38,18 @@ def untold_recordings(rows: list[ListRow], group: str) -> list[str]:
     ]
 
 
+def of_held_out_recordings(rows: list[ListRow], kept: list[ListRow]) -> list[str]:
+    """A sentence where videos without a label are not learned from, as their recordings are held out."""
+    paths = {row["path"] for row in kept}
+    left_out = [row["path"] for row in rows if row["path"] not in paths]
+    if not left_out:
+        return []
+    return [
+        f"{len(left_out)} of {len(rows)} videos without a label are left out (such as {left_out[0]}): their recordings "
+        "are held out to validate on"
+    ]
+
+
 def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]:
     """A sentence where a video that is held out may be of the recording of one that is learned from.
 

@@ -16,7 +16,12 @@ from cmpl_zoo.datasets.lists import ListError, read_list
 from cmpl_zoo.datasets.splits import split_list, write_split
 from cmpl_zoo.tools.find_labels import labels_of_files, labels_of_folders, without_label
 from cmpl_zoo.tools.find_videos import ListRow, find_videos
-from cmpl_zoo.tools.list_doubts import classes_alike, doubtful_recordings, untold_recordings
+from cmpl_zoo.tools.list_doubts import (
+    classes_alike,
+    doubtful_recordings,
+    of_held_out_recordings,
+    untold_recordings,
+)
 from cmpl_zoo.video.segments import recording_of
 
 
@@ -30,8 +35,8 @@ class MadeLists:
         labeled: how many videos are learned from with their labels.
         unlabeled: how many without.
         left_out: videos that are labeled, but not found or not for sure: `path`, `label` and `reason`.
-        doubts: sentences about names of classes that may mean one, about videos whose recording is not told, and about
-            videos on both sides that may be of one recording.
+        doubts: sentences about names of classes that may mean one, about videos whose recording is not told or is held
+            out, and about videos on both sides that may be of one recording.
     """
 
     files: dict[str, str]
@@ -59,7 +64,8 @@ def make_lists(
         unlabeled: folder or list of more videos without labels. Those that have a label in `root` are skipped.
         unlabeled_root: folder that the paths in that list start from; by default `root`.
         val_share: see `split_list`; 0: no `val.csv`.
-        group: see `split_list`: a column of the file of labels, or `folder`, the folder that a video is in.
+        group: see `split_list`: a column of the file of labels, or `folder`, the folder that a video is in. Videos
+            without a label whose group is held out are left out.
         seed: see `split_list`.
 
     Raises:
@@ -106,15 +112,17 @@ def make_lists(
             write_split(video_list, indices, folder, group=group)
             parts = {name: [video_list.rows[i] for i in of_part] for name, of_part in indices.items()}
         files = {file.name: file.read_text(encoding="utf-8") for file in Path(folder).iterdir()}
-    if others:
-        files["unlabeled.csv"] = as_csv(others, list(others[0]))
+    held_out = {row[group] for row in parts.get("val", ())} if group else set()
+    unlabeled_rows = [row for row in others if group is None or row[group] not in held_out]
+    if unlabeled_rows:
+        files["unlabeled.csv"] = as_csv(unlabeled_rows, list(unlabeled_rows[0]))
     if found.left_out:
         files["left_out.csv"] = as_csv(found.left_out, ["path", "label", "reason"])
     if group:
-        doubts = untold_recordings(found.rows, group)
+        doubts = untold_recordings(found.rows, group) + of_held_out_recordings(others, unlabeled_rows)
     else:
         doubts = doubtful_recordings(parts["labeled"], parts.get("val", [])) if "recording" not in found.rows[0] else []
-    return MadeLists(files, len(parts["labeled"]), len(others), found.left_out, alike + doubts)
+    return MadeLists(files, len(parts["labeled"]), len(unlabeled_rows), found.left_out, alike + doubts)
 
 
 def more_videos(folder_or_list: str, root: str, group: str | None = None) -> list[ListRow]:
