@@ -69,7 +69,8 @@ class OwnVideos:
     """Files with the labels of the videos in the folder; by default the class folders are the labels."""
     group: str | None = None
     """Column of --labels, or folder: videos with the same value in it, such as clips of one recording, are held out for
-    validation together or not at all, and those without a label are then left out; by default a video is a group of its own, and the segments of a file are one."""
+    validation together or not at all, and those without a label are then left out; by default a video is a group of its
+    own, and the segments of a file are one."""
     val_share: float = 0.2
     """Share of the labeled videos in VIDEOS that are held out for validation, unless --val gives others."""
 
