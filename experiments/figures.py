@@ -49,6 +49,7 @@ def few_labels(lips: Mapping[str, RunsByRow], file: Path) -> None:
         axes.set_ylim(0.6 - len(METHODS), 0.6)
         axes.set_title(f"ten {spoken}, {count} labels each", fontsize=10)
         axes.set_xlabel("top-1 on four other speakers, %")
+        axes.tick_params(labelbottom=True)  # also where there is a panel below
     _save(figure, file)
 
 
