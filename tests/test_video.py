@@ -463,7 +463,7 @@ def test_a_thousand_reads_leave_memory_and_handles_alone(tmp_path):
     assert process.memory_info().rss - memory < 20 * 2**20
 
 
-@pytest.mark.parametrize("copies", [60, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("copies", [60, pytest.param(2000, marks=pytest.mark.release)])
 def test_damaged_files_are_read_or_refused(tmp_path, copies):
     """Flipped bits, cuts, swapped heads, zeros and noise, in a process that a crash or a hang would not survive."""
     data = Path(os.environ.get("CMPL_DATA", REPO.parent / "shared" / "data"))
