@@ -32,16 +32,6 @@ def work(config: "PretrainConfig", dry_run: bool, ranks: "Ranks") -> None:
         return
     pretrain(prepared, ranks)
     if folder and ranks.first:
-        model = str(Path(config.output, "model"))
-        words = [
-            "cmpl-zoo",
-            "train",
-            folder,
-            "--primary",
-            config.model,
-            "--init",
-            model,
-            "-o",
-            f"{config.output}_trained",
-        ]
-        print(f"next, with a folder for each class or a file of --labels:\n  {shlex.join(words)}")
+        start, trained = str(Path(config.output, "model")), f"{config.output}_trained"
+        words = ["train", folder, "--primary", config.model, "--init", start, "-o", trained]
+        print(f"next, with a folder for each class or a file of --labels:\n  cmpl-zoo {shlex.join(words)}")

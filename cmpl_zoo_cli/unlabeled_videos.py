@@ -26,8 +26,9 @@ class ListedVideo:
         """What it is taken from: the column `recording`, that of the groups or `group` of its list, else its file."""
         from cmpl_zoo.video.segments import recording_of
 
-        named = (self.columns.get(column) for column in ("recording", group or "group", "group"))
-        return next(filter(None, named), None) or recording_of(self.path)
+        columns = self.columns
+        named = columns.get("recording") or columns.get(group or "") or columns.get("group")
+        return named or recording_of(self.path)
 
 
 def unlabeled_videos(words: Sequence[str], root: str) -> tuple[list[ListedVideo], int]:

@@ -157,12 +157,12 @@ def principal_components(features: np.ndarray) -> tuple[np.ndarray, float]:
 
     The sign of a component is such that its largest value is positive.
     """
-    centerd = features - features.mean(axis=0)
-    wide = centerd.shape[1] > centerd.shape[0]
-    squares = centerd @ centerd.T if wide else centerd.T @ centerd
+    centered = features - features.mean(axis=0)
+    wide = centered.shape[1] > centered.shape[0]
+    squares = centered @ centered.T if wide else centered.T @ centered
     values, vectors = np.linalg.eigh(squares)
     values, vectors = values[::-1][:2].clip(min=0), vectors[:, ::-1][:, :2]
-    points = vectors * np.sqrt(values) if wide else centerd @ vectors
+    points = vectors * np.sqrt(values) if wide else centered @ vectors
     points = points * np.where(points.max(axis=0) < -points.min(axis=0), -1, 1)
     variance = float(np.trace(squares))
     return points, float(values.sum()) / variance if variance else 0.0

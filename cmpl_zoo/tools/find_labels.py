@@ -5,7 +5,6 @@ import io
 import os
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from cmpl_zoo.datasets.lists import ListError
@@ -97,18 +96,21 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     elif group in columns:
         for row in merged.rows:
             row[group] = row[group] or row["path"]
-    told: dict[str, str] = {}
-    if group in columns:
-        grouped = [
-            {"path": recording_of(row["path"]), group: row[group]}
-            for file in files
-            for row in all_rows[file]
-            if not row["label"] and row.get(group)
-        ]
-        with suppress(ListError):  # none of them is in the folder
-            told = {row["path"]: row[group] for row in finder.find({"": grouped})[""].rows} if grouped else {}
+    unlabeled = [row for file in files for row in all_rows[file] if not row["label"]]
+    told = groups_told(unlabeled, group, finder) if group and group in columns else {}
     labeled = {row["path"] for row in merged.rows}
     return merged, [without_label(path, group, told.get(path, "")) for path in finder.videos if path not in labeled]
+
+
+def groups_told(rows: list[ListRow], group: str, finder: VideoFinder) -> dict[str, str]:
+    """The group of each video of rows, where they name one, by its path below the folder."""
+    grouped = [{"path": recording_of(row["path"]), group: row[group]} for row in rows if row.get(group)]
+    if not grouped:
+        return {}
+    try:
+        return {row["path"]: row[group] for row in finder.find({"": grouped})[""].rows}
+    except ListError:  # none of them is in the folder
+        return {}
 
 
 def without_label(path: str, group: str | None, value: str = "") -> ListRow:

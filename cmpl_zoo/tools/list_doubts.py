@@ -38,10 +38,9 @@ def untold_recordings(rows: list[ListRow], group: str) -> list[str]:
     ]
 
 
-def of_held_out_recordings(rows: list[ListRow], kept: list[ListRow]) -> list[str]:
+def of_held_out_recordings(rows: list[ListRow], group: str, held_out: set[str]) -> list[str]:
     """A sentence where videos without a label are not learned from, as their recordings are held out."""
-    paths = {row["path"] for row in kept}
-    left_out = [row["path"] for row in rows if row["path"] not in paths]
+    left_out = [row["path"] for row in rows if row[group] in held_out]
     if not left_out:
         return []
     return [

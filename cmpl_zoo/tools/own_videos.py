@@ -113,16 +113,16 @@ def make_lists(
             parts = {name: [video_list.rows[i] for i in of_part] for name, of_part in indices.items()}
         files = {file.name: file.read_text(encoding="utf-8") for file in Path(folder).iterdir()}
     held_out = {row[group] for row in parts.get("val", ())} if group else set()
-    unlabeled_rows = [row for row in others if group is None or row[group] not in held_out]
-    if unlabeled_rows:
-        files["unlabeled.csv"] = as_csv(unlabeled_rows, list(unlabeled_rows[0]))
+    learned = [row for row in others if row.get(group or "") not in held_out]
+    if learned:
+        files["unlabeled.csv"] = as_csv(learned, list(learned[0]))
     if found.left_out:
         files["left_out.csv"] = as_csv(found.left_out, ["path", "label", "reason"])
     if group:
-        doubts = untold_recordings(found.rows, group) + of_held_out_recordings(others, unlabeled_rows)
+        doubts = untold_recordings(found.rows, group) + of_held_out_recordings(others, group, held_out)
     else:
         doubts = doubtful_recordings(parts["labeled"], parts.get("val", [])) if "recording" not in found.rows[0] else []
-    return MadeLists(files, len(parts["labeled"]), len(unlabeled_rows), found.left_out, alike + doubts)
+    return MadeLists(files, len(parts["labeled"]), len(learned), found.left_out, alike + doubts)
 
 
 def more_videos(folder_or_list: str, root: str, group: str | None = None) -> list[ListRow]:
