@@ -35,12 +35,14 @@ SCHEMES = {scheme: {"scheme": scheme} for scheme in ("self-first", "opposite-fir
 # A step of all labels learns from as many clips as one that has unlabeled ones: lips.yaml has 16 of each.
 ALL_LABELS = ALONE | {"labeled_batch": 32}
 AVERAGED = {"ema": 0.99}
+LOW_RATE = {"lr": 0.02}
 MOCAP13_PLUS = TableRow(AVERAGED, judged=BOTH)  # what helped of `beyond`: the recipe mocap13_plus
 # On mocap13's held-out recordings (seed 100, 10 labels a class) random weights had 26.3 % at this rate and 23.7 % at
 # the recipe's 0.1, a start by rotation 26.6 and 23.4 %.
-FROM_START = ALONE | {"lr": 0.02}
+FROM_START = ALONE | LOW_RATE
 TOO_LONG_FOR_LIPS = {"order", "puzzle", "dpc"}
 CAUSES: dict[str, dict[str, Any]] = {
+    "lr 0.02": LOW_RATE,
     "threshold 0.5": {"threshold": 0.5},
     "threshold 0.9": {"threshold": 0.9},
     "soft labels": {"hard": False},
@@ -94,6 +96,12 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     },
     # The above with ten labels alone, for more seeds than all of it can be run for.
     "ten-labels": {method: TableRow(options, lists="uniform-10") for method, options in METHODS.items()},
+    # The recipe's rate, chosen for all rows together, and a lower one.
+    "rates": {
+        f"{method}{setting}": TableRow(METHODS[method] | options, lists="uniform-10")
+        for setting, options in {"": {}, ", lr 0.02": LOW_RATE}.items()
+        for method in METHODS
+    },
     # Surer pseudo-labels.
     "threshold": {
         f"{method}, {tau}": TableRow(METHODS[method] | {"threshold": tau})
@@ -149,6 +157,7 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     # Why the pair is or is not ahead of one network: the recipe's settings one at a time, on held-out speakers.
     "lips-causes": {
         **{row: TableRow(options, "words-10") for row, options in METHODS.items()},
+        "labels-alone, lr 0.02": TableRow(ALONE | LOW_RATE, "words-10"),
         **{
             f"{method}, {setting}": TableRow(METHODS[method] | options, "words-10")
             for setting, options in CAUSES.items()
