@@ -1,6 +1,7 @@
 """`cmpl-zoo probe`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from cmpl_zoo_cli.arguments import add_output
@@ -40,6 +41,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.features import read_features
     from cmpl_zoo.linear_probe import check_empty, check_held_out, fit_probe, probe_accuracy, save_probe
+    from cmpl_zoo.tools.list_doubts import doubtful_folds
 
     check_empty(args.output)
     features = read_features(args.features)
@@ -47,6 +49,14 @@ def run(args: argparse.Namespace) -> int:
     if test:
         check_held_out(features, test)
     probe = fit_probe(features, args.group)
+    if not args.group and "recording" not in features.columns:
+        labeled = [index for index, label in enumerate(features.labels) if label]
+        rows = [
+            {"path": features.recording(index)} | {name: values[index] for name, values in features.columns.items()}
+            for index in labeled
+        ]
+        for doubt in doubtful_folds(rows):
+            print(f"warning: {doubt}", file=sys.stderr)
     tested = ""
     if test:
         accuracy, largest_class = probe_accuracy(probe, test)

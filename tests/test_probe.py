@@ -104,6 +104,32 @@ def test_groups_show_what_scenes_alone_explain(tmp_path: Path) -> None:
     assert np.mean(fit_probe(features, "day").accuracies) < 75
 
 
+@pytest.mark.parametrize(
+    ("names", "columns", "expected"),
+    [
+        ("{}.mp4", {}, ""),
+        (
+            "walk_{}.mp4",
+            {},
+            r"^12 of 12 videos have the name of another, .* as walk_0\.mp4 and walk_1\.mp4\).*column",
+        ),
+        ("walk_{}.mp4", {"day": ["a", "b"] * 6}, r"looks better than it is: give --group day$"),
+        ("walk_{}.mp4", {"recording": ["a", "b"] * 6}, ""),
+        ("walk.mp4#t={},9", {}, ""),  # segments of a file are in one fold
+    ],
+)
+def test_videos_that_may_be_of_one_recording_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str, columns: dict[str, list[str]], expected: str
+) -> None:
+    features = made(tmp_path / "f.npz", 2, 12, apart=20)
+    letters = "abcdefghijkl"
+    paths = [names.format(letters[number] if names == "{}.mp4" else number) for number in range(12)]
+    _write(replace(features, paths=paths, columns=columns))
+    main(["probe", str(tmp_path / "f.npz"), "-o", str(tmp_path / "probe")])
+    warned = [line.removeprefix("warning: ") for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert bool(warned) == bool(expected) and all(re.search(expected, line) for line in warned)
+
+
 def test_few_videos_and_videos_without_a_label(tmp_path: Path) -> None:
     features = made(tmp_path / "f.npz", 2, 6, apart=20)
     features.labels[4:] = ["", ""]

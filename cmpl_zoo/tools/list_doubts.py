@@ -52,33 +52,73 @@ def of_held_out_recordings(rows: list[ListRow], group: str, held_out: set[str]) 
 def doubtful_recordings(labeled: list[ListRow], val: list[ListRow]) -> list[str]:
     """A sentence where a video that is held out may be of the recording of one that is learned from.
 
-    The rule: both are in one subfolder of a class, or have one name, without folder, suffix, and a number at its end.
-
     Args:
         labeled: rows of the videos to learn from: `path` and, if class folders have subfolders, `folder`.
         val: rows of those that are held out.
     """
-    rows = labeled + val
-    values = {name: {row[name] for row in rows} - {""} for name in rows[0] if name not in NOT_GROUPS}
-    columns = [name for name, of_column in values.items() if 1 < len(of_column) < len(rows)]
+    how, pairs = pairs_alike(val, labeled)
+    if not pairs:
+        return []
+    columns = group_columns(labeled + val)
     by = " or ".join(f"--group {name}" for name in columns) or "--group COLUMN of --labels"
-    first = labeled[::-1]  # of several, the first one stays
-    by_folder = {row["folder"]: row["path"] for row in first if row.get("folder", row["path"]) != row["path"]}
-    by_name = {name_without_number(row["path"]): row["path"] for row in first}
-    folder_pairs = [(row["path"], by_folder.get(row.get("folder", ""))) for row in val]
-    name_pairs = [(row["path"], by_name.get(name_without_number(row["path"]))) for row in val]
-    rules = [
-        (folder_pairs, "are in one folder with a video to learn from"),
-        (name_pairs, "have the name of a video to learn from, but for a number at its end"),
+    if "folder" not in columns:
+        by += ", or give each a folder of its own, and --group folder"
+    return [
+        f"{len(pairs)} of {len(val)} videos to validate on {how.format('a video to learn from')} (such as "
+        f"{pairs[0][0]} and {pairs[0][1]}); if such are clips of one recording, accuracy looks better than it is: name "
+        f"the recordings by {by}"
     ]
-    for pairs, how in rules:
-        if alike := [(held_out, other) for held_out, other in pairs if other]:
-            return [
-                f"{len(alike)} of {len(val)} videos to validate on {how} (such as {alike[0][0]} and {alike[0][1]}); if "
-                f"such are clips of one recording, accuracy looks better than it is: name the recordings by {by}"
-                + ("" if "folder" in columns else ", or give each a folder of its own, and --group folder")
-            ]
-    return []
+
+
+def doubtful_folds(rows: list[ListRow]) -> list[str]:
+    """A sentence where videos that are held out in turn may be of the recording of another one.
+
+    Args:
+        rows: of all of them: `path` and the other columns of their list.
+    """
+    how, pairs = pairs_alike(rows, rows)
+    if not pairs:
+        return []
+    columns = group_columns(rows)
+    advice = "name the recordings in a column of the list, make the features again, and give --group COLUMN"
+    if columns:
+        advice = "give " + " or ".join(f"--group {name}" for name in columns)
+    return [
+        f"{len(pairs)} of {len(rows)} videos {how.format('another')} (such as {pairs[0][0]} and {pairs[0][1]}); if "
+        f"such are clips of one recording, accuracy looks better than it is: {advice}"
+    ]
+
+
+def pairs_alike(rows: list[ListRow], others: list[ListRow]) -> tuple[str, list[tuple[str, str]]]:
+    """Which rows may be of the recording of another video, with that one, and how they are alike.
+
+    The rule: both are in one subfolder of a class, or have one name, without folder, suffix, and a number at its end.
+    """
+
+    def folder(row: ListRow) -> str:
+        return "" if row.get("folder", row["path"]) == row["path"] else row["folder"]
+
+    def name(row: ListRow) -> str:
+        return name_without_number(row["path"])
+
+    for key, how in ((folder, "are in one folder with {}"), (name, "have the name of {}, but for a number at its end")):
+        by_key: dict[str, list[str]] = {}
+        for other in others:
+            by_key.setdefault(key(other), []).append(other["path"])
+        found = [
+            (row["path"], next((path for path in by_key.get(key(row), ()) if path != row["path"]), ""))
+            for row in rows
+            if key(row)
+        ]
+        if pairs := [(path, other) for path, other in found if other]:
+            return how, pairs
+    return "", []
+
+
+def group_columns(rows: list[ListRow]) -> list[str]:
+    """The columns by which videos could be grouped: neither all the same, nor all different."""
+    values = {name: {row[name] for row in rows} - {""} for name in rows[0] if name not in NOT_GROUPS}
+    return [name for name, of_column in values.items() if 1 < len(of_column) < len(rows)]
 
 
 def name_without_number(path: str) -> str:
