@@ -24,7 +24,7 @@ from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
-from cmpl_zoo.prediction.ensemble import distinct_views, probabilities
+from cmpl_zoo.prediction.ensemble import distinct_views, not_finite, probabilities
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import VideoError
@@ -79,7 +79,9 @@ def evaluate(
 
     Raises:
         ListError: the list cannot be used, or has a label that the models do not know.
-        ValueError: the models cannot vote together, there is none, or a classifier is not of its `num_classes`.
+        ValueError: the models cannot vote together, there is none, or a classifier is not of its `num_classes`; a class
+            id is not one of theirs.
+        RuntimeError: probabilities are not finite, as of damaged weights.
         VideoError: a video cannot be read, and `strict`; or none can.
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
@@ -124,7 +126,7 @@ def evaluate_ensembles(
         ranks: that share the videos, each some of them; all get the same result.
 
     Raises:
-        VideoError, StorageError, WorkerError: as `evaluate` does.
+        ValueError, RuntimeError, VideoError, StorageError, WorkerError: as `evaluate` does.
     """
     ranks = ranks or Ranks()
     models = list(dict.fromkeys(model for ensemble in ensembles for model in ensemble))
@@ -132,6 +134,10 @@ def evaluate_ensembles(
     settings, places = distinct_views(models)  # views that models have in common are read once
     classes = models[0].num_classes
     class_of = torch.as_tensor(np.asarray(videos.ids, dtype=np.int64))
+    if len(outside := ((class_of < 0) | (class_of >= classes)).nonzero()):
+        path, id_of_class = videos.paths[int(outside[0])], int(class_of[outside[0]])
+        raise ValueError(f"{path}: its class id is {id_of_class}, and those of the model are 0 to {classes - 1}; leave "
+                         "videos without a label out")  # fmt: skip
     mapped = set(np.linspace(0, len(videos) - 1, MAPPED).astype(int).tolist())
     accuracies = [Accuracy(classes) for _ in ensembles]
     per_video = [np.full((len(videos), classes), np.nan, np.float32) for _ in ensembles]
@@ -179,6 +185,8 @@ def evaluate_ensembles(
         rows = np.empty_like(own_rows)
         for rank, rows_of_rank in enumerate(ranks.gather(own_rows[own])):
             rows[rank :: ranks.size] = rows_of_rank
+        if damaged := set(np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist()) - unreadable.keys():
+            raise not_finite(videos.paths[min(damaged)])
         by_index = {index: row for of_rank in ranks.gather(own_features) for index, row in of_rank.items()}
         seen = sorted(by_index)
         evaluations.append(

@@ -80,8 +80,8 @@ def export_model(
     They are compared on one clip of each video, in batches of one and of two.
 
     Args:
-        model: a classifier of this zoo in evaluation mode, in float32 on the CPU. An R3D's batch norm is folded into
-            its convolutions.
+        model: a classifier of this zoo in evaluation mode, in float32 on the CPU; it stays as it is. In the file, an
+            R3D's batch norm is folded into its convolutions.
         file: NAME.onnx or NAME.pt2; replaced where it exists.
         videos: to compare the probabilities on; without any, eight rendered videos of the demo.
         half: weights and computation in float16: half the size.
@@ -104,6 +104,7 @@ def export_model(
     if license := cfg.get("license"):
         about["license"] = json.dumps(license)
     if isinstance(model, R3D):
+        model = copy.deepcopy(model)
         model.reparameterize()
     with torch.inference_mode():
         clips = _clips(videos, {**settings, "clips": 1, "crops": 1})

@@ -224,6 +224,9 @@ def bad_file(kind: str, folder: Path) -> Path:
     elif kind == "cut":
         whole = encode(folder / "whole.mp4", movflags="faststart").read_bytes()
         path.write_bytes(whole[: whole.index(b"mdat") + 4])
+    elif kind == "wide":  # without a frame, which nobody has to decode to see that
+        whole = encode(folder / "whole.mp4", frames=1, width=4100, height=2304, movflags="faststart").read_bytes()
+        path.write_bytes(whole[: whole.index(b"mdat") + 4])
     elif kind == "gone":
         pass
     return path
@@ -236,6 +239,7 @@ BAD = {
     "sound": "no video stream.*sound",
     "long": "minutes long.*10 are the most",
     "large": "201 MB.*200 are the most",
+    "wide": "4100 x 2304 pixels, and 4096 x 2304 are the most",
     "cut": "none of its frames|header",
     "gone": "no such file",
 }

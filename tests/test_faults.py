@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from training import Script, assert_same_weights, command, losses, metrics, read_rows, run, weights
+from training import CLASSES, Script, assert_same_weights, command, losses, metrics, read_rows, run, weights
 
+import cmpl_zoo
 from cmpl_zoo.training.signals import Interrupt
 
 STEPS = ["--steps", "8", "--val-every", "4", "--save-every-steps", "1", "--log-every", "3"]
@@ -233,12 +234,22 @@ def test_a_loss_that_is_no_number_stops_with_its_videos_and_leaves_the_states(vi
     output = tmp_path / "run"
     args = command(lists, videos, output, "--steps", "40", "--lr", "1e12", "--save-every-steps", "1")
     error = run(args, expect=2).stderr
-    step = int(re.search(r"the loss of step (\d+) is not finite", error)[1])
+    step = int(re.search(r"the loss or the gradient of step (\d+) is not finite", error)[1])
     named = re.findall(r"^  (/.*\.mp4)$", error, re.M)
     assert len(named) == 3 + 4
     assert all(Path(name).exists() for name in named)
     assert [int(file.stem[5:]) for file in states(output)][-1] == step - 1
     assert json.loads((output / "metrics.jsonl").read_text().splitlines()[-1])["step"] == step - 1
+
+
+def test_a_gradient_that_is_no_number_stops_before_its_weights_are_saved(videos, lists, tmp_path):
+    """The loss is finite, and so large that the norm of its gradient is not."""
+    model = cmpl_zoo.create_model("r3d50_quarter", num_classes=len(CLASSES))
+    model.fc.weight.data *= 1e26
+    start = cmpl_zoo.save(model, tmp_path / "start", CLASSES)
+    args = command(lists, videos, tmp_path / "run", "--steps", "3", "--init", str(start), "--save-every-steps", "1")
+    assert "the loss or the gradient of step 1 is not finite" in run(args, expect=2).stderr
+    assert states(tmp_path / "run") == []
 
 
 def test_the_resolved_recipe_repeats_the_run(unbroken, tmp_path):

@@ -121,6 +121,14 @@ def test_the_demo_refuses_no_seeds():
     assert re.search(r"--seeds.* 1.* 0", error)
 
 
+def test_the_demo_deletes_nothing_that_it_has_not_made(tmp_path):
+    mine = tmp_path / "seed1" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.touch()
+    error = run([sys.executable, "train/demo.py", "-o", str(tmp_path)], expect=2).stderr
+    assert "thesis.txt: the demo has not made this" in error and mine.exists()
+
+
 def test_true_labels_of_unlabeled_videos_never_reach_the_weights(trained, videos, lists, tmp_path):
     """Permuting them moves the meter and not one bit of the weights."""
     permuted = tmp_path / "lists"

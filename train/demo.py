@@ -19,7 +19,6 @@ from pathlib import Path
 from cmpl_zoo_cli.arguments import whole
 from cmpl_zoo_cli.main import reporting
 
-REPO = Path(__file__).resolve().parents[1]
 LABELS_PER_CLASS = 5
 METHODS = {
     "labels alone": ["--scheme", "none", "--auxiliary", "null"],
@@ -36,19 +35,37 @@ def run(*words: str | Path) -> None:
     """
     told = [str(word) for word in words]
     print(f"\n$ cmpl-zoo {shlex.join(told)}", flush=True)
-    if status := subprocess.run([sys.executable, "-m", "cmpl_zoo_cli", *told], cwd=REPO).returncode:
+    if status := subprocess.run([sys.executable, "-m", "cmpl_zoo_cli", *told]).returncode:
         raise RuntimeError(f"the last command ended with status {status}; its message says what to do")
+
+
+def folder_of(method: str) -> str:
+    """The name of the folder of a method's run."""
+    return method.lower().replace(" ", "-")
+
+
+def remove_earlier_demo(folder: Path) -> None:
+    """Delete the lists and runs of a seed.
+
+    Raises:
+        RuntimeError: the folder holds something else.
+    """
+    made = {folder / name for name in ("lists", *map(folder_of, METHODS))}
+    if not folder.is_dir():
+        return
+    if others := set(folder.iterdir()) - made:
+        raise RuntimeError(f"{min(others)}: the demo has not made this, and would delete it; give another --output")
+    shutil.rmtree(folder)
 
 
 def one_seed(videos: Path, folder: Path, seed: int) -> dict[str, dict]:
     """Split, train and evaluate with one seed; returns the test scores of each method's primary network."""
-    shutil.rmtree(REPO / folder, ignore_errors=True)  # of an earlier demo; the videos stay
     lists = folder / "lists"
     run("split", videos / "videos.csv", "--labels-per-class", str(LABELS_PER_CLASS), "--seed", str(seed),
         "--val-share", "0.25", "--group", "actor", "--keep-labels", "-o", lists)  # fmt: skip
     scores = {}
     for method, options in METHODS.items():
-        output = folder / method.lower().replace(" ", "-")
+        output = folder / folder_of(method)
         began = time.perf_counter()
         run("train", "--config", "demo", "--labeled", lists / "labeled.csv",
             "--unlabeled", lists / "unlabeled.csv", "--root", videos, "--seed", str(seed), "--output", output,
@@ -56,7 +73,7 @@ def one_seed(videos: Path, folder: Path, seed: int) -> dict[str, dict]:
         seconds = time.perf_counter() - began
         run("evaluate", output / "primary", "--data", lists / "val.csv",
             "--root", videos, "--json", output / "test.json")  # fmt: skip
-        scores[method] = json.loads((REPO / output / "test.json").read_text()) | {"seconds": seconds}
+        scores[method] = json.loads((output / "test.json").read_text()) | {"seconds": seconds}
     return scores
 
 
@@ -84,10 +101,13 @@ def main() -> int:
 def demo(output: Path, seeds: int) -> int:
     """Render videos, train on them with each seed, and print a table."""
     videos = output / "videos"
+    folders = {seed: output / f"seed{seed}" for seed in range(1, seeds + 1)}
+    for folder in folders.values():
+        remove_earlier_demo(folder)
     # The recipe's settings were chosen on other videos, those of seed 0.
     run("demo", "-o", videos, "--seed", "1")
-    scores = [one_seed(videos, output / f"seed{seed}", seed) for seed in range(1, seeds + 1)]
-    with (REPO / output / "seed1" / "lists" / "val.csv").open(newline="") as held_out:
+    scores = [one_seed(videos, folder, seed) for seed, folder in folders.items()]
+    with (output / "seed1" / "lists" / "val.csv").open(newline="") as held_out:
         video = videos / next(csv.DictReader(held_out))["path"]
     run("predict", output / "seed1" / "cmpl" / "primary", video)
 

@@ -140,11 +140,13 @@ def check_limits(video: Video) -> None:
     """Raise VideoError where a video is too large, too long or too small."""
     if (megabytes := os.path.getsize(video.file) / 1e6) > MAX_MEGABYTES:
         raise VideoError(f"{video.path}: has {megabytes:.0f} MB, and {MAX_MEGABYTES} are the most; give a smaller file")
-    size = f"{video.info.width} x {video.info.height} pixels"
+    # By the file's header, where it has one: a frame that is too large is not decoded.
+    shape = video.stream.codec_context if video.container else video.info
+    size = f"{shape.width} x {shape.height} pixels"
+    if shape.width * shape.height > MAX_PIXELS:
+        raise VideoError(f"{video.path}: has {size}, and 4096 x 2304 are the most; give a smaller one")
     if min(video.info.height, video.info.width) < MIN_SIDE:
         raise VideoError(f"{video.path}: has {size}, and {MIN_SIDE} x {MIN_SIDE} are the least; give a larger one")
-    if video.info.height * video.info.width > MAX_PIXELS:
-        raise VideoError(f"{video.path}: has {size}, and 4096 x 2304 are the most; give a smaller one")
     if (seconds := _seconds(video) or 0) > MAX_SECONDS:
         raise VideoError(
             f"{video.path}: is {seconds / 60:.1f} minutes long, and {MAX_SECONDS // 60} are the most; cut out a part, "

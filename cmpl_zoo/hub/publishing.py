@@ -49,7 +49,7 @@ def push(directory: str | os.PathLike[str], repository: str, *, private: bool = 
     message = f"{model.pretrained_cfg['architecture']} by cmpl_zoo {__version__}"  # type: ignore[index]
     with explained(repository, "; nothing was published"):
         made = not api.repo_exists(repository)
-        api.create_repo(repository, private=private, exist_ok=True)
+        api.create_repo(repository, private=private, exist_ok=not made)  # another's, made meanwhile, is not deleted
         try:
             if private and not made and not api.model_info(repository).private:
                 raise RuntimeError(f"{repository}: this repository is public already; take another name")

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from timm.layers import get_device_dtype
 from torch import Tensor, nn
 
@@ -91,6 +90,7 @@ class VideoModel(nn.Module):
         super().__init__()
         self.in_chans = in_chans
         self.drop_rate = drop_rate
+        self.head_drop = nn.Dropout(drop_rate)
         self.grad_checkpointing = False
         self.clip = clip_settings(clip)
         self.subtract_mean_frame = subtract_mean_frame
@@ -159,7 +159,7 @@ class VideoModel(nn.Module):
         Under autocast the classifier computes in the precision of its weights: in bfloat16 a logit above 16 would be
         rounded to an eighth, which moves the probabilities that a threshold is for.
         """
-        x = F.dropout(self.global_pool(x), p=self.drop_rate, training=self.training)
+        x = self.head_drop(self.global_pool(x))
         if pre_logits:
             return x
         if not any(map(torch.is_autocast_enabled, ("cuda", "cpu", "mps"))):

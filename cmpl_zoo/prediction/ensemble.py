@@ -93,12 +93,17 @@ class Ensemble:
             RuntimeError: they are not finite.
         """
         if not probabilities.isfinite().all():
-            raise RuntimeError(
-                f"{path}: the probabilities are not finite; the weights are damaged or overflow in this number format: "
-                "train or download them again, or take float32"
-            )
+            raise not_finite(path)
         best = probabilities.topk(min(topk, len(self.names)))
         return [(self.names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+
+
+def not_finite(path: str) -> RuntimeError:
+    """What is raised where probabilities of a video are not finite."""
+    return RuntimeError(
+        f"{path}: the probabilities are not finite; the weights are damaged or overflow in this number format: train or "
+        "download them again, or take float32"
+    )
 
 
 def distinct_views(models: Iterable[nn.Module]) -> tuple[list[ViewConfig], list[int]]:

@@ -103,7 +103,8 @@ class Loop:
         self.interrupt = Interrupt()
         self.began = time.perf_counter() - self.seconds
         self.saved_at = time.perf_counter()
-        self._first_nonfinite = torch.full((), -1, device=device)  # the first step whose loss is not finite
+        # The first step whose loss or gradient is not finite.
+        self._first_nonfinite = torch.full((), -1, device=device)
         self._state_due = self._stopping = False
 
     def batches(self) -> Iterator[Any]:
@@ -135,8 +136,7 @@ class Loop:
     def measure(self, loss: Any, part: Any) -> None:
         """Meter a part of the step, whose loss is `loss.total`."""
         self.meters.update(loss, part, 1 / self.config.accumulation)
-        failed = (self._first_nonfinite < 0) & ~torch.isfinite(loss.total.detach())
-        self._first_nonfinite = torch.where(failed, self.step + 1, self._first_nonfinite)
+        self._expect_finite(loss.total.detach())
 
     def end_step(self, gradient_norm: Tensor, **logged: float) -> None:
         """Count a step, then log it, save the state and validate, each where it is time to.
@@ -147,11 +147,13 @@ class Loop:
 
         Raises:
             StopRequested: a signal came.
-            RunError: a loss was not finite, or too many videos cannot be read.
+            RunError: a loss or, but for fp16, a gradient was not finite, or too many videos cannot be read.
             VideoError: none of the validation videos can be read; the state is saved.
             RankError: the ranks have different weights; this state is not saved.
         """
         config = self.config
+        if config.precision != "fp16":  # whose scaler leaves out such gradients
+            self._expect_finite(gradient_norm)
         self.step += 1
         self.seconds = time.perf_counter() - self.began
         self.progress.end_step()
@@ -176,6 +178,11 @@ class Loop:
         if self._validation_due():
             self._validate()
         self._pause(began)  # neither is training
+
+    def _expect_finite(self, number: Tensor) -> None:
+        """Note the step that is being made, where a number of it is not finite; nobody waits for the device."""
+        failed = (self._first_nonfinite < 0) & ~torch.isfinite(number)
+        self._first_nonfinite = torch.where(failed, self.step + 1, self._first_nonfinite)
 
     def _check_saved(self, saved: dict[str, Any]) -> None:
         """Raise a RunError where a state is not of this run."""
@@ -237,7 +244,7 @@ class Loop:
         if (step := int(self._first_nonfinite)) >= 0 and not self.config.skip_nonfinite:
             paths = "\n  ".join(self.steps.paths(step - 1))
             fault = RunError(
-                f"the loss of step {step} is not finite; start again with a lower --lr or --precision float32, and "
+                f"the loss or the gradient of step {step} is not finite; start again with a lower --lr or --precision float32, and "
                 f"another --output; the last good state is kept; the clips of that step were of\n  {paths}"
             )
         self.ranks.fail(fault)
