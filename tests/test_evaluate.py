@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import torch
 from made_videos import link_many
 from PIL import Image
@@ -106,6 +107,17 @@ def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(videos, 
     assert np.isnan(together.probabilities[:2]).all() and together.mapped.tolist() == [2]
     assert np.array_equal(together.probabilities[2], of_c.probabilities[0])
     assert [path in together.unreadable[index] for index, path in enumerate(folders.paths[:2])] == [True, True]
+
+
+def test_what_cannot_be_measured_is_refused(videos, lists):
+    model = cmpl_zoo.create_model("r3d50_eighth", num_classes=3, clip={"frames": 2, "clips": 1, "crops": 1}).eval()
+    model.pretrained_cfg = model.default_cfg = {**model.pretrained_cfg, "label_names": CLASSES}
+    paths = read_list(lists / "val.csv", videos).paths
+    with pytest.raises(ValueError, match=f"{paths[1]}: its class id is -1, and those of the model are 0 to 2; leave"):
+        cmpl_zoo.evaluate(model, Videos(paths[:3], [0, -1, 2]), workers=0)
+    model.fc.weight.data[:] = float("nan")
+    with pytest.raises(RuntimeError, match=f"{paths[0]}: the probabilities are not finite"):
+        cmpl_zoo.evaluate(model, lists / "val.csv", videos, workers=0)
 
 
 def test_networks_that_are_measured_together_read_a_video_once(videos, lists, monkeypatch):

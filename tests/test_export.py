@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,16 @@ def test_half_precision_halves_the_file(saved, video, tmp_path):
     )
     assert 0.45 < half / whole < 0.65
     assert whole == (tmp_path / "False.onnx").stat().st_size / 1e6
+
+
+@pytest.mark.parametrize("name", ["m.pt2", "gone/m.pt2"])
+def test_the_model_stays_as_it_is(saved, video, tmp_path, name):
+    model = cmpl_zoo.create_model(saved).eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with suppress(ExportError):
+        export_model(model, tmp_path / name, [str(video)])
+    assert before.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_without_videos_rendered_ones_are_compared(tmp_path, capsys):

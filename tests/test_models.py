@@ -687,12 +687,13 @@ def test_what_is_frozen_stays_as_it_is_in_training(tmp_path: Path) -> None:
 
 
 def test_what_is_no_longer_frozen_learns_again() -> None:
-    model = make(SMALL, num_classes=5)
+    model = make(SMALL, num_classes=5, drop_rate=0.5)
     model.fc = nn.Sequential(nn.BatchNorm1d(model.num_features), nn.Linear(model.num_features, 5))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     freeze(model)
     model.train()(clips())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    close(model(clips()), model(clips()))  # without dropout
     assert not any(parameter.requires_grad for parameter in model.parameters())
     unfreeze(model)
     model.train()(clips()).sum().backward()

@@ -69,6 +69,8 @@ def reason(error: Exception) -> str:
         return "the Hub refuses the access token; log in again with `hf auth login` or unset HF_TOKEN"
     if status == 403:
         return "the access token does not allow this; take one with the right to it at hf.co/settings/tokens"
+    if status == 409:
+        return "this repository exists, and the access token does not see it; take one with the right to it"
     if status is not None and (status >= 500 or status in (408, 429)):
         return f"the Hub answered with status {status}; try again later"
     if status is not None:
@@ -84,7 +86,7 @@ def reason(error: Exception) -> str:
         return "there is no such file of weights; check its path"
     if isinstance(error, OSError) and error.filename and Path(error.filename).is_relative_to(constants.HF_HOME):
         return f"{error.filename} cannot be used ({error.strerror}); set HF_HOME to a folder that can be written"
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and _proxy():
         return f"{_sentence(error)} (for the proxy that the environment names)"
     if "Consistency check failed" in str(error):
         return "the download has another size than the Hub announced; try again"

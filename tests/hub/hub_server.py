@@ -29,6 +29,7 @@ def etag(content: bytes) -> str:
 class Repository:
     private: bool = False
     gated: bool = False
+    hidden: bool = False  # from everybody, as from a token without the right to read it
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)  # by name, the latest last
 
     def commit(self, files: dict[str, bytes]) -> str:
@@ -146,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
     def repository(self, name: str, token: str) -> Repository | None:
         """The repository, or None after the answer that there is none to be seen."""
         found = self.state.repositories.get(name)
-        if found is None or (found.private and not token):
+        if found is None or found.hidden or (found.private and not token):
             self.send(404 if token else 401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
             return None
         return found

@@ -89,6 +89,16 @@ def test_a_failed_push_publishes_nothing(
     assert repository not in server.repositories
 
 
+def test_a_failed_push_deletes_no_repository_that_was_there(
+    publisher: Client, server: Hub, model: nn.Module, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = hub.save(model, tmp_path / "primary", NAMES)
+    server.publish("someone/hidden", files, hidden=True)
+    error = publisher.fail(f"from cmpl_zoo import hub; hub.push({str(folder)!r}, 'someone/hidden')")
+    assert "this repository exists" in error and "nothing was published" in error
+    assert len(server.repositories["someone/hidden"].commits) == 1
+
+
 def test_metadata_that_the_hub_refuses(publisher: Client, server: Hub, model: nn.Module, tmp_path: Path) -> None:
     folder = hub.save(model, tmp_path / "primary", NAMES)
     server.metadata_errors.append('"license" must be one of')
