@@ -16,7 +16,7 @@ from cmpl_zoo._files import atomic_write
 
 FOLDER = REPO / "docs" / "images"
 METHODS = {"labels-alone": "labels alone", "fixmatch": "FixMatch", "cross": "CMPL"}
-GREY, BLUE, ORANGE = "#777777", "#3b6fb6", "#c8641a"
+GRAY, BLUE, ORANGE = "#777777", "#3b6fb6", "#c8641a"
 
 
 def draw_figures(lips: Mapping[str, RunsByRow]) -> None:
@@ -56,7 +56,7 @@ def few_labels(lips: Mapping[str, RunsByRow], file: Path) -> None:
 def exchange(rows: RunsByRow, file: Path) -> None:
     """How many unlabeled clips have a pseudo-label, and how many of these are right, over the steps."""
     lines = [
-        ("fixmatch", "primary/", "FixMatch: its own", GREY, "-"),
+        ("fixmatch", "primary/", "FixMatch: its own", GRAY, "-"),
         ("cross", "auxiliary/", "CMPL: from F, for A", BLUE, "-"),
         ("cross", "primary/", "CMPL: from A, for F", ORANGE, "-"),
         ("cross", "auxiliary/alone_", "of these, where A itself is not sure", BLUE, ":"),

@@ -28,6 +28,7 @@ from results import (
     read_results,
     row_title,
 )
+from rows import EXPERIMENTS
 from scipy.stats import ttest_1samp
 
 from cmpl_zoo.records import views_text
@@ -262,8 +263,8 @@ def compute_table() -> str:
 def with_power(experiment: str) -> str:
     """The rows of an experiment on lips against its base, seed by seed, with the accuracy for each test speaker.
 
-    The one primary comparison, named before any run, is that of `cross`; the others are corrected for their number.
-    A row is shown once it has all seeds.
+    The one primary comparison, named before any run, is that of `cross`; the others are corrected for their number,
+    which is that of the experiment's rows, run or not. A row is shown once it has all seeds.
     """
     base_row, rows = BASE[experiment], with_all_seeds(experiment)
     if base_row not in rows:
@@ -275,7 +276,8 @@ def with_power(experiment: str) -> str:
         if row != base_row
     }
     p = {row: float(ttest_1samp(values, 0).pvalue) for row, values in differences.items()}
-    corrected = holm({row: value for row, value in p.items() if row != "cross"})
+    others = EXPERIMENTS[experiment].keys() - {base_row, "cross"}
+    corrected = holm({row: value for row, value in p.items() if row != "cross"}, len(others))
     per_speaker = {row: [run["per_speaker"]["primary"] for run in runs.values()] for row, runs in rows.items()}
     speakers = sorted(next(iter(per_speaker.values()))[0])
     cells: list[list[str]] = []
@@ -294,7 +296,7 @@ def with_power(experiment: str) -> str:
             ),
         ])  # fmt: skip
     cells.sort(key=lambda line: float(line[2].split()[0]))
-    columns = ["", "seeds", "top-1, %", f"minus {base_row} (95 %)", "p", "p by Holm", *speakers]
+    columns = ["", "seeds", "top-1, %", f"minus {base_row} (95 %)", "p", f"p, corrected for {len(others)}", *speakers]
     return markdown(columns, cells)
 
 
@@ -308,11 +310,15 @@ def as_p(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
-def holm(p: dict[str, float]) -> dict[str, float]:
-    """The p-values of several comparisons, corrected for their number by Holm's method."""
+def holm(p: dict[str, float], planned: int) -> dict[str, float]:
+    """The p-values of several comparisons, corrected for the number that was planned by Holm's method.
+
+    Where some are still to be made, which may have lower values, each is multiplied by the number (Bonferroni).
+    """
     corrected, least = {}, 0.0
     for rank, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
-        corrected[name] = least = max(least, min(1.0, (len(p) - rank) * value))
+        before = rank if len(p) == planned else 0
+        corrected[name] = least = max(least, min(1.0, (planned - before) * value))
     return corrected
 
 

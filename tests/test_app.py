@@ -376,7 +376,7 @@ def test_ctrl_c_ends_it_and_nothing_is_left(server):
 
 # The Space
 
-COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+COLORS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 
 
 def front_matter() -> dict:
@@ -389,7 +389,7 @@ def test_the_space_has_the_metadata_that_hugging_face_asks_for():
     told = front_matter()
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
     assert told["title"] and told["sdk"] == "gradio" and (SPACE / told["app_file"]).is_file()
-    assert {told["colorFrom"], told["colorTo"]} <= COLOURS
+    assert {told["colorFrom"], told["colorTo"]} <= COLORS
     assert not told["emoji"].isascii() and len(told["emoji"]) <= 2
     assert told["license"] == project["license"].lower()
     assert 0 < len(told["short_description"]) <= 60

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from cmpl_zoo.datasets.augmentations import GREY, AutoAugment, RandAugment
+from cmpl_zoo.datasets.augmentations import GRAY, AutoAugment, RandAugment
 from cmpl_zoo.demo.render import render_demo
 from cmpl_zoo.video import read_frames
 
-SETTINGS = {"interpolation": v2.InterpolationMode.BILINEAR, "fill": GREY}
+SETTINGS = {"interpolation": v2.InterpolationMode.BILINEAR, "fill": GRAY}
 WARPS = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 STRENGTHS = 0.09, 0.3, 20.5, 33.3, 9
 OPERATIONS = [

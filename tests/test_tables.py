@@ -115,8 +115,9 @@ def test_empty_cells(tables: ModuleType) -> None:
 
 def test_holm_corrects_for_the_number_of_comparisons(tables: ModuleType) -> None:
     p = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.5}
-    assert tables.holm(p) == pytest.approx({"a": 0.04, "c": 0.09, "b": 0.09, "d": 0.5})
-    assert tables.holm({}) == {}
+    assert tables.holm(p, 4) == pytest.approx({"a": 0.04, "c": 0.09, "b": 0.09, "d": 0.5})
+    assert tables.holm(p, 5) == pytest.approx({"a": 0.05, "c": 0.15, "b": 0.2, "d": 1.0})  # one is still to be made
+    assert tables.holm({}, 4) == {}
 
 
 def test_the_interval_of_a_mean_is_students(tables: ModuleType) -> None:

@@ -14,7 +14,7 @@ from cmpl_zoo.report.pictures import data_uri
 MOST_ROWS = 10  # classes of a timeline that have a row of their own; our choice
 OTHERS = "other classes"
 # Light enough for black text, and told apart by people who see no red or green, after Okabe and Ito.
-COLOURS = ["#56B4E9", "#E69F00", "#2CB591", "#F0E442", "#CC79A7", "#F08A4B", "#B7B7B7"]
+COLORS = ["#56B4E9", "#E69F00", "#2CB591", "#F0E442", "#CC79A7", "#F08A4B", "#B7B7B7"]
 STEPS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120)  # seconds from one mark of the axis to the next
 
 CSS = files("cmpl_zoo.app").joinpath("templates/page.css").read_text(encoding="utf-8")
@@ -61,7 +61,7 @@ def rows(line: Timeline) -> list[Row]:
     kept = [(label, bouts) for label, bouts in of_class.items() if label in longest]
     if others := [bout for bout in line.bouts if bout.label not in longest]:
         kept.append((OTHERS, others))
-    return [Row(label, COLOURS[number % len(COLOURS)], bouts) for number, (label, bouts) in enumerate(kept)]
+    return [Row(label, COLORS[number % len(COLORS)], bouts) for number, (label, bouts) in enumerate(kept)]
 
 
 def marks(seconds: float) -> list[float]:

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 
 from cmpl_zoo.video.clips import IMAGENET_MEAN
 
-GREY = [round(255 * m) for m in IMAGENET_MEAN]  # zero after normalization
+GRAY = [round(255 * m) for m in IMAGENET_MEAN]  # zero after normalization
 LEVELS = np.arange(256)
 
 cv2.setNumThreads(0)  # clips are read by as many processes as there are cores
@@ -25,7 +25,7 @@ class WithOpenCV:
     """Stands before an automatic augmentation of torchvision among the bases of a class."""
 
     def __init__(self) -> None:
-        super().__init__(interpolation=v2.InterpolationMode.BILINEAR, fill=GREY)  # type: ignore[call-arg]
+        super().__init__(interpolation=v2.InterpolationMode.BILINEAR, fill=GRAY)  # type: ignore[call-arg]
 
     def _apply_image_or_video_transform(
         self, frames: Tensor, operation: str, magnitude: float, *_: Any, **__: Any
@@ -47,7 +47,7 @@ def warp(frame: np.ndarray, matrix: Any) -> np.ndarray:
     """The pixel at (x, y) is the former one at `matrix` (x, y, 1), between pixels bilinearly."""
     size = frame.shape[1], frame.shape[0]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(frame, np.array(matrix, np.float64), size, flags=flags, borderValue=GREY)
+    return cv2.warpAffine(frame, np.array(matrix, np.float64), size, flags=flags, borderValue=GRAY)
 
 
 def rotate(frame: np.ndarray, degrees: float) -> np.ndarray:
@@ -59,7 +59,7 @@ def translate(frame: np.ndarray, right: int, down: int) -> np.ndarray:
     height, width = frame.shape[:2]
     kept = frame[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
     edges = max(0, down), max(0, -down), max(0, right), max(0, -right)
-    return cv2.copyMakeBorder(kept, *edges, cv2.BORDER_CONSTANT, value=GREY)
+    return cv2.copyMakeBorder(kept, *edges, cv2.BORDER_CONSTANT, value=GRAY)
 
 
 def gray(frame: np.ndarray) -> np.ndarray:

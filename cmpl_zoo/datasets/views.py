@@ -66,12 +66,12 @@ class StrongView(nn.Module):
         super().__init__()
         if augment not in STRONG_VIEWS:
             raise ValueError(f"unknown strong view {augment!r}: choose one of {', '.join(STRONG_VIEWS)}")
-        from cmpl_zoo.datasets.augmentations import GREY, AutoAugment, RandAugment  # OpenCV is of the extra `train`
+        from cmpl_zoo.datasets.augmentations import GRAY, AutoAugment, RandAugment  # OpenCV is of the extra `train`
 
         operations = RandAugment if augment == "randaugment" else AutoAugment
         self.steps = nn.Sequential(WeakView(size, short_side), operations())
         if cutout:
-            self.steps.append(v2.RandomErasing(p=1.0, scale=(0.1, 0.25), ratio=(1.0, 1.0), value=GREY))
+            self.steps.append(v2.RandomErasing(p=1.0, scale=(0.1, 0.25), ratio=(1.0, 1.0), value=GRAY))
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.steps(frames)

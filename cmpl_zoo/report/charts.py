@@ -1,6 +1,7 @@
 """Charts for a page, drawn by matplotlib as SVG text, without a window."""
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's colors, which people of every color vision tell apart, but for black and yellow, which vanish
 # on one of the page's two backgrounds; the blue is a lighter one.
-COLOURS = ("#2C82C9", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#888888")
+COLORS = ("#2C82C9", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#888888")
 DASHES = ("-", "--", ":", "-.")
 POINTS = 200  # of a curve, at most; a point is then the mean of some log lines
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -52,14 +53,15 @@ def curves(
         percent: the values are from 0 to 100.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+        legend_rows = math.ceil(len(series) / 2) if len(series) > 1 else 0
+        figure = Figure(figsize=(4.6, 2.9 + 0.25 * legend_rows), layout="constrained")
         axes = figure.subplots()
         for number, (label, (steps, values)) in enumerate(series.items()):
             x, y = _thinned(steps, values)
             axes.plot(
                 x,
                 y,
-                color=COLOURS[number % len(COLOURS)],
+                color=COLORS[number % len(COLORS)],
                 linestyle=DASHES[number % len(DASHES)],
                 marker="o" if len(x) < 12 else "",
                 markersize=4,
@@ -70,8 +72,8 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.set_xlim(0, 1.02 * max(max(steps) for steps, _ in series.values()))
         axes.set_ylim(0, 100 if percent else None if axes.dataLim.ymax > 0 else 1)
-        if len(series) > 1:
-            axes.legend(fontsize=9)
+        if legend_rows:
+            figure.legend(loc="outside upper left", ncols=2, fontsize=9)
         return _svg(figure, name, f"{y_label} over steps: {', '.join(series)}")
 
 
@@ -96,7 +98,7 @@ def feature_map(points: np.ndarray, ids: np.ndarray, shown: Sequence[int], name:
                 points[ids == class_id, 1],
                 s=60,
                 marker=rf"$\mathbf{{{LETTERS[number]}}}$",
-                color=COLOURS[number % len(COLOURS)],
+                color=COLORS[number % len(COLORS)],
                 linewidths=0,
             )
         axes.set_xticklabels([])

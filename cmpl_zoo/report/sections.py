@@ -11,7 +11,7 @@ from markupsafe import Markup
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.evaluation import Evaluation
 from cmpl_zoo.records import Scores, video_tops, views_text
-from cmpl_zoo.report.charts import COLOURS, LETTERS, feature_map
+from cmpl_zoo.report.charts import COLORS, LETTERS, feature_map
 from cmpl_zoo.report.contact_sheet import Picture, Room, Tile, picture_of
 from cmpl_zoo.report.intervals import wilson
 from cmpl_zoo.report.pages import shortened
@@ -140,7 +140,7 @@ def video_map(videos: Videos, classes: Sequence[str], evaluation: Evaluation) ->
     common = [class_id for class_id, _ in Counter(ids.tolist()).most_common(READABLE)]
     shown = sorted(common)
     legend = [
-        (LETTERS[number], COLOURS[number % len(COLOURS)], shortened(classes[class_id]))
+        (LETTERS[number], COLORS[number % len(COLORS)], shortened(classes[class_id]))
         for number, class_id in enumerate(shown)
     ]
     return {

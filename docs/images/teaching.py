@@ -28,7 +28,7 @@ from cmpl_zoo.training.checkpoint import States, read_state
 ROLES = ("primary", "auxiliary")
 WIDTH, COLUMN, HEIGHT, PICTURE = 860, 280, 300, 150
 BAR, ROWS = 110, (205, 255)  # length of a bar, and the height of each role's row
-INK, GREY, RIGHT, WRONG = "#222222", "#8a8a8a", "#3b6fb6", "#c8641a"
+INK, GRAY, RIGHT, WRONG = "#222222", "#8a8a8a", "#3b6fb6", "#c8641a"
 PER_STATE, MILLISECONDS = 3, 90  # pictures of a state, and how long each is shown
 
 
@@ -73,22 +73,22 @@ def frame_of(pictures: list[Image.Image], truth: list[str], said: list[list[tupl
     for number, (picture, name, roles) in enumerate(zip(pictures, truth, said, strict=True)):
         left = 10 + number * COLUMN
         canvas.paste(picture, (left + 20, 10))
-        draw.text((left + 30 + PICTURE, 20), "in truth", GREY, small)
+        draw.text((left + 30 + PICTURE, 20), "in truth", GRAY, small)
         draw.multiline_text((left + 30 + PICTURE, 36), name.replace(" ", "\n"), INK, normal)
         for at, role, (label, confidence) in zip(ROWS, ROLES, roles, strict=True):
             right = label == name
-            draw.text((left, at - 22), f"{role}:", GREY, small)
+            draw.text((left, at - 22), f"{role}:", GRAY, small)
             draw.text((left + 62, at - 23), label, RIGHT if right else WRONG, normal)
             draw.rectangle((left, at, left + BAR, at + 8), "#e6e6e6")
             draw.rectangle((left, at, left + round(BAR * confidence), at + 8), RIGHT if right else WRONG)
             mark = left + round(BAR * threshold)
             draw.line((mark, at - 3, mark, at + 11), INK, 2)
-            draw.text((left + BAR + 8, at - 3), f"{confidence:.0%}", GREY, small)
+            draw.text((left + BAR + 8, at - 3), f"{confidence:.0%}", GRAY, small)
             if confidence >= threshold:
                 arrow(draw, left + BAR + (60 if role == "primary" else 90), at, role, RIGHT if right else WRONG)
     draw.rectangle((10, HEIGHT - 12, WIDTH - 10, HEIGHT - 8), "#e6e6e6")
-    draw.rectangle((10, HEIGHT - 12, 10 + (WIDTH - 20) * step // steps, HEIGHT - 8), GREY)
-    draw.text((WIDTH - 110, HEIGHT - 30), f"step {step} of {steps}", GREY, small)
+    draw.rectangle((10, HEIGHT - 12, 10 + (WIDTH - 20) * step // steps, HEIGHT - 8), GRAY)
+    draw.text((WIDTH - 110, HEIGHT - 30), f"step {step} of {steps}", GRAY, small)
     return canvas
 
 
