@@ -58,6 +58,7 @@ def main() -> None:
     frames = decoded(data, args.data.resolve() / data, work)
     target = RESULTS / f"suggest-{data}{'-choice' if args.choose else ''}.jsonl"
     finished = {(result["row"], result["seed"]) for result in read_results(target)}
+    measured = {"measured_on": "validation" if args.choose else "test"}
     with ResultsWriter(target) as writer:
         for seed in SEEDS_OF_CHOICE if args.choose else SEEDS:
             parts = split(data, seed, frames, work / "lists", test=not args.choose)
@@ -65,7 +66,7 @@ def main() -> None:
             rows = [AT_RANDOM, CHOSEN, *(rule for rule in RULES if args.choose and rule != CHOSEN)]
             waiting = [row for row in rows if (row, seed) not in finished]
             if (FIRST, seed) not in finished:
-                writer.add(run(data, FIRST, seed, parts, frames, first))
+                writer.add(run(data, FIRST, seed, parts, frames, first) | measured)
             if not waiting:
                 continue
             picked = suggested(data, seed, parts["unlabeled"], frames, first)
@@ -74,7 +75,7 @@ def main() -> None:
                 rest = [video for video in parts["unlabeled"] if video not in more]
                 lists = {"labeled": parts["labeled"] + more, "unlabeled": rest, "val": parts["val"]}
                 folder = first.with_name(row.replace(",", "").replace(" ", "-"))
-                writer.add(run(data, row, seed, lists, frames, folder))
+                writer.add(run(data, row, seed, lists, frames, folder) | measured)
 
 
 def decoded(data: str, source: Path, work: Path) -> Path:
@@ -152,8 +153,7 @@ def run(data: str, row: str, seed: int, lists: dict[str, Rows], frames: Path, fo
     summary = json.loads((folder / "summary.json").read_text())
     scores = summary["validation"]
     print(f"{row}, seed {seed}: {scores['primary']['video_top1']:.1f} %", flush=True)
-    return {"setting": "cpu", "row": row, "seed": seed, "measured_on": "test",
-            "auxiliary_top1": scores["auxiliary"]["video_top1"],
+    return {"setting": "cpu", "row": row, "seed": seed, "auxiliary_top1": scores["auxiliary"]["video_top1"],
             **facts_of(summary, scores["primary"])}  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def test_synchronized_batch_norm_stays_frozen():
 def test_a_frozen_stage_drops_nothing_at_random(name):
     """Both networks drop blocks in training, more of the later ones."""
     network = cmpl_zoo.create_model(name, num_classes=3)
-    freeze_stages(network, "2")
+    freeze_stages(network, 2)
     training = copy.deepcopy(network).train()
     drawing = {part for part, module in training.named_modules() if module.training and getattr(module, "p", 0)}
     stage_of = group_parameters(network, network.group_matcher(coarse=True), reverse=True)

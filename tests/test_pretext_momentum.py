@@ -13,7 +13,7 @@ from torch.multiprocessing import spawn
 from cmpl_zoo import create_model
 from cmpl_zoo.models.freezing import freeze_batch_norm
 from cmpl_zoo.pretext import TASKS, CoCLR, MoCo, Tempo
-from cmpl_zoo.pretext.coclr import ALONE, nearest
+from cmpl_zoo.pretext.coclr import NEIGHBORS_FROM, nearest
 from cmpl_zoo.pretext.momentum import EMPTY, MOMENTUM, MomentumHead, two_layers
 from cmpl_zoo.video.flow import in_pixels
 
@@ -229,7 +229,7 @@ def test_coclr_learns_alone_at_first(moving_figures, any_task):
         head.load_state_dict(state)
         head.frames.updates.fill_(updates)
         losses[updates] = task.loss(model, head, *batch).total.item()
-    assert ALONE == 0.6 and losses[0] == pytest.approx(losses[5], abs=0.02)
+    assert NEIGHBORS_FROM == 0.6 and losses[0] == pytest.approx(losses[5], abs=0.02)
     assert losses[6] < losses[5] - 0.1 and losses[9] == pytest.approx(losses[6], abs=0.02)
 
 

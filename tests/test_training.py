@@ -336,7 +336,7 @@ def test_class_names_that_differ_in_case_or_spaces_alone_are_warned_of(videos, l
     alike = renamed(lists, tmp_path / "lists", names)
     done = run(command(alike, videos, tmp_path / "run", *PLAIN, "--scheme", "none", "--auxiliary", "null"))
     [warning] = re.findall(r"warning: .*labeled\.csv: .*", done.stderr)
-    assert "'Play golf' and 'play  Golf' differ in case or spaces" in warning and "playing" not in warning
+    assert "'Play golf' and 'play  Golf' differ in case, spaces," in warning and "playing" not in warning
 
 
 def test_epochs_are_passes_over_the_unlabeled_list(videos, lists, tmp_path):

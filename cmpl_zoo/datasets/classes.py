@@ -81,11 +81,11 @@ def sorted_classes(labels: Iterable[str]) -> list[str]:
     return names
 
 
-def alike(classes: Sequence[str]) -> list[list[str]]:
-    """The groups of class names that differ in case or spaces alone."""
+def alike(classes: Iterable[str]) -> list[list[str]]:
+    """The groups of class names that differ in case, spaces, hyphens or underscores alone."""
     groups: dict[str, list[str]] = {}
     for name in classes:
-        groups.setdefault("".join(name.split()).casefold(), []).append(name)
+        groups.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
 
 

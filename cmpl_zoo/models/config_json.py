@@ -92,7 +92,7 @@ def clip_settings(clip: Mapping[str, Any] | None, weights: Mapping[str, Any] | N
         ValueError: there is no such setting, it is out of range, or two contradict each other.
     """
     clip = clip or {}
-    if not isinstance(clip, dict):
+    if not isinstance(clip, Mapping):
         raise ValueError(f"clip is {clip!r}; it must hold clip settings by name")
     if unknown := sorted(clip.keys() - ClipSettings.__annotations__.keys()):
         known = ", ".join(ClipSettings.__annotations__)

@@ -28,15 +28,15 @@ _MODULES = [family.__name__.rsplit(".", 1)[-1] for family in (r3d, torchvision_v
 _ALIASES = {"r3d50_cmpl_k400": "r3d50.cmpl_k400_10pct"}
 
 
-def list_models(pattern: str = "", pretrained: bool = False, exclude_filters: str | Sequence[str] = "") -> list[str]:
+def list_models(filter: str = "", pretrained: bool = False, exclude_filters: str | Sequence[str] = "") -> list[str]:
     """Names of the zoo's models, sorted.
 
     Args:
-        pattern: shell-style wildcard such as `"*quarter*"`; everything by default.
+        filter: shell-style wildcard such as `"*quarter*"`; everything by default.
         pretrained: only names that have weights, with their tags.
         exclude_filters: wildcards of names to leave out.
     """
-    return timm.list_models(pattern, module=_MODULES, pretrained=pretrained, exclude_filters=exclude_filters)
+    return timm.list_models(filter, module=_MODULES, pretrained=pretrained, exclude_filters=exclude_filters)
 
 
 def list_tags() -> list[str]:

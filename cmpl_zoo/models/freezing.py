@@ -21,21 +21,21 @@ def freeze(module: nn.Module) -> None:
     _stay_in_evaluation_mode(module, _FROZEN)
 
 
-def freeze_stages(model: VideoModel, last: str) -> None:
+def freeze_stages(model: VideoModel, last: int | str) -> None:
     """Freeze a stage of a network and all before it, as `freeze` does, in place.
 
     No backward pass goes through them, and no activation of theirs is kept.
 
     Args:
         model: any network of this zoo.
-        last: `stem`, or the number of a stage, also as `layer2`; or `all`, which leaves the classifier alone.
+        last: `"stem"`, or the number of a stage, also as `"layer2"`; or `"all"`, which leaves the classifier alone.
 
     Raises:
         ValueError: there is no such stage.
     """
     stage_of = group_parameters(model, model.group_matcher(coarse=True), reverse=True)  # the classifier's is the last
     stages = ["stem", *(str(number) for number in range(1, max(stage_of.values())))]
-    stage = stages[-1] if last == "all" else last.removeprefix("layer")
+    stage = stages[-1] if last == "all" else str(last).removeprefix("layer")
     if stage not in stages:
         raise ValueError(f"there is no stage {last!r}; give one of {', '.join(stages)}, or all")
     for name, weight in model.named_parameters():
@@ -47,9 +47,9 @@ def freeze_stages(model: VideoModel, last: str) -> None:
             freeze(module)
 
 
-def is_frozen(norm: nn.Module) -> bool:
-    """Whether `freeze_batch_norm` keeps it as it is."""
-    return isinstance(norm, _Frozen)
+def is_frozen(module: nn.Module) -> bool:
+    """Whether `freeze` or `freeze_batch_norm` keeps it in evaluation mode."""
+    return isinstance(module, _Frozen)
 
 
 def convert_sync_batchnorm(module: nn.Module) -> nn.Module:

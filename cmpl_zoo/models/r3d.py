@@ -123,6 +123,9 @@ def _stage(
 class R3D(VideoModel):
     """3-D ResNet. Kernels, widths, depths and the strides of stem and pool are the paper's (Table 3).
 
+    Unlike the R3D of torchvision (`tv_r3d_18`), whose kernels are 3 x 3 x 3, each block looks along time and in space
+    by itself, 3 x 1 x 1 and 1 x 3 x 3, and time is never halved.
+
     The most probable reading where the table is silent: where res3-5 halve space, the shortcut, BN with eps
     1e-5 and momentum 0.1 after every convolution and no bias in one, global average pool, dropout, linear.
 
@@ -169,7 +172,9 @@ class R3D(VideoModel):
         """
         super().__init__(in_chans, drop_rate, clip, subtract_mean_frame, normalize_clip)
         if width_divisor < 1 or 64 % width_divisor:
-            raise ValueError(f"width_divisor is {width_divisor}, which does not divide 64; give 1, 2, 4 or 8")
+            raise ValueError(
+                f"width_divisor is {width_divisor}, which does not divide 64; give a power of two, such as 1, 2, 4 or 8"
+            )
         width = 64 // width_divisor
         stem = unless_exportable(StemConv3d)
         self.conv1 = stem(in_chans, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False)

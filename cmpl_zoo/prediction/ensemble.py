@@ -101,8 +101,8 @@ class Ensemble:
 def not_finite(path: str) -> RuntimeError:
     """What is raised where probabilities of a video are not finite."""
     return RuntimeError(
-        f"{path}: the probabilities are not finite; the weights are damaged or overflow in this number format: train or "
-        "download them again, or take float32"
+        f"{path}: the probabilities are not finite; the weights are damaged or overflow in this number format: train "
+        "or download them again, or take float32"
     )
 
 

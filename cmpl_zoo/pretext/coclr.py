@@ -14,7 +14,8 @@ from cmpl_zoo.pretext.task import PretextClip, PretextLoss
 from cmpl_zoo.video.sampling import random_clips
 from cmpl_zoo.video.video import Video
 
-NEIGHBORS, ALONE = 5, 0.6
+NEIGHBORS = 5
+NEIGHBORS_FROM = 0.6  # share of the steps in which a video's own clips are the only positives
 
 
 class CoCLR(MoCo):
@@ -60,7 +61,7 @@ class CoCLR(MoCo):
             stream.enqueue(keys, videos)
             scores.append(stream.scores(queries, keys, videos))
             neighbors.append(nearest(stream.scores(keys, keys, videos)[:, 1:], min(NEIGHBORS, self.classes // 10)))
-        together = head.frames.updates > ALONE * self.batches
+        together = head.frames.updates > NEIGHBORS_FROM * self.batches
         losses = [
             several_positives(own, of_other & together)
             for own, of_other in zip(scores, reversed(neighbors), strict=True)

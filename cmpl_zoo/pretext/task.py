@@ -56,7 +56,8 @@ class Task(ABC):
 
     Attributes:
         clips: how many clips are made of a video.
-        classes: how many answers there are; by chance one in so many is right.
+        classes: how many answers there are; by chance one in so many is right. Where that depends on the network, known
+            once there is a head.
         least_frames: the fewest frames of a video of which the question makes sense.
         batches: how many batches, or with --accumulation parts of them, the loss is computed of; a run sets it.
         view: the random crop that frames are seen through, uint8 (n, 3, H, W) to (n, 3, size, size).

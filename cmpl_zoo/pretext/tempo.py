@@ -48,7 +48,7 @@ class Tempo(MoCo):
         queries, keys = head.queries(stages, clips[::2]), head.keys(stages, clips[1::2])
         head.enqueue(keys, videos)
         scores = head.scores(queries, keys, videos).flatten(0, 1)  # of res4 and res5 of each query in turn
-        first = torch.zeros_like(targets)
+        first = scores.new_zeros(len(scores), dtype=torch.long)
         right = (scores.argmax(dim=1) == first)[STAGES - 1 :: STAGES]
         return PretextLoss(F.cross_entropy(scores, first), right.float().mean())
 

@@ -4,27 +4,24 @@ import os
 import re
 from collections.abc import Mapping
 
+from cmpl_zoo.datasets.classes import alike
 from cmpl_zoo.tools.find_videos import ListRow
 
 NOT_GROUPS = ("path", "label", "start", "end", "predicted", "probability", "disagreement")  # columns of lists
 
 
 def classes_alike(sizes: Mapping[str, int]) -> list[str]:
-    """A sentence for each class whose name is that of a larger one but for case, spaces and underscores.
+    """A sentence for each class whose name is that of a larger one but for what `alike` passes over.
 
     Args:
         sizes: how many videos each class has.
     """
-    largest: dict[str, str] = {}
-    doubts = []
-    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        known = largest.setdefault(re.sub(r"[\s_-]+", " ", name).casefold(), name)
-        if known != name:
-            doubts.append(
-                f"class {name!r} ({sizes[name]} videos) is {known!r} ({sizes[known]}) but for case, spaces or "
-                "underscores: if they are one, correct these labels"
-            )
-    return doubts
+    return [
+        f"class {name!r} ({sizes[name]} videos) is {largest!r} ({sizes[largest]}) but for case, spaces, hyphens or "
+        "underscores: if they are one, correct these labels"
+        for largest, *others in alike(sorted(sizes, key=lambda name: (-sizes[name], name)))
+        for name in others
+    ]
 
 
 def untold_recordings(rows: list[ListRow], group: str) -> list[str]:

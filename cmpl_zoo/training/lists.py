@@ -5,6 +5,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models.labels import check_label_names
 from cmpl_zoo.records import TypicalVideo
 from cmpl_zoo.training.networks import training_clips
+from cmpl_zoo.training.run_folder import LISTS
 from cmpl_zoo.video.sampling import far_apart
 from cmpl_zoo.video.video import VideoError, video_info
 from cmpl_zoo_cli.train_config import Config
@@ -140,11 +142,12 @@ def check_some_readable(paths: Sequence[str], file: str, options: str) -> None:
 
 
 def class_warnings(config: Config, lists: TrainingLists) -> Iterator[str]:
-    """Classes that may be one."""
-    for names in alike(lists.classes):
+    """Classes that may be one; of lists that the run has made of videos, that was said as they were made."""
+    made_here = config.labeled and Path(config.labeled).parent == Path(config.output, LISTS)
+    for names in [] if made_here else alike(lists.classes):
         yield (
-            f"{config.classes or config.labeled}: the classes {' and '.join(map(repr, names))} differ in case or "
-            "spaces alone; if they are one class, write them alike"
+            f"{config.classes or config.labeled}: the classes {' and '.join(map(repr, names))} differ in case, "
+            "spaces, hyphens or underscores alone; if they are one class, write them alike"
         )
 
 

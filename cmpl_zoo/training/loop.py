@@ -244,8 +244,8 @@ class Loop:
         if (step := int(self._first_nonfinite)) >= 0 and not self.config.skip_nonfinite:
             paths = "\n  ".join(self.steps.paths(step - 1))
             fault = RunError(
-                f"the loss or the gradient of step {step} is not finite; start again with a lower --lr or --precision float32, and "
-                f"another --output; the last good state is kept; the clips of that step were of\n  {paths}"
+                f"the loss or the gradient of step {step} is not finite; start again with a lower --lr or --precision "
+                f"float32, and another --output; the last good state is kept; the clips of that step were of\n  {paths}"
             )
         self.ranks.fail(fault)
         replaced = [video for per_rank in self.ranks.gather(self._replaced) for video in per_rank]
