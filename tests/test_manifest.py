@@ -57,8 +57,11 @@ def test_missing_and_binary_lists(tmp_path):
     with pytest.raises(ListError, match=r"nowhere\.csv: cannot read this list: No such file"):
         read_list(tmp_path / "nowhere.csv")
     (tmp_path / "list.csv").write_bytes(b"\xff\xfe\x00path\x81")
-    with pytest.raises(ListError, match=r"not a CSV text file in UTF-8"):
+    with pytest.raises(ListError, match=r"list\.csv: not a text file in UTF-8"):
         read_list(tmp_path / "list.csv")
+    (tmp_path / "list.xlsx").write_bytes(b"PK\x03\x04\x14\x00\x06\x00\xff\xff")
+    with pytest.raises(ListError, match=r"list\.xlsx: is a spreadsheet; save it as CSV in UTF-8"):
+        read_list(tmp_path / "list.xlsx")
     os.mkfifo(tmp_path / "pipe")
     writer = os.open(tmp_path / "pipe", os.O_RDWR)
     with pytest.raises(ListError, match=r"pipe: is no regular file"):
@@ -70,6 +73,20 @@ def test_paths_get_their_root_and_extra_columns_are_ignored(tmp_path):
     video_list = read_list(write(tmp_path / "list.csv", "\ufeffpath,label,fps\na b/é.mp4,x y,25\n"), root="/data")
     assert list(video_list.paths) == ["/data/a b/é.mp4"]
     assert video_list.labels == ["x y"]
+
+
+def test_a_list_may_come_from_a_spreadsheet_program(tmp_path):
+    """With a mark at its start, semicolons or tabs, the line ends of Windows, and rows without anything."""
+    for mark in ";\t":
+        text = mark.join(
+            ["\ufeffpath", " label", "day\r\na,b.mp4", "walk", "1,5\r\n", "", "\r\nc.mp4", '"run; slow"', "2\r\n"]
+        )
+        video_list = read_list(write(tmp_path / "list.csv", text), root="/data")
+        assert list(video_list.paths) == ["/data/a,b.mp4", "/data/c.mp4"]
+        assert video_list.labels == ["walk", "run; slow"] and list(video_list.lines) == [2, 4]
+        assert [row["day"] for row in video_list.rows] == ["1,5", "2"]
+    with pytest.raises(ListError, match=r"line 2: 3 cells under a header of 2.*has a ';' in it"):
+        read_list(write(tmp_path / "list.csv", "path;label\na;b;c\n"))
 
 
 def test_spaces_around_a_label_make_no_other_class(tmp_path):

@@ -12,10 +12,12 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
+from cmpl_zoo.datasets.csv_text import ENCODING, csv_rows, not_text
 from cmpl_zoo.datasets.packed_strings import PackedStrings
 from cmpl_zoo.storage.remote import is_url
 from cmpl_zoo.storage.shards import is_shard_set, read_index
@@ -66,10 +68,12 @@ class VideoList:
     @cached_property
     def rows(self) -> list[dict[str, str]]:
         """The rows with all their columns; read from the file on first use, as training does not need them."""
-        with self.file.open(newline="", encoding="utf-8-sig") as text:
+        with self.file.open(newline="", encoding=ENCODING) as text:
+            columns, reader = csv_rows(text)
             return [
-                {key: (value or "").strip() for key, value in row.items() if key is not None}
-                for row in csv.DictReader(text, skipinitialspace=True)
+                dict(zip_longest(columns, map(str.strip, row[: len(columns)]), fillvalue=""))
+                for row in reader
+                if any(row)
             ]
 
 
@@ -90,7 +94,8 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
     A list of a million rows takes seconds and about a hundred megabytes, which all workers share.
 
     Args:
-        file: CSV with the header `path,label`; more columns are allowed, and `label` may be missing if not `labeled`.
+        file: CSV with the header `path,label`, in UTF-8, also with semicolons or tabs in place of the commas; more
+            columns are allowed, and `label` may be missing if not `labeled`.
             `start` and `end` are the seconds of a segment, see `Segment`; an empty one is the start or end of the file.
         root: folder that the paths are relative to, or folder or URL of the shard set that holds the videos.
         labeled: require a label in every row.
@@ -103,13 +108,15 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
     file = Path(file)
     labels, recordings, lines = list[str](), list[str](), array("q")
     try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
+        with file.open(newline="", encoding=ENCODING) as text:
             if not stat.S_ISREG(os.fstat(text.fileno()).st_mode):
                 raise ListError(f"{file}: is no regular file, and a list is read twice; save it as a file")
             paths = PackedStrings(_paths(file, text, os.fspath(root), labeled, labels, recordings, lines))
     except OSError as error:
         raise ListError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise ListError(f"{file}: {not_text(error)}") from error
+    except csv.Error as error:
         raise ListError(f"{file}: not a CSV text file in UTF-8 ({error}); expected the header path,label") from error
     if not lines:
         raise ListError(f"{file}: the list holds no video; add one row per video below the header")
@@ -132,8 +139,7 @@ def _paths(
 ) -> Iterator[str]:
     """The path of each row, including the root; appends its label, its recording and its line number."""
     find = _finder(root)
-    reader = csv.reader(text, skipinitialspace=True, strict=True)  # else an unclosed quote would swallow rows
-    columns = next(reader, [])
+    columns, reader = csv_rows(text)
     for column in ("path", "label") if labeled else ("path",):
         if column not in columns:
             header = ",".join(columns) or "nothing"
@@ -146,7 +152,7 @@ def _paths(
         columns.index(column) if column in columns else None for column in ("label", "start", "end", "recording")
     )
     for row in reader:
-        if not row:
+        if not any(row):
             continue
         if len(row) < len(columns):
             row += [""] * (len(columns) - len(row))
@@ -154,7 +160,7 @@ def _paths(
         if any(cell.strip() for cell in row[len(columns) :]):
             raise ListError(
                 f"{file}, line {lines[-1]}: {len(row)} cells under a header of {len(columns)}; put quotes around a "
-                "cell that has a comma in it"
+                f"cell that has a {reader.dialect.delimiter!r} in it"
             )
         if not (path := row[path_column].strip()):
             raise ListError(f"{file}, line {lines[-1]}: the path is empty; fill it in or delete the line")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from cmpl_zoo.datasets.csv_text import ENCODING, csv_rows, not_text
 from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
 from cmpl_zoo.tools.importing import add_subfolders
@@ -15,7 +16,6 @@ from cmpl_zoo.video.segments import recording_of, split_fragment
 
 UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
 PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
-DELIMITERS = (",", ";", "\t")
 
 
 def labels_of_folders(root: str, group: str | None = None) -> tuple[FoundVideos, list[ListRow]]:
@@ -161,19 +161,19 @@ def without_fragments(rows: list[ListRow]) -> list[ListRow]:
 def read_labels(file: str) -> list[ListRow]:
     """The rows of a file of labels, with `path` in place of another name of that column; see `labels_of_files`."""
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")
+        text = Path(file).read_text(encoding=ENCODING)
     except OSError as error:
         raise ListError(f"{file}: cannot read these labels: {error.strerror}; check --labels") from error
     except UnicodeDecodeError as error:
-        raise ListError(f"{file}: not a text file in UTF-8 ({error}); save it as CSV in UTF-8") from error
-    first = text.partition("\n")[0]
-    delimiter = next((mark for mark in DELIMITERS if mark in first), ",")
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+        raise ListError(f"{file}: {not_text(error)}") from error
+    reader = None
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header, reader = csv_rows(io.StringIO(text))
         numbered = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
-        raise ListError(f"{file}, line {reader.line_num}: not a CSV file ({error}); correct the line") from error
+        raise ListError(
+            f"{file}, line {reader.line_num if reader else 1}: not a CSV file ({error}); correct the line"
+        ) from error
     path_column = next((name for name in PATH_COLUMNS if name in header), None)
     if path_column is None or "label" not in header:
         missing = "label" if path_column else "path (or filepath, video, filename)"
@@ -189,7 +189,7 @@ def read_labels(file: str) -> list[ListRow]:
         if len(cells) > len(columns):
             raise ListError(
                 f"{file}, line {number}: {len(cells)} cells under a header of {len(columns)}; put quotes around a cell "
-                f"that has a {delimiter!r} in it"
+                f"that has a {reader.dialect.delimiter!r} in it"
             )
         row = dict(zip(columns, [*cells, *[""] * (len(columns) - len(cells))], strict=True))
         if not row["path"]:
