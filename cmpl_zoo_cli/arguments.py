@@ -13,6 +13,12 @@ def add_list(verb: argparse.ArgumentParser) -> None:
     add_root(verb)
 
 
+def add_list_or_folder(verb: argparse.ArgumentParser) -> None:
+    """For a verb that reads it by `video_words.list_of`."""
+    verb.add_argument("list", metavar="LIST|DIR", help="list of videos: CSV with a column `path`; or a folder of them")
+    add_root(verb)
+
+
 def add_root(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--root", default=".", metavar="DIR", help="folder that the paths in the list start from (default: .)"

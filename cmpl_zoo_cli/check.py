@@ -3,14 +3,17 @@
 import argparse
 from pathlib import Path
 
-from cmpl_zoo_cli.arguments import add_list, add_output, add_workers, positive, whole
+from cmpl_zoo_cli.arguments import add_list_or_folder, add_output, add_workers, positive, whole
+from cmpl_zoo_cli.video_words import list_of
 
 CHECK = """\
-Decode every video of a list from end to end, and write to DIR:
+Decode every video of a list or folder from end to end, and write to the
+output folder:
 
   report.csv  a row for each video, in the order of the list: verdict, cause,
               frames stated and decoded, fps, size, codec
-  LIST.csv    the list, with all its columns, without the videos left out
+  LIST.csv    the list, with all its columns, without the videos left out; of
+              a folder, videos.csv
 
 verdicts:
   ok          kept
@@ -34,12 +37,12 @@ every video was kept, 1 if some were left out, 2 if the command cannot run."""
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = verbs.add_parser(
         "check",
-        help="find the videos of a list that do not decode",
+        help="find the videos of a list or folder that do not decode",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=CHECK,
     )
     verb.set_defaults(run=run)
-    add_list(verb)
+    add_list_or_folder(verb)
     add_output(verb, "folder for the report and the new list")
     verb.add_argument(
         "--min-frames", type=whole(1), default=8, metavar="N", help="videos with fewer are too short (default: 8)"
@@ -60,7 +63,6 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def run(args: argparse.Namespace) -> int:
-    from cmpl_zoo.datasets import read_list
     from cmpl_zoo.datasets.loader import available_cores
     from cmpl_zoo.tools.check import check
     from cmpl_zoo.tools.survey import ClipLength, survey
@@ -68,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
     if (args.frames is None) != (args.stride is None) or (args.fps and args.frames is None):
         raise ValueError("--frames and --stride tell the length of a clip together, with or without --fps; give both")
     clip = None if args.frames is None else ClipLength(args.frames, args.stride, args.fps)
-    video_list = read_list(args.list, args.root, labeled=False)
+    video_list, root = list_of(args.list, args.root, args.output)
     workers = available_cores() if args.workers is None else args.workers
-    all_kept, summary = check(video_list, args.root, args.output, workers=workers, min_frames=args.min_frames)
+    all_kept, summary = check(video_list, root, args.output, workers=workers, min_frames=args.min_frames)
     print(summary)
     for line in survey(Path(args.output, "report.csv"), clip):
         print(line)

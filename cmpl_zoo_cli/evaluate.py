@@ -81,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
         check_writable(page := folder / "report.html", f"--output {page}")
 
     from cmpl_zoo._files import replace_text
-    from cmpl_zoo.datasets import Videos, class_ids, read_list
+    from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.datasets.classes import videos_to_measure_on
     from cmpl_zoo.distributed import Ranks, device_errors_explained, pick_device
     from cmpl_zoo.evaluation import check_alike, evaluate_ensembles
     from cmpl_zoo.hub.cards import add_scores
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
                 model.clip["crops"] = args.test_crops or model.clip["crops"]
             check_alike(args.models, models)
             video_list = read_list(args.data, args.root)
-            videos = Videos(video_list.paths, class_ids(video_list, label_names(models[0])))
+            videos = videos_to_measure_on(video_list, label_names(models[0]))
             check_some_readable(videos.paths, args.data, "--data and --root")
             began = time.perf_counter()
             [found] = evaluate_ensembles(

@@ -1,9 +1,9 @@
 """`cmpl-zoo flow`."""
 
 import argparse
-from pathlib import Path
 
-from cmpl_zoo_cli.arguments import add_output, add_root, add_workers, whole
+from cmpl_zoo_cli.arguments import add_list_or_folder, add_output, add_workers, whole
+from cmpl_zoo_cli.video_words import list_of
 
 FLOW = """\
 Compute the optical flow of every video of a list or folder (OpenCV's DIS), and
@@ -37,8 +37,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         description=FLOW,
     )
     verb.set_defaults(run=run)
-    verb.add_argument("list", metavar="LIST|DIR", help="list of videos: CSV with a column `path`; or a folder of them")
-    add_root(verb)
+    add_list_or_folder(verb)
     add_output(verb, "folder for the flow")
     verb.add_argument(
         "--max-short-side",
@@ -51,17 +50,10 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def run(args: argparse.Namespace) -> int:
-    from cmpl_zoo._files import as_csv, replace_text
-    from cmpl_zoo.datasets import read_list
     from cmpl_zoo.datasets.loader import available_cores
-    from cmpl_zoo.tools.find_videos import find_videos
     from cmpl_zoo.tools.flow import make_flow
 
-    file, root = args.list, args.root
-    if Path(file).is_dir():
-        file, root = Path(args.output, "lists", "videos.csv"), file
-        replace_text(file, as_csv(({"path": path} for path in find_videos(root).videos), ["path"]))
-    video_list = read_list(file, root, labeled=False)
+    video_list, root = list_of(args.list, args.root, args.output)
     workers = available_cores() if args.workers is None else args.workers
     all_kept, summary = make_flow(video_list, root, args.output, max_short_side=args.max_short_side, workers=workers)
     print(summary)

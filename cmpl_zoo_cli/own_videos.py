@@ -105,7 +105,9 @@ def lists_of(line: CommandLine) -> "MadeLists":
         own.labels or (),
         unlabeled=line.unlabeled,
         unlabeled_root=config.unlabeled_root,
-        val_share=0 if config.val else own.val_share,
+        val=config.val,
+        val_root=config.val_root,
+        val_share=own.val_share,
         group=own.group,
         seed=config.seed,
     )

@@ -72,11 +72,11 @@ class OwnVideos:
     validation together or not at all, and those without a label are then left out; by default a video is a group of its
     own, and the segments of a file are one."""
     val_share: float = 0.2
-    """Share of the labeled videos in VIDEOS that are held out for validation, unless --val gives others."""
+    """Share of the labeled videos in VIDEOS that are held out for validation, unless --val gives others; 0 for none."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.val_share < 1:
-            raise ValueError(f"--val-share is a share above 0 and below 1, not {self.val_share:g}")
+        if not 0 <= self.val_share < 1:
+            raise ValueError(f"--val-share is a share from 0 to below 1, not {self.val_share:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

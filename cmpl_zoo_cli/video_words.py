@@ -7,9 +7,12 @@ from itertools import chain
 from os.path import exists, isdir, isfile, join, splitext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cmpl_zoo_cli.prediction_text import report
+
+if TYPE_CHECKING:
+    from cmpl_zoo.datasets import VideoList
 
 Found = TypeVar("Found")
 STREAMS = {"http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"}  # that FFmpeg reads
@@ -78,6 +81,29 @@ def videos_of(path: str, root: str) -> Iterator[str]:
     else:
         _check_video(path, suffix)
         yield path
+
+
+def list_of(list_or_folder: str, root: str, output: str) -> "tuple[VideoList, str]":
+    """A list of videos, and the folder that its paths start from.
+
+    Args:
+        list_or_folder: CSV; or a folder, whose list is then made in `output/lists`.
+        root: folder that the paths in a CSV start from.
+        output: of the command.
+
+    Raises:
+        ListError: the list cannot be used, or the folder holds no video.
+        OSError: the list cannot be written.
+    """
+    from cmpl_zoo._files import as_csv, replace_text
+    from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.tools.find_videos import find_videos
+
+    if not isdir(list_or_folder):
+        return read_list(list_or_folder, root, labeled=False), root
+    file = Path(output, "lists", "videos.csv")
+    replace_text(file, as_csv(({"path": path} for path in find_videos(list_or_folder).videos), ["path"]))
+    return read_list(file, list_or_folder, labeled=False), list_or_folder
 
 
 def _videos_in_shards(root: str) -> Iterator[str]:

@@ -116,6 +116,17 @@ def test_too_short(tmp_path, min_frames, verdict):
     assert examine(str(encode(tmp_path / "v.mp4", 30)), min_frames=min_frames)["verdict"] == verdict
 
 
+def test_a_folder_is_checked_without_a_list(tmp_path, capsys):
+    (tmp_path / "own" / "run").mkdir(parents=True)
+    whole = encode(tmp_path / "own" / "run" / "a.mp4", 30)
+    (tmp_path / "own" / "b.mp4").write_bytes(whole.read_bytes()[:1000])
+    assert main(["check", str(tmp_path / "own"), "-o", str(tmp_path / "checked")]) == 1
+    assert (tmp_path / "checked" / "videos.csv").read_text() == "path\nrun/a.mp4\n"
+    assert [row["path"] for row in rows_of(tmp_path / "checked" / "report.csv")] == ["b.mp4", "run/a.mp4"]
+    assert main(["check", str(tmp_path / "own"), "-o", str(tmp_path / "checked")]) == 1  # which is done already
+    capsys.readouterr()
+
+
 def test_variable_rate_rotation_and_a_change_of_size_are_odd_and_kept(tmp_path):
     varying = encode(tmp_path / "varying.mp4", 20, times=[40 * i + (200 if i > 9 else 0) for i in range(20)])
     assert examine(str(varying))["cause"] == "variable frame rate (steps of 40 to 240 ms)"

@@ -91,6 +91,15 @@ def test_folders_of_frames(tmp_path):
     assert all(len(read_frames(path, [0])) == 1 for path in read_list(tmp_path / "list.csv", root).paths)
 
 
+def test_videos_in_the_folder_unlabeled_have_no_label(tmp_path, capsys):
+    root = touch(tmp_path / "root", "run/b.mp4", "walk/c.mp4", "unlabeled/d.mp4")
+    assert run("folders", root, "-o", tmp_path / "list.csv") == 0
+    assert column(tmp_path / "list.csv", "path", "label") == [
+        ("run/b.mp4", "run"), ("unlabeled/d.mp4", ""), ("walk/c.mp4", "walk"),
+    ]  # fmt: skip
+    assert "3 videos of 2 classes" in capsys.readouterr().out
+
+
 def test_folders_any_depth_and_what_is_left_out(tmp_path, capsys):
     root = touch(tmp_path / "root", "run/b.mp4", "run/far/below/a.MKV", "walk/x y, z.avi", "walk/cover.jpg")
     touch(root, "stray.mp4", ".trash/a.mp4", "walk/._x.avi", "run/notes.txt", "docs/readme.md")
@@ -102,7 +111,7 @@ def test_folders_any_depth_and_what_is_left_out(tmp_path, capsys):
     assert all(part in said.err for part in ("passed over 3 files", "1 .jpg", "1 .txt", "1 .md"))
     assert column(tmp_path / "new" / "list.csv", "path", "label", "folder") == [
         ("run/b.mp4", "run", "run/b.mp4"),
-        ("run/far/below/a.MKV", "run", "run/far/below"),
+        ("run/far/below/a.MKV", "run", "far/below"),
         ("walk/frames", "walk", "walk/frames"),
         ("walk/x y, z.avi", "walk", "walk/x y, z.avi"),
     ]

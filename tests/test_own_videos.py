@@ -258,7 +258,13 @@ def test_videos_of_a_group_stay_together(own: Path, tmp_path: Path) -> None:
         {row["day"] for row in csv.DictReader(made.files[name].splitlines())} for name in ("labeled.csv", "val.csv")
     ]
     assert len(days[1]) == 1 and days[0] | days[1] == {"0", "1", "2", "3"} and not days[0] & days[1]
-    assert not made.doubts
+    [doubt] = made.doubts
+    assert doubt.startswith(
+        "2 of 2 videos without a label have nothing in the column day (such as spare_b.mp4), and may"
+    )
+    spare = [{"path": path, "label": "", "day": days[0].copy().pop()} for path in ("spare_a.mp4", "spare_b.mp4")]
+    write_rows(tmp_path / "labels.csv", [*rows, *spare])
+    assert not make_lists(str(own), [str(tmp_path / "labels.csv")], group="day").doubts
 
 
 def test_the_recordings_of_unlabeled_videos_are_kept(own: Path, tmp_path: Path) -> None:
@@ -283,9 +289,7 @@ def test_the_recordings_of_unlabeled_videos_are_kept(own: Path, tmp_path: Path) 
 
     made = make_lists(str(own), [str(file)], val_share=0, group="folder")
     unlabeled = list(csv.DictReader(made.files["unlabeled.csv"].splitlines()))
-    assert {row["path"]: row["folder"] for row in unlabeled} == {
-        row["path"]: str(Path(row["path"]).parent) if "/" in row["path"] else row["path"] for row in unlabeled
-    }
+    assert all(row["folder"] == row["path"] for row in unlabeled)  # no folder but that of a class
 
 
 @pytest.mark.parametrize("column", ["day", "recording"])
@@ -313,7 +317,7 @@ def test_labeled_videos_whose_recording_is_not_told_are_warned_of(own: Path, tmp
     file = tmp_path / "labels.csv"
     rows = [row | {"day": str(number % 4) if number > 2 else ""} for number, row in enumerate(labels_of(own))]
     write_rows(file, rows)
-    [doubt] = make_lists(str(own), [str(file)], group="day").doubts
+    doubt, _ = make_lists(str(own), [str(file)], group="day").doubts
     assert doubt.startswith(f"3 of 12 labeled videos have nothing in the column day (such as {rows[0]['path']}), and")
 
 
@@ -368,9 +372,64 @@ def test_clips_that_may_be_of_one_recording_are_warned_of(own: Path) -> None:
             day = own / name / ("monday" if letter in "ab" else "friday")
             day.mkdir(exist_ok=True)
             file.rename(day / f"{letter}.mp4")
+    (own / "run" / "alone.mp4").touch()
     [doubt] = make_lists(str(own)).doubts
-    assert re.search(r"^3 of 3 .* in one folder with .*run/(monday|friday)/.*--group folder", doubt)
-    assert make_lists(str(own), group="folder", val_share=0.5).doubts == []
+    assert re.search(r"^3 of 3 .* in a folder of the same name as .*/(monday|friday)/.*--group folder", doubt)
+    (own / "run" / "alone.mp4").unlink()
+    [doubt] = make_lists(str(own)).doubts
+    assert re.match(r"each of the class folders .* holds the folders friday, monday: if these are the classes,", doubt)
+
+
+def test_videos_in_folders_of_one_name_stay_together(own: Path) -> None:
+    """Those of several classes, and those without a label."""
+    for folder in (*CLASSES, "unlabeled"):
+        for number, file in enumerate(sorted((own / folder).iterdir())):
+            day = own / folder / ("monday" if number % 2 else "friday")
+            day.mkdir(exist_ok=True)
+            file.rename(day / file.name)
+    made = make_lists(str(own), group="folder", val_share=0.5)
+    val, labeled, unlabeled = (
+        {row["folder"] for row in csv.DictReader(made.files[f"{name}.csv"].splitlines())}
+        for name in ("val", "labeled", "unlabeled")
+    )
+    assert val | labeled == {"monday", "friday"} and len(val) == len(labeled) == 1
+    assert val.isdisjoint(unlabeled) and "spare_b.mp4" in unlabeled
+    files = [(name, file) for name in CLASSES for file in sorted((own / name).rglob("*.mp4"))]
+    write_rows(own / "labels.csv", [{"path": str(file.relative_to(own)), "label": name} for name, file in files])
+    assert make_lists(str(own), [str(own / "labels.csv")], group="folder", val_share=0.5).files == made.files
+
+
+def test_a_label_counts_more_than_the_folder_of_the_video(own: Path, tmp_path: Path) -> None:
+    rows = labels_of(own)
+    wrong, right = rows[0]["path"], CLASSES[1]
+    (own / wrong).rename(own / CLASSES[0] / "alone.mp4")
+    corrected = {"path": "alone.mp4", "label": right}
+    for path in ("alone.mp4", f"own/{CLASSES[0]}/alone.mp4", f"{CLASSES[0]}/alone.mp4"):
+        write_rows(tmp_path / "labels.csv", [*rows[1:], corrected | {"path": path}])
+        made = make_lists(str(own), [str(tmp_path / "labels.csv")], val_share=0)
+        assert f"{CLASSES[0]}/alone.mp4,{right}" in made.files["labeled.csv"].splitlines() and not made.left_out
+    write_rows(tmp_path / "labels.csv", [*rows[1:], corrected | {"path": f"{right}/alone.mp4"}])
+    made = make_lists(str(own), [str(tmp_path / "labels.csv")], val_share=0)
+    assert [row["reason"] for row in made.left_out] == ["not found"]
+
+
+def test_videos_to_validate_on_are_left_out_with_their_recordings(own: Path, tmp_path: Path) -> None:
+    rows = [row | {"day": str(number % 4)} for number, row in enumerate(labels_of(own))]
+    write_rows(tmp_path / "labels.csv", [*rows, {"path": "spare_b.mp4", "label": "", "day": "0"}])
+    write_rows(tmp_path / "val.csv", rows[:1])
+    for group, left in ((None, 11), ("day", 9)):
+        made = make_lists(str(own), [str(tmp_path / "labels.csv")], val=str(tmp_path / "val.csv"), group=group)
+        assert made.labeled == left and "val.csv" not in made.files
+        assert ("spare_b.mp4" in made.files["unlabeled.csv"]) == (group is None)
+        assert rows[0]["path"] not in made.files["labeled.csv"] + made.files["unlabeled.csv"]
+        told = f"{11 - left + 1 + (group == 'day')} videos are left out (such as {rows[0]['path']}): they, or their rec"
+        assert made.doubts[0].startswith(told)
+    write_rows(tmp_path / "val.csv", [{"path": rows[0]["path"], "label": CLASSES[0]}])
+    with pytest.raises(ListError, match=r"val\.csv: no column 'day', by which videos are grouped; add it"):
+        make_lists(str(own), [str(tmp_path / "labels.csv")], val=str(tmp_path / "val.csv"), group="day")
+    write_rows(tmp_path / "val.csv", rows)
+    with pytest.raises(ListError, match=r"all labeled videos are in .*val\.csv"):
+        make_lists(str(own), [str(tmp_path / "labels.csv")], val=str(tmp_path / "val.csv"))
 
 
 def test_names_without_the_number_at_their_end() -> None:
@@ -462,7 +521,7 @@ def damage(own: Path, kind: str) -> list[str]:
         ("no such column", r"labels\.csv: no column 'week' to group by; there are folder"),
         ("both", r"VIDEOS and --labeled both give"),
         ("root", r"--root a: .*leave --root out"),
-        ("share", r"--val-share is a share above 0 and below 1, not 20"),
+        ("share", r"--val-share is a share from 0 to below 1, not 20"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(

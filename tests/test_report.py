@@ -309,6 +309,7 @@ def test_evaluate_leaves_a_folder_that_is_replaced(trained, videos, lists, tmp_p
     assert (scores["videos"], scores["unreadable"], scores["data"]) == (10, 1, "test list.csv")
     page = Page(folder / "report.html")
     assert "1 of the videos cannot be read and count as wrong" in page.text and " of 10 videos" in page.text
+    assert "recordings:" not in page.text
     assert "evaluate" in page.text and "--data 'test list.csv'" in page.text
     written = read_rows(folder / "predictions.csv")
     assert re.search(r"no such file", written[-1]["error"], re.I) and not written[-1]["predicted"]
@@ -316,8 +317,14 @@ def test_evaluate_leaves_a_folder_that_is_replaced(trained, videos, lists, tmp_p
     for row in written[:3]:
         [(name, probability)] = cmpl_zoo.predict(cmpl_zoo.create_model(trained / "primary").eval(), row["path"], topk=1)
         assert (row["predicted"], float(row["probability"])) == (name, pytest.approx(probability, abs=1e-4))
+    write_rows(tmp_path / "days.csv", [row | {"recording": str(number % 4)} for number, row in enumerate(rows)])
+    assert main([*words[:2], "--data", "days.csv", *words[4:]]) == 0
+    days = Page(Path("evaluations", f"{trained.name}-primary-on-days", "report.html"))
+    assert "The 9 videos are of 4 recordings: on other recordings the accuracy may be farther off" in days.text
+    capsys.readouterr()
     for more, message in (
         (["-o", "test list.csv"], r"--output test list\.csv/report\.html cannot be written"),
+        (["--data", str(videos)], r"videos0?: is a folder; `cmpl-zoo import folders .*` makes a list of it.*--root"),
         (["-o", "a", "--json", "b.json"], r"--json: not allowed with argument -o"),
     ):
         with suppress(SystemExit):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmpl_zoo.datasets.lists import ListError, VideoList
+from cmpl_zoo.datasets.lists import ListError, VideoList, Videos
 
 # In the order of the data set's own classInd.txt, which is not quite alphabetical.
 UCF101 = """
@@ -87,6 +87,12 @@ def alike(classes: Iterable[str]) -> list[list[str]]:
     for name in classes:
         groups.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
+
+
+def videos_to_measure_on(video_list: VideoList, classes: Sequence[str]) -> Videos:
+    """The videos of a labeled list, and of how many recordings they are; arguments and errors as of `class_ids`."""
+    recordings = len({video_list.recording(index) for index in range(len(video_list))})
+    return Videos(video_list.paths, class_ids(video_list, classes), recordings)
 
 
 def class_ids(video_list: VideoList, classes: Sequence[str]) -> np.ndarray:

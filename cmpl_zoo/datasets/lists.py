@@ -79,10 +79,17 @@ class VideoList:
 
 @dataclass(frozen=True)
 class Videos:
-    """Paths and class ids of the videos of a list; the id is -1 if the label is missing or not among the classes."""
+    """The videos of a list.
+
+    Attributes:
+        paths: including the root; of a segment with its fragment.
+        ids: class ids; -1 if the label is missing or not among the classes.
+        recordings: of how many recordings they are, see `VideoList.recording`; None where nobody has counted.
+    """
 
     paths: Sequence[str]
     ids: Sequence[int] | np.ndarray
+    recordings: int | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -112,6 +119,11 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", 
             if not stat.S_ISREG(os.fstat(text.fileno()).st_mode):
                 raise ListError(f"{file}: is no regular file, and a list is read twice; save it as a file")
             paths = PackedStrings(_paths(file, text, os.fspath(root), labeled, labels, recordings, lines))
+    except IsADirectoryError as error:
+        raise ListError(
+            f"{file}: is a folder; `cmpl-zoo import folders {file} -o videos.csv` makes a list of it, to be given with "
+            f"--root {file}"
+        ) from error
     except OSError as error:
         raise ListError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:

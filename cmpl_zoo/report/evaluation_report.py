@@ -54,6 +54,7 @@ def write_evaluation(
         sentence=f"{name}{voted} on the {len(videos)} videos of {list_file}, of {len(classes)} classes.",
         results=[sections.result(name, scores)],
         unreadable=len(evaluation.unreadable),
+        recordings=videos.recordings,
         commands=[
             ("Predict other videos.", shlex.join(["cmpl-zoo", "predict", models[0], "VIDEOS", *_voters(models[1:])])),
             ("This evaluation again.", shlex.join(command)),

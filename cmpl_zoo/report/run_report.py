@@ -44,7 +44,14 @@ def write_run_report(
         OSError: a file cannot be written.
     """
     val = lists.get("val")
-    parts: dict[str, Any] = {"results": [], "unreadable": 0, "confusion": None, "classes": None, "sheets": None}
+    parts: dict[str, Any] = {
+        "results": [],
+        "unreadable": 0,
+        "recordings": None,
+        "confusion": None,
+        "classes": None,
+        "sheets": None,
+    }
     parts["map"] = None
     if evaluations and val is not None:
         write_predictions(folder / "predictions.csv", val, classes, evaluations)
@@ -52,6 +59,7 @@ def write_run_report(
         parts = {
             "results": [sections.result(role, evaluation.scores) for role, evaluation in evaluations.items()],
             "unreadable": len(first.unreadable),
+            "recordings": val.recordings,
             "confusion": sections.confusion(first.scores, classes),
             "classes": sections.class_rows(val, first.scores, classes),
             "sheets": sections.sheets(val, classes, first),

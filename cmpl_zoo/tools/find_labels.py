@@ -10,11 +10,10 @@ from pathlib import Path
 from cmpl_zoo.datasets.csv_text import ENCODING, csv_rows, not_text
 from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
-from cmpl_zoo.tools.importing import add_subfolders
+from cmpl_zoo.tools.importing import UNLABELED, add_subfolders, folder_of
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.segments import recording_of, split_fragment
 
-UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
 PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
 
 
@@ -42,7 +41,12 @@ def labels_of_folders(root: str, group: str | None = None) -> tuple[FoundVideos,
     rows = [{"path": path, "label": label} for path, label in labeled.items()]
     add_subfolders(rows)
     left_out = [{"path": path, "label": "", "reason": UNLISTABLE_REASON} for path in scan.unlistable]
-    others = [without_label(path, group) for path in scan.videos if path not in labeled]
+    class_folders = {path.split("/")[0] for path in labeled} | {UNLABELED}
+    others = [
+        without_label(path, group, folder_of(path, class_folders) if group == "folder" else "")
+        for path in scan.videos
+        if path not in labeled
+    ]
     return FoundVideos(rows, left_out, scan.passed_over), others
 
 
@@ -57,7 +61,7 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
             `filepath`, `video`, `filename`); other columns are kept, of which `start`, `end` and `recording` have the
             meaning that they have in a list. Of a row without a label only the group counts.
         group: a column, in which a labeled video without a value is a group of its own; the rows of the others have
-            it, too. Where it is `folder`, and no file has such a column, one is added: the folder that a video is in.
+            it, too. Where it is `folder`, and no file has such a column, one is added, see `folder_of`.
 
     Raises:
         ListError: a file cannot be read, lacks a column or has no label, two have other labels for one video, or none
@@ -73,7 +77,8 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     paths_outside = {row["path"] for file in rows for row in listed[file] if is_outside(row["path"], root)}
     outside = {file: [row for row in listed[file] if row["path"] in paths_outside] for file in rows}
     below = {file: [row for row in listed[file] if row["path"] not in paths_outside] for file in rows}
-    found = finder.find(below) if any(below.values()) else {}
+    # A label that somebody corrected counts more than the folder that the video is in.
+    found = finder.find(below, folders_are_classes=False) if any(below.values()) else {}
     merged = FoundVideos([], [], found[files[0]].passed_over if found else Counter())
     first: dict[tuple[str, object, object], tuple[str, str]] = {}  # label and file of each video or segment
     for file in rows:
@@ -90,16 +95,21 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
                 merged.rows.append(row)
     columns = dict.fromkeys(name for row in merged.rows for name in row)
     merged.rows[:] = [{name: row.get(name, "") for name in columns} for row in merged.rows]
-    if group == "folder" and "folder" not in columns:
+    class_folders = {row["label"] for row in merged.rows} | {UNLABELED}
+    by_folder = group == "folder" and "folder" not in columns
+    if by_folder:
         for row in merged.rows:
-            row["folder"] = os.path.dirname(row["path"]) or row["path"]
+            row["folder"] = folder_of(row["path"], class_folders)
     elif group in columns:
         for row in merged.rows:
             row[group] = row[group] or row["path"]
     unlabeled = [row for file in files for row in all_rows[file] if not row["label"]]
     told = groups_told(unlabeled, group, finder) if group and group in columns else {}
     labeled = {row["path"] for row in merged.rows}
-    return merged, [without_label(path, group, told.get(path, "")) for path in finder.videos if path not in labeled]
+    others = [path for path in finder.videos if path not in labeled]
+    if by_folder:
+        told = {path: folder_of(path, class_folders) for path in others}
+    return merged, [without_label(path, group, told.get(path, "")) for path in others]
 
 
 def groups_told(rows: list[ListRow], group: str, finder: VideoFinder) -> dict[str, str]:
@@ -115,9 +125,7 @@ def groups_told(rows: list[ListRow], group: str, finder: VideoFinder) -> dict[st
 
 def without_label(path: str, group: str | None, value: str = "") -> ListRow:
     """The row of a video without a label, with its group; see `labels_of_files`."""
-    if group is None:
-        return {"path": path}
-    return {"path": path, group: value or ((os.path.dirname(path) or path) if group == "folder" else "")}
+    return {"path": path} if group is None else {"path": path, group: value}
 
 
 def is_outside(path: str, root: str) -> bool:

@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from cmpl_zoo._files import as_csv
@@ -25,13 +26,15 @@ from cmpl_zoo.tools.text_files import read_text, write_text
 
 SEGMENT_COLUMNS = ("video", "label", "start", "end")
 HMDB51_PARTS = {"1": "train", "2": "test", "0": "unused"}
+UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
 StrPath = str | os.PathLike[str]
 
 
 def folders(root: StrPath) -> FoundVideos:
     """A list of the videos in a folder that holds one folder per class.
 
-    If class folders have subfolders, such as one per day or scene, the list has a column `folder`, to group a split by.
+    If class folders have subfolders, such as one per day or scene, the list has a column `folder`, to group a split by;
+    subfolders of one name count as one. Videos in a folder `unlabeled` have no label.
 
     Args:
         root: the folder; videos may be at any depth below a class folder. Those directly in the root are left out.
@@ -43,10 +46,11 @@ def folders(root: StrPath) -> FoundVideos:
     found = FoundVideos([], [], scan.passed_over)
     for path in scan.videos:
         if "/" in path:
-            found.rows.append({"path": path, "label": path.split("/")[0].strip()})
+            label = path.split("/")[0].strip()
+            found.rows.append({"path": path, "label": "" if label == UNLABELED else label})
         else:
             found.left_out.append({"path": path, "label": "", "reason": "not in a class folder"})
-    if not found.rows:
+    if not any(row["label"] for row in found.rows):
         first = scan.videos[0]
         raise ListError(
             f"{root}: none of its videos is in a class folder (the first, {first}); give the folder above, or make a "
@@ -58,11 +62,22 @@ def folders(root: StrPath) -> FoundVideos:
 
 
 def add_subfolders(rows: list[ListRow]) -> None:
-    """Add a column `folder` to the videos of class folders, if some of those have subfolders."""
+    """Add a column `folder` to the videos of class folders, if some of those have subfolders; see `folder_of`."""
     if any(row["path"].count("/") > 1 for row in rows):
         for row in rows:
-            folder = row["path"].rpartition("/")[0]
-            row["folder"] = folder if "/" in folder else row["path"]  # without a subfolder, a group of its own
+            row["folder"] = folder_of(row["path"], {row["path"].split("/")[0]})
+
+
+def folder_of(path: str, class_folders: Collection[str]) -> str:
+    """The folder of a video below the folder of its class, such as that of a day: videos of several classes may be in
+    folders of one name. Without such a folder, the path of the video, which makes it a group of its own.
+
+    Args:
+        path: of the video, relative to the folder of all.
+        class_folders: names of the folders of the classes, and of that of videos without a label.
+    """
+    folders = path.split("/")[:-1]
+    return "/".join(folders[1:] if folders and folders[0] in class_folders else folders) or path
 
 
 def videos(root: StrPath) -> FoundVideos:

@@ -35,6 +35,43 @@ def untold_recordings(rows: list[ListRow], group: str) -> list[str]:
     ]
 
 
+def untold_recordings_of_others(rows: list[ListRow], group: str) -> list[str]:
+    """A sentence where videos without a label have no value in the column of the groups."""
+    untold = [row["path"] for row in rows if not row[group]]
+    if not untold:
+        return []
+    return [
+        f"{len(untold)} of {len(rows)} videos without a label have nothing in the column {group} (such as "
+        f"{untold[0]}), and may be of recordings that are held out to validate on: list them with an empty label, "
+        "and fill it in"
+    ]
+
+
+def same_subfolders(rows: list[ListRow]) -> list[str]:
+    """A sentence where each class folder holds folders of the same names, which may be the classes.
+
+    Args:
+        rows: of labeled videos in class folders.
+    """
+    names: dict[str, set[str]] = {}
+    for row in rows:
+        below = row["path"].split("/")[1:]
+        names.setdefault(row["label"], set()).add(below[0] if len(below) > 1 else "")
+    first, *others = names.values()
+    if len(first) < 2 or "" in first or not others or any(other != first for other in others):
+        return []
+    return [
+        f"each of the class folders {', '.join(sorted(names))} holds the folders {', '.join(sorted(first))}: if these "
+        "are the classes, give the labels in a file by --labels; if they are recordings or people, --group folder "
+        "keeps the videos of each together"
+    ]
+
+
+def of_videos_held_out(count: int, first: str, val: str) -> str:
+    """The sentence that videos are left out which another list has, to validate on."""
+    return f"{count} videos are left out (such as {first}): they, or their recordings, are in {val}"
+
+
 def of_held_out_recordings(rows: list[ListRow], group: str, held_out: set[str]) -> list[str]:
     """A sentence where videos without a label are not learned from, as their recordings are held out."""
     left_out = [row["path"] for row in rows if row[group] in held_out]
@@ -98,7 +135,10 @@ def pairs_alike(rows: list[ListRow], others: list[ListRow]) -> tuple[str, list[t
     def name(row: ListRow) -> str:
         return name_without_number(row["path"])
 
-    for key, how in ((folder, "are in one folder with {}"), (name, "have the name of {}, but for a number at its end")):
+    for key, how in (
+        (folder, "are in a folder of the same name as {}"),
+        (name, "have the name of {}, but for a number at its end"),
+    ):
         by_key: dict[str, list[str]] = {}
         for other in others:
             by_key.setdefault(key(other), []).append(other["path"])

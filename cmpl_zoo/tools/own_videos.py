@@ -16,11 +16,15 @@ from cmpl_zoo.datasets.lists import ListError, read_list
 from cmpl_zoo.datasets.splits import split_list, write_split
 from cmpl_zoo.tools.find_labels import labels_of_files, labels_of_folders, without_label
 from cmpl_zoo.tools.find_videos import ListRow, find_videos
+from cmpl_zoo.tools.importing import UNLABELED, folder_of
 from cmpl_zoo.tools.list_doubts import (
     classes_alike,
     doubtful_recordings,
     of_held_out_recordings,
+    of_videos_held_out,
+    same_subfolders,
     untold_recordings,
+    untold_recordings_of_others,
 )
 from cmpl_zoo.video.segments import recording_of
 
@@ -52,6 +56,8 @@ def make_lists(
     *,
     unlabeled: str | None = None,
     unlabeled_root: str | None = None,
+    val: str | None = None,
+    val_root: str | None = None,
     val_share: float = 0.2,
     group: str | None = None,
     seed: int = 0,
@@ -63,7 +69,9 @@ def make_lists(
         labels: files with their labels; see `labels_of_files`. Without any, see `labels_of_folders`.
         unlabeled: folder or list of more videos without labels. Those that have a label in `root` are skipped.
         unlabeled_root: folder that the paths in that list start from; by default `root`.
-        val_share: see `split_list`; 0: no `val.csv`.
+        val: a list of videos to validate on, instead of some of these: they and their recordings are left out here.
+        val_root: folder that the paths in that list start from; by default `root`.
+        val_share: see `split_list`; 0: no `val.csv`. Not looked at with `val`.
         group: see `split_list`: a column of the file of labels, or `folder`, the folder that a video is in. Videos
             without a label whose group is held out are left out.
         seed: see `split_list`.
@@ -74,10 +82,24 @@ def make_lists(
     """
     found, others = labels_of_files(root, labels, group) if labels else labels_of_folders(root, group)
     source = ", ".join(labels) or root
+    if unlabeled:
+        labeled_files = {file_of(row, root) for row in found.rows}
+        more = more_videos(unlabeled, unlabeled_root or root, group)
+        others += [row for row in more if file_of(row, root) not in labeled_files]
+    doubts = []
+    if val:
+        val_share = 0
+        held = HeldOut(val, val_root or root, group)
+        out = [row["path"] for row in [*found.rows, *others] if held.has(row, root)]
+        found.rows[:] = [row for row in found.rows if not held.has(row, root)]
+        others = [row for row in others if not held.has(row, root)]
+        if not found.rows:
+            raise ListError(f"{source}: all labeled videos are in {val}, or of recordings in it; label others")
+        doubts += [of_videos_held_out(len(out), out[0], val)] if out else []
     sizes = Counter(row["label"] for row in found.rows)
     if len(sizes) < 2:
         raise ListError(f"{source}: all labeled videos are of one class, {next(iter(sizes))!r}; label at least two")
-    alike = classes_alike(sizes)
+    doubts += (alike := classes_alike(sizes))
     if alone := [name for name in sorted_classes(sizes) if val_share and sizes[name] < 2]:
         raise ListError(
             f"{source}: class {alone[0]!r} has one video, and one to learn from and one to validate on are needed; add "
@@ -94,11 +116,6 @@ def make_lists(
                 ", or --group folder" if known else ""
             )
         raise ListError(f"{source}: no column {group!r} to group by; {instead}")
-    if unlabeled:
-        labeled_files = {os.path.realpath(os.path.join(root, row["path"])) for row in found.rows}
-        more = more_videos(unlabeled, unlabeled_root or root, group)
-        others += [row for row in more if os.path.realpath(recording_of(row["path"])) not in labeled_files]
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "labeled.csv")
         replace_text(file, as_csv(found.rows, list(found.rows[0])))
@@ -119,10 +136,44 @@ def make_lists(
     if found.left_out:
         files["left_out.csv"] = as_csv(found.left_out, ["path", "label", "reason"])
     if group:
-        doubts = untold_recordings(found.rows, group) + of_held_out_recordings(others, group, held_out)
-    else:
-        doubts = doubtful_recordings(parts["labeled"], parts.get("val", [])) if "recording" not in found.rows[0] else []
-    return MadeLists(files, len(parts["labeled"]), len(learned), found.left_out, alike + doubts)
+        doubts += untold_recordings(found.rows, group) + untold_recordings_of_others(learned, group)
+        doubts += of_held_out_recordings(others, group, held_out)
+    elif "recording" not in found.rows[0]:
+        doubts += (not labels and same_subfolders(found.rows)) or doubtful_recordings(
+            parts["labeled"], parts.get("val", [])
+        )
+    return MadeLists(files, len(parts["labeled"]), len(learned), found.left_out, doubts)
+
+
+def file_of(row: ListRow, root: str) -> str:
+    """The file of a video or segment, whatever path leads to it."""
+    return os.path.realpath(recording_of(os.path.join(root, row["path"])))
+
+
+class HeldOut:
+    """Videos of a list, and others of their recordings.
+
+    Args:
+        file: the list.
+        root: folder that its paths start from.
+        group: column of the recordings; a column `recording` has them, too.
+
+    Raises:
+        ListError: the list cannot be used, or has neither column although there is a group.
+    """
+
+    def __init__(self, file: str, root: str, group: str | None) -> None:
+        video_list = read_list(file, root)
+        columns = [name for name in (group, "recording") if name and name in video_list.rows[0]]
+        if group and not columns:
+            raise ListError(f"{file}: no column {group!r}, by which videos are grouped; add it")
+        self.group = group
+        self.files = {os.path.realpath(recording_of(path)) for path in video_list.paths}
+        self.recordings = {row[name] for row in video_list.rows for name in columns} - {""}
+
+    def has(self, row: ListRow, root: str) -> bool:
+        """Whether it is a video, or of a recording, of the list."""
+        return file_of(row, root) in self.files or row.get(self.group or "recording", "") in self.recordings
 
 
 def more_videos(folder_or_list: str, root: str, group: str | None = None) -> list[ListRow]:
@@ -134,7 +185,9 @@ def more_videos(folder_or_list: str, root: str, group: str | None = None) -> lis
     """
     values: Sequence[str] = ()
     if os.path.isdir(folder_or_list):
-        paths: Sequence[str] = [os.path.join(folder_or_list, path) for path in find_videos(folder_or_list).videos]
+        below = find_videos(folder_or_list).videos
+        paths: Sequence[str] = [os.path.join(folder_or_list, path) for path in below]
+        values = [folder_of(path, {UNLABELED}) for path in below] if group == "folder" else ()
     else:
         video_list = read_list(folder_or_list, root, labeled=False)
         paths, values = video_list.paths, [row.get(group, "") for row in video_list.rows] if group else ()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmpl_zoo.datasets.classes import alike, class_ids, class_names, sorted_classes
+from cmpl_zoo.datasets.classes import alike, class_ids, class_names, sorted_classes, videos_to_measure_on
 from cmpl_zoo.datasets.lists import ListError, Videos, check_disjoint, read_list
 from cmpl_zoo.datasets.training_steps import TrainingSteps
 from cmpl_zoo.datasets.typical import Length, lengths, typical
@@ -95,7 +95,7 @@ def read_lists(config: Config) -> TrainingLists:
         val_list = read_list(config.val, config.val_root or config.root)
         for training_list in training_lists:
             check_disjoint(training_list, val_list)
-        val = Videos(val_list.paths, class_ids(val_list, classes))
+        val = videos_to_measure_on(val_list, classes)
     return TrainingLists(classes, Videos(labeled.paths, class_ids(labeled, classes)), unlabeled, val)
 
 

@@ -50,6 +50,6 @@ class UnreadableVideos:
         if len(self.seen) > self.most * self.videos:
             raise RunError(
                 f"{len(self.seen)} of {self.videos} videos cannot be read, more than --max-unreadable {self.most:g} "
-                f"allows; {self.file} names them: repair them, begin again with lists without them, which `cmpl-zoo "
-                "check` writes, or allow more"
+                f"allows; {self.file} names them: repair them or move them away (`cmpl-zoo check` finds all such "
+                "videos of a list or folder), and begin again; or allow more"
             )
