@@ -7,8 +7,9 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from cmpl_zoo_cli import pretrain, spelling, train
+from cmpl_zoo_cli import pretrain, train
 from cmpl_zoo_cli.parser import build_parser
+from cmpl_zoo_cli.spelling import with_dashes
 
 # Packages that an extra of this one brings.
 EXTRAS = {
@@ -40,7 +41,7 @@ def _run(argv: list[str]) -> int:
         return train.main(words)
     if verb == ["pretrain"]:
         return pretrain.main(words)
-    args, unknown = build_parser().parse_known_args(verb + spelling.today("".join(verb), words))
+    args, unknown = build_parser().parse_known_args(verb + with_dashes(words))
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}; {args.parser.prog} --help lists what there is")
     return args.run(args)

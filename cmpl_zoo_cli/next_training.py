@@ -65,7 +65,6 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
     own = [str(file) for name in ("labeled", "val") if (file := run / "lists" / f"{name}.csv").exists()]
     options = {"--unlabeled": unlabeled, "--unlabeled-root": unlabeled_root}
     words = [word for option, value in options.items() if value for word in (option, value)]
-    given = [given] if isinstance(given, str) else given  # of former versions
     return NextTraining(videos, given or own, str(run.with_name(next_name(run.name))), group, words)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from cmpl_zoo_cli import spelling
 from cmpl_zoo_cli.options_parser import Parser, arrange, types_of
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
+from cmpl_zoo_cli.spelling import with_dashes
 
 RECIPES = "pretext/recipes"  # in the package
 VALUES = {"unlabeled": "LIST|DIR", "output": "DIR", "root": "DIR", "flow": "DIR", "dataset": "NAME", "license": "NAME"}
@@ -31,7 +31,7 @@ def parse(args: Sequence[str]) -> tuple[PretrainConfig, bool]:
     Ends the program with a message and status 2 where an option is unknown or invalid.
     """
     parser = _parser()
-    options = parser.parse_args(spelling.today("pretrain", args)).as_dict()
+    options = parser.parse_args(with_dashes(args)).as_dict()
     return parser.made(PretrainConfig, options), options["dry_run"]
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from cmpl_zoo_cli.spelling import notice
-from cmpl_zoo_cli.train_config import REMOVED, Config
+from cmpl_zoo_cli.train_config import Config
 
 TRAINING_OPTIONS = [field.name for field in fields(Config)]
 TRAINING = "training/recipes"  # the folder of those for `cmpl-zoo train`, in the package
@@ -34,9 +33,6 @@ def find(name: str, folder: str = TRAINING) -> Path:
         return recipes[name]
     if file.exists():
         return file
-    if file.match("train/recipes/*.yaml") and file.stem in recipes:  # where they were in version 0.1
-        notice(f"{name} is called {file.stem} now")
-        return recipes[file.stem]
     raise ValueError(f"{name}: no such file, nor a recipe of that name; the recipes are {', '.join(recipes)}")
 
 
@@ -60,7 +56,7 @@ def read(file: Path, known: Iterable[str] = TRAINING_OPTIONS, prog: str = "cmpl-
     if not isinstance(options, dict):
         raise ValueError(f"{file}: holds no options; write lines such as `lr: 0.1`")
     known = list(known)
-    if unknown := [str(name) for name in options if name not in known and name not in REMOVED]:
+    if unknown := [str(name) for name in options if name not in known]:
         raise ValueError(f"{file}: there is no option {unknown[0]}; {advice(unknown[0], known, prog)}")
     return options
 

@@ -11,7 +11,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "split",
         help="draw which videos of a list keep their label",
         description="Draw which videos of a list keep their label. Writes labeled.csv, unlabeled.csv (unless all "
-        "labels are kept) and, with --val-share, val.csv to DIR.",
+        "videos keep a label) and, with --val-share, val.csv to DIR.",
     )
     verb.set_defaults(run=run)
     verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")
@@ -53,7 +53,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list, split_list, write_split
 
-    video_list = read_list(args.list)
+    video_list = read_list(args.list, labeled=False)
     if Path(args.list).resolve().parent == Path(args.output).resolve():
         raise ValueError(
             f"{args.output} holds {args.list}, which a list of the split may overwrite; give another folder"
@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     write_split(video_list, parts, args.output, args.keep_labels, args.group)
     for name, indices in parts.items():
         print(f"{Path(args.output, name)}.csv  {len(indices)} videos")
+    if left_out := len(video_list) - sum(map(len, parts.values())):
+        print(f"left out: {left_out} videos without a label, of recordings in val.csv")
     return 0
 
 

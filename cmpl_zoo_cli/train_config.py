@@ -22,15 +22,6 @@ FREE_ON_RESUME = {
     "val_every", "save_every_steps", "save_every_minutes", "keep_states", "timeout_minutes", "max_unreadable", "output",
     "patience",
 }  # fmt: skip
-# Options of former versions and their defaults: measured, none helped (docs/results.md). The last commit with them is
-# 9f7f944.
-REMOVED = {
-    "ema_teachers": False,
-    "distribution_alignment": False,
-    "class_thresholds": False,
-    "mix_clips": False,
-    "temporal_warp": False,
-}
 CPU_RECIPE, GPU_RECIPE = "own_videos", "finetune"  # where none is given, by the device
 PASSES = 10  # over the labeled videos, at least, where a rule chooses the steps; our choice (docs/own_videos.md)
 MOST_FRAMES = 10_000  # of the test views of a video, as in a config.json; more is an accident

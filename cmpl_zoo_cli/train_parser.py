@@ -5,12 +5,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import jsonargparse
-
-from cmpl_zoo_cli import recipes, spelling
+from cmpl_zoo_cli import recipes
 from cmpl_zoo_cli.options_parser import Parser, arrange, types_of
 from cmpl_zoo_cli.run_options import flag
-from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, REMOVED, Config, OwnVideos
+from cmpl_zoo_cli.spelling import with_dashes
+from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, Config, OwnVideos
 
 # What the help calls the value of an option, where it is a text or a range.
 VALUES = {"labels": "FILE", "group": "COLUMN", "labeled": "LIST", "unlabeled": "LIST|DIR", "val": "LIST"}
@@ -90,13 +89,13 @@ def parse_config(args: Sequence[str]) -> Config:
     Ends the program with a message and status 2 where an option is unknown or invalid.
     """
     parser = _parser()
-    return parser.made(Config, _options(parser, spelling.today("train", args)))
+    return parser.made(Config, _options(parser, with_dashes(args)))
 
 
 def parse(args: Sequence[str]) -> CommandLine:
     """A command line; ends the program with a message and status 2 where an option is unknown or invalid."""
     parser = _parser()
-    words = spelling.today("train", args)
+    words = with_dashes(args)
     options = _options(parser, words)
     labels = options["labels"] or []
     if options["videos"] is None and len(labels) > 1 and Path(labels[-1]).is_dir():
@@ -125,10 +124,7 @@ def parse(args: Sequence[str]) -> CommandLine:
 
 def _options(parser: Parser, words: Sequence[str]) -> dict[str, Any]:
     """The options of a command line, those of `OwnVideos` too, and the recipes that it names, `config`."""
-    options = parser.parse_args(list(words)).as_dict()
-    if used := [name for name, default in REMOVED.items() if options.pop(name) != default]:
-        parser.error(f"{flag(used[0])} was removed, as it did not help; leave it out")
-    return options
+    return parser.parse_args(list(words)).as_dict()
 
 
 def _parser() -> Parser:
@@ -138,7 +134,7 @@ def _parser() -> Parser:
         DESCRIPTION,
         TYPES,
         recipes.TRAINING,
-        hidden=(*OWN, "dry_run", *REMOVED),
+        hidden=(*OWN, "dry_run"),
     )
     parser.add_argument("videos", nargs="?", metavar="VIDEOS", help=" ".join(VIDEOS.split()))
     parser.add_argument("--labels", nargs="+", type=str, help=" ".join(LABELS.split()))
@@ -147,8 +143,6 @@ def _parser() -> Parser:
     parser.add_argument(
         "--dry-run", action="store_true", help="say what the run will do, and end before training (default: false)"
     )
-    for name, default in REMOVED.items():
-        parser.add_argument(f"--{name}", type=bool, default=default, help=jsonargparse.SUPPRESS)
     for action in parser._actions:
         if action.dest == "labeled":  # or VIDEOS
             action.required = False

@@ -18,6 +18,7 @@ from lists import HELD_OUT
 from pages import fill_pages, markdown, mean_and_interval, mean_and_spread
 from results import (
     FREE,
+    REMOVED,
     RESULTS,
     Result,
     ResultsError,
@@ -32,8 +33,8 @@ from rows import EXPERIMENTS
 from scipy.stats import ttest_1samp
 
 from cmpl_zoo.records import views_text
+from cmpl_zoo.report.intervals import wilson
 from cmpl_zoo_cli.main import reporting
-from cmpl_zoo_cli.train_config import REMOVED
 
 # The paper's own figures: Kinetics-400, 1% of the labels, short ablation setting, top-1 in %.
 PAPER = {
@@ -238,6 +239,16 @@ def tuning_table() -> str:
     return markdown(columns, cells)
 
 
+def intervals_table() -> str:
+    """How far an accuracy may be off: 95 % intervals of some accuracies on some numbers of videos."""
+    accuracies_shown = (50, 70, 90)
+    cells = []
+    for videos in (10, 20, 50, 100, 200, 500):
+        bounds = [wilson(videos * accuracy // 100, videos) for accuracy in accuracies_shown]
+        cells.append([videos, *(f"{low:.0f} to {high:.0f} %" for low, high in bounds)])
+    return markdown(["videos", *(f"{accuracy} % right" for accuracy in accuracies_shown)], cells)
+
+
 def compute_table() -> str:
     """How many networks were trained for each file of results, and for how long."""
     cells: list[list[object]] = []
@@ -344,6 +355,8 @@ def named_table(name: str) -> str | None:
     if name == "probe":
         probes = json.loads((RESULTS / "probe.json").read_text())
         return f"{probes['caption']}\n\n{markdown(probes['columns'], probes['rows'])}"
+    if name == "intervals":
+        return intervals_table()
     if name == "compute":
         return compute_table()
     if name == "lips-tuning":

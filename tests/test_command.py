@@ -1,6 +1,5 @@
 """The command line: what answers without torch, its help, how options are spelled, recipes, and what is missing."""
 
-import csv
 import gc
 import importlib
 import os
@@ -16,10 +15,10 @@ import yaml
 from cmpl_zoo.training.errors import RunError, StopRequested
 from cmpl_zoo_cli import recipes
 from cmpl_zoo_cli.garbage import without_garbage_collection
-from cmpl_zoo_cli.main import main, reporting
+from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.parser import build_parser
-from cmpl_zoo_cli.spelling import today
-from cmpl_zoo_cli.train_config import REMOVED, Config
+from cmpl_zoo_cli.spelling import with_dashes
+from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.train_parser import parse_config
 
 REPO = Path(__file__).resolve().parents[1]
@@ -107,7 +106,6 @@ def test_help_answers_without_torch_and_states_every_default(words: tuple[str, .
         ("train --labeled a -o b --resume maybe", r"--resume must be true or false, not maybe"),
         ("train --labeled a -o b --short-side 9", r"--short-side must be two whole numbers, such as 256,320, not 9"),
         ("train --labeled a -o b --steps 1 --threshold 2", r"--threshold is a probability from 0 to 1, not 2"),
-        ("train --labeled a -o b --ema_teachers", r"--ema-teachers was removed"),
         ("train --config k400_2pct", r"--config k400_2pct: no such file, nor a recipe .* are demo, finetune, k400"),
     ],
 )  # fmt: skip
@@ -168,7 +166,6 @@ def test_garbage_is_collected_again_where_an_import_fails() -> None:
         (["--auxiliary", "null", "--scheme", "self"], {"auxiliary": None, "scheme": "self"}),
         (["-o", "elsewhere"], {"output": "elsewhere"}),
         (["--val_root", "a_b"], {"val_root": "a_b"}),
-        (["--ema_teachers", "false"], {}),
     ],
 )
 def test_options_of_training(words: list[str], expected: dict) -> None:
@@ -178,82 +175,13 @@ def test_options_of_training(words: list[str], expected: dict) -> None:
 
 def test_dashes_are_for_options_only() -> None:
     words = ["--batch_size=2", "a_b.mp4", "--json", "c_d.json", "--root=e_f", "--", "--g_h"]
-    assert today("evaluate", words) == ["--batch-size=2", "a_b.mp4", "--json", "c_d.json", "--root=e_f", "--", "--g_h"]
-
-
-@pytest.mark.parametrize(
-    ("former", "now", "notice"),
-    [
-        ("split l --val 0.2", "split l --val-share 0.2", "--val is called --val-share now"),
-        ("split l --val=0.2", "split l --val-share=0.2", "--val is called --val-share now"),
-        ("prepare l -o d --short_side 9", "prepare l -o d --max-short-side 9", "--short-side is called"),
-        ("evaluate m --clips 3", "evaluate m --test-clips 3", "--clips is called --test-clips now"),
-        ("evaluate m --crops=3", "evaluate m --test-crops=3", "--crops is called --test-crops now"),
-        ("evaluate --data l --model m n", "evaluate --data l m n", "--model is no longer needed"),
-        ("evaluate --model=m --data l", "evaluate m --data l", "--model is no longer needed"),
-        ("prepare l d --gop 9", "prepare l -o d --gop 9", "prepare takes its folder as -o d now"),
-        ("prepare --copy l --gop 9 d", "prepare --copy l --gop 9 -o d", "prepare takes its folder as -o d now"),
-        ("shard --root=r l d", "shard --root=r l -o d", "shard takes its folder as -o d now"),
-        ("demo --seed 1 d", "demo --seed 1 -o d", "demo takes its folder as -o d now"),
-    ],
-)  # fmt: skip
-def test_former_spellings_are_read_and_named(
-    former: str, now: str, notice: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    verb, *words = former.split()
-    assert [verb, *today(verb, words)] == now.split()
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("cmpl-zoo: ") and notice in lines[0]
-    verb, *words = now.split()
-    assert today(verb, words) == words
-    assert capsys.readouterr().err == ""
-    monkeypatch.setenv("RANK", "1")  # of several processes one says it
-    today(*former.split(maxsplit=1)[:1], former.split()[1:])
-    assert capsys.readouterr().err == ""
-
-
-def test_a_former_spelling_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "videos.csv"
-    file.write_text("path,label\n" + "".join(f"{label}{i}.mp4,{label}\n" for label in "ab" for i in range(10)))
-    options = ["--labels_per_class", "2", "--seed", "3"]
-    assert main(["split", str(file), *options, "--val", "0.3", "-o", str(tmp_path / "former")]) == 0
-    assert "--val-share" in capsys.readouterr().err
-    assert main(["split", str(file), *options, "--val-share", "0.3", "-o", str(tmp_path / "now")]) == 0
-    for name, count in {"labeled": 4, "unlabeled": 10, "val": 6}.items():
-        text = (tmp_path / "now" / f"{name}.csv").read_text()
-        assert (tmp_path / "former" / f"{name}.csv").read_text() == text
-        assert len(list(csv.reader(text.splitlines()))) == 1 + count
-
-
-def test_a_folder_of_copies_begun_under_the_former_name_is_continued(
-    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "one.csv"
-    file.write_text("path\nv_ApplyEyeMakeup_g01_c01.avi\n")
-    call = [
-        "prepare",
-        str(file),
-        "--root",
-        str(shared_data / "clips"),
-        "-o",
-        str(tmp_path / "copies"),
-        "--workers",
-        "1",
-    ]
-    assert main([*call, "--max-short-side", "32"]) == 0
-    begun = tmp_path / "copies" / "prepare.json"
-    assert '"max_short_side": 32' in begun.read_text()
-    begun.write_text(begun.read_text().replace("max_short_side", "short_side"))  # as version 0.1 wrote it
-    assert main([*call, "--short-side", "32"]) == 0
-    capsys.readouterr()
-    assert main([*call, "--max-short-side", "48"]) == 2
-    assert "started with --max-short-side 32, not with --max-short-side 48" in capsys.readouterr().err
+    assert with_dashes(words) == ["--batch-size=2", "a_b.mp4", "--json", "c_d.json", "--root=e_f", "--", "--g_h"]
 
 
 # Recipes
 
 
-def test_a_recipe_is_found_by_name_by_path_and_by_its_former_path(
+def test_a_recipe_is_found_by_name_and_by_path(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = REPO / "cmpl_zoo" / "training" / "recipes" / "k400_1pct.yaml"
@@ -262,9 +190,6 @@ def test_a_recipe_is_found_by_name_by_path_and_by_its_former_path(
     assert {name: getattr(config, name) for name in options} == options | {"short_side": tuple(options["short_side"])}
     assert parse_config([*RUN, "--config", str(file)]) == config
     assert capsys.readouterr().err == ""
-    for former in ("train/recipes/k400_1pct.yaml", str(tmp_path / "clone" / "train" / "recipes" / "k400_1pct.yaml")):
-        assert parse_config([*RUN, "--config", former]) == config
-        assert capsys.readouterr().err == f"cmpl-zoo: {former} is called k400_1pct now\n"
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "train" / "recipes" / "k400_1pct.yaml"  # one's own is taken as it is
     own.parent.mkdir(parents=True)
@@ -275,7 +200,7 @@ def test_a_recipe_is_found_by_name_by_path_and_by_its_former_path(
 
 def test_of_two_recipes_the_last_one_counts(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("lr: 0.7\nema_teachers: false\ntest_clips: 5\n")
+    file.write_text("lr: 0.7\ntest_clips: 5\n")
     demo, both = (
         parse_config([*RUN, *words]) for words in (["--config", "demo"], ["--config", "demo", "--config", str(file)])
     )
@@ -310,7 +235,7 @@ def test_every_recipe_of_the_package_is_listed_and_gives_known_options() -> None
     found = recipes.packaged()
     assert {"demo", "own_videos", "k400_1pct", "ucf101_k400"} <= found.keys()
     for file in found.values():
-        assert recipes.read(file).keys() <= vars(parse_config([*RUN, "--steps", "1"])).keys() | REMOVED.keys()
+        assert recipes.read(file).keys() <= vars(parse_config([*RUN, "--steps", "1"])).keys()
 
 
 def test_a_saved_config_repeats_the_run(tmp_path: Path) -> None:

@@ -186,6 +186,26 @@ def test_no_class_is_validated_and_not_learned(tmp_path):
             split_list(read_list(file), count, val=0.2, group="day")
 
 
+def test_videos_without_a_label_stay_unlabeled_or_are_left_out(tmp_path, capsys):
+    rows = [(f"{label}{day}.mp4", label, day) for label in "ab" for day in "1234"]
+    rows += [(f"x{day}.mp4", "", day) for day in "1234"]
+    file = write(tmp_path / "list.csv", "path,label,day\n" + "".join(f"{','.join(row)}\n" for row in rows))
+    words = ["split", str(file), "--val-share", "0.25", "--group", "day", "-o", str(tmp_path / "lists")]
+    for count, kept in (("all", 6), ("2", 4)):
+        assert main([*words, "--labels-per-class", count]) == 0
+        labeled, val, unlabeled = (
+            rows_of(tmp_path / "lists" / f"{name}.csv") for name in ("labeled", "val", "unlabeled")
+        )
+        [day] = {row["day"] for row in val}
+        assert {row["path"] for row in val} == {f"a{day}.mp4", f"b{day}.mp4"} and len(labeled) == kept
+        assert len(unlabeled) == 3 + 6 - kept and f"x{day}.mp4" not in {row["path"] for row in unlabeled}
+        assert day not in {row["day"] for row in labeled + unlabeled}
+        assert "left out: 1 videos without a label, of recordings in val.csv" in capsys.readouterr().out
+    write(file, "path,label\na.mp4,\nb.mp4,\n")
+    assert main(["split", str(file), "--labels-per-class", "1", "-o", str(tmp_path / "lists")]) == 2
+    assert "no video has a label; fill in the column label" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

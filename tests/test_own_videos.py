@@ -321,6 +321,14 @@ def test_labeled_videos_whose_recording_is_not_told_are_warned_of(own: Path, tmp
     assert doubt.startswith(f"3 of 12 labeled videos have nothing in the column day (such as {rows[0]['path']}), and")
 
 
+def test_labels_that_a_network_has_predicted_are_told(own: Path, tmp_path: Path) -> None:
+    file = tmp_path / "predicted.csv"
+    write_rows(file, [row | {name: f"0.{number}" for name in CLASSES} for number, row in enumerate(labels_of(own))])
+    doubts = make_lists(str(own), [str(file)]).doubts
+    assert doubts[0].startswith("the labels have a column of probabilities for each class, as cmpl-zoo predict --csv")
+    assert not any("--group run" in doubt for doubt in doubts)
+
+
 def test_the_columns_that_may_name_recordings_are_told(own: Path, tmp_path: Path) -> None:
     for name in CLASSES:
         for number, file in enumerate(sorted((own / name).iterdir())):

@@ -3,6 +3,7 @@
 import os
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from cmpl_zoo._files import as_csv, replace_text
@@ -23,9 +24,9 @@ def split_list(
     """Draw at random which videos keep their label, and which are held out for validation.
 
     Args:
-        video_list: a list that was read with `labeled=True`.
+        video_list: its videos without a label are unlabeled, or, if their group is held out, left out.
         labels_per_class: number of labeled videos per class (`uniform`) or per class on average (`category-wise`);
-            None keeps all labels, and the split has no `unlabeled`.
+            None keeps all labels.
         seed: seed of the draw.
         sampling: `uniform` draws the same number from each class; `category-wise` draws labels_per_class x classes
             videos in proportion to the sizes of the classes (largest remainder), at least one per class (the paper's
@@ -36,10 +37,12 @@ def split_list(
             or all segments of a file (see `VideoList.recording`).
 
     Returns:
-        Indices into the list, increasing: `labeled`, `unlabeled` (the rest), and `val` if asked for.
+        Indices into the list, increasing: `labeled`, `unlabeled` (the rest, if there is one or labels are drawn), and
+        `val` if asked for.
 
     Raises:
-        ListError: there are too few videos, none of a class remains for training, or there is no such column.
+        ListError: there are too few videos, no video has a label, none of a class remains for training, or there is no
+            such column.
         ValueError: an argument is out of range.
     """
     if labels_per_class is not None and labels_per_class < 1:
@@ -56,16 +59,19 @@ def split_list(
         raise ListError(f"{video_list.file}: no column {group!r} to group by; its columns are "
                             f"{', '.join(video_list.rows[0])}")  # fmt: skip
 
-    validation = _draw_validation(video_list, seed, val, group)
+    labels = video_list.labels
+    if labels is None or not any(labels):
+        raise ListError(f"{video_list.file}: no video has a label; fill in the column label")
+    held_out = set(_draw_validation(video_list, labels, seed, val, group))
+    validation = sorted(index for index in held_out if labels[index])
     if val and not validation:
         raise ListError(
             f"{video_list.file}: --val-share {val} of the videos of each class is less than half of a video; raise it"
         )
-    held_out = set(validation)
-    assert video_list.labels is not None
-    by_class: dict[str, list[int]] = {label: [] for label in sorted(set(video_list.labels))}
-    for index, label in enumerate(video_list.labels):
-        if index not in held_out:
+    by_class: dict[str, list[int]] = {label: [] for label in sorted(set(labels) - {""})}
+    without_label = [index for index, label in enumerate(labels) if not label and index not in held_out]
+    for index, label in enumerate(labels):
+        if label and index not in held_out:
             by_class[label].append(index)
     if empty := [label for label, members in by_class.items() if not members]:
         whole, other = (f", which takes whole {group or 'recording'}s,", ", or group by another column")
@@ -76,7 +82,8 @@ def split_list(
             f"videos{other}"
         )
     if labels_per_class is None:
-        return {"labeled": [i for i in range(len(video_list)) if i not in held_out], "val": sorted(validation)}
+        split = {"labeled": sorted(i for members in by_class.values() for i in members), "val": validation}
+        return split | ({"unlabeled": without_label} if without_label else {})
 
     sizes = {label: len(members) for label, members in by_class.items()}
     quotas = dict.fromkeys(sizes, labels_per_class)
@@ -91,33 +98,42 @@ def split_list(
             )
         labeled += random.Random(f"labels/{seed}/{label}").sample(members, quotas[label])
     chosen = set(labeled)
-    rest = [i for members in by_class.values() for i in members if i not in chosen]
+    rest = [i for members in by_class.values() for i in members if i not in chosen] + without_label
     split = {"labeled": sorted(labeled), "unlabeled": sorted(rest)}
-    return split | ({"val": sorted(validation)} if val else {})
+    return split | ({"val": validation} if val else {})
 
 
-def _draw_validation(video_list: VideoList, seed: int, val: float, group: str | None) -> list[int]:
-    """Indices of the videos held out: whole groups in random order, class by class, until each has its share."""
-    assert video_list.labels is not None
+def _draw_validation(
+    video_list: VideoList, labels: Sequence[str], seed: int, val: float, group: str | None
+) -> list[int]:
+    """Indices of the videos held out, with those without a label in their groups.
+
+    Whole groups in random order, class by class, until each has its share.
+    """
     groups: dict[str, list[int]] = {}
     for index, row in enumerate(video_list.rows):
         groups.setdefault(row[group] if group else video_list.recording(index), []).append(index)
-    by_class: dict[str, list[list[int]]] = {label: [] for label in sorted(set(video_list.labels))}
+    by_class: dict[str, list[list[int]]] = {label: [] for label in sorted(set(labels) - {""})}
     for members in groups.values():
-        counts = Counter(video_list.labels[i] for i in members)
-        by_class[counts.most_common(1)[0][0]].append(members)
+        if counts := Counter(labels[i] for i in members if labels[i]):
+            by_class[counts.most_common(1)[0][0]].append(members)
 
     drawn: list[int] = []
     for label, candidates in by_class.items():
-        wanted = round(val * sum(len(members) for members in candidates))
+        wanted = round(val * sum(_labeled(members, labels) for members in candidates))
         random.Random(f"val/{seed}/{label}").shuffle(candidates)
         taken = 0
         for members in candidates:
             if taken >= wanted:
                 break
             drawn += members
-            taken += len(members)
+            taken += _labeled(members, labels)
     return drawn
+
+
+def _labeled(members: Sequence[int], labels: Sequence[str]) -> int:
+    """How many of some videos have a label."""
+    return sum(bool(labels[index]) for index in members)
 
 
 def _proportional_quotas(video_list: VideoList, sizes: dict[str, int], total: int) -> dict[str, int]:

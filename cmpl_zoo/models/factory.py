@@ -158,7 +158,7 @@ def _from_name(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Modul
     elif close := difflib.get_close_matches(name, names + list_models(pretrained=True), n=3, cutoff=0.4):
         hint = f"did you mean {' or '.join(close)}?"
     else:
-        hint = "cmpl_zoo.list_models() lists them"
+        hint = "`cmpl-zoo list` and cmpl_zoo.list_models() list them"
     raise ValueError(f"{name!r} is neither a model of this zoo nor a model directory; {hint}")
 
 

@@ -50,8 +50,9 @@ def pseudo_labels(
         if shares.max() > collapse_share(len(classes)):
             warnings.append(
                 f"{100 * shares.max():.0f} % of the late pseudo-labels for the {role} network are "
-                f"{classes[int(shares.argmax())]!r}: the networks may be agreeing on nonsense. A longer "
-                "--unlabeled-warmup or a higher --threshold guards against it."
+                f"{classes[int(shares.argmax())]!r}: the networks may be agreeing on nonsense. See "
+                "whether the labels alone do better (--scheme none --auxiliary null, in another folder); a longer "
+                "--unlabeled-warmup, or a higher --threshold where there is room, guards against it."
             )
     if not charted:
         return None

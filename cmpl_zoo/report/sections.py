@@ -20,6 +20,7 @@ from cmpl_zoo.report.predictions import least_sure, most_confused, surest_mistak
 READABLE = 20  # classes of a confusion matrix, or with a letter in the map
 ROWS = 100  # classes of a table; of more, the worst and the best half of that
 SHEET = 12  # videos of a contact sheet
+SURE = 0.95  # a class that is more probable is not among the least sure ones
 ROOM = 1_500_000  # bytes of both sheets
 
 
@@ -114,7 +115,11 @@ def class_rows(videos: Videos, scores: Scores, classes: Sequence[str]) -> dict[s
 def sheets(videos: Videos, classes: Sequence[str], evaluation: Evaluation) -> dict[str, list[Picture]]:
     """Contact sheets of the surest mistakes and, of the other videos, of those that the network is least sure of."""
     mistakes = surest_mistakes(videos, evaluation, SHEET)
-    others = [index for index in least_sure(evaluation, 2 * SHEET) if index not in mistakes]
+    others = [
+        index
+        for index in least_sure(evaluation, 2 * SHEET)
+        if index not in mistakes and evaluation.probabilities[index].max() < SURE
+    ]
     chosen = {"mistakes": mistakes, "unsure": others[:SHEET]}
     room = Room(ROOM, sum(map(len, chosen.values())))
     found: dict[str, list[Picture]] = {}

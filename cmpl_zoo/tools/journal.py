@@ -98,8 +98,6 @@ class Journal:
             raise ValueError(
                 f"{file}: does not hold the options of {self.file.name} ({error}); give another folder"
             ) from error
-        if "short_side" in former:  # its name in reports of version 0.1
-            former["max_short_side"] = former.pop("short_side")
         for name, value in options.items():
             if former.get(name) != value:
                 raise ValueError(

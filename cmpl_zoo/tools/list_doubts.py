@@ -10,6 +10,16 @@ from cmpl_zoo.tools.find_videos import ListRow
 NOT_GROUPS = ("path", "label", "start", "end", "predicted", "probability", "disagreement")  # columns of lists
 
 
+def predictions(rows: list[ListRow]) -> list[str]:
+    """A sentence where labels are what a network has predicted: there is a column of probabilities for each class."""
+    if not {row["label"] for row in rows} <= rows[0].keys():
+        return []
+    return [
+        "the labels have a column of probabilities for each class, as cmpl-zoo predict --csv writes them: if nobody "
+        "has looked at them, a network learns the mistakes of another one"
+    ]
+
+
 def classes_alike(sizes: Mapping[str, int]) -> list[str]:
     """A sentence for each class whose name is that of a larger one but for what `alike` passes over.
 
@@ -153,9 +163,10 @@ def pairs_alike(rows: list[ListRow], others: list[ListRow]) -> tuple[str, list[t
 
 
 def group_columns(rows: list[ListRow]) -> list[str]:
-    """The columns by which videos could be grouped: neither all the same, nor all different."""
-    values = {name: {row[name] for row in rows} - {""} for name in rows[0] if name not in NOT_GROUPS}
-    return [name for name, of_column in values.items() if 1 < len(of_column) < len(rows)]
+    """The columns by which videos could be grouped: neither all the same, nor all different, nor a class's."""
+    classes = {row.get("label") for row in rows}
+    values = {name: {row[name] for row in rows} - {""} for name in rows[0].keys() - {*NOT_GROUPS, *classes}}
+    return [name for name in rows[0] if 1 < len(values.get(name, ())) < len(rows)]
 
 
 def name_without_number(path: str) -> str:

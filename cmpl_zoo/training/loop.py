@@ -193,10 +193,6 @@ class Loop:
                     "--output"
                 )
 
-    def _saved(self) -> dict[str, Any]:
-        """What a state holds beside the modules, for `_check_saved`."""
-        return {"lists": self.digests}
-
     def _ends_early(self) -> bool:
         """Whether the run ends before its last step; all ranks say the same."""
         return False
@@ -228,7 +224,7 @@ class Loop:
                 self.step,
                 {name: part.state_dict() for name, part in self.state.items()}
                 | {"step": self.step, "seconds": self.seconds, "meters": metered, "made_with": self.made_with}
-                | self._saved(),
+                | {"lists": self.digests},
             )
         self.saved_at = time.perf_counter()
 

@@ -15,7 +15,6 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.evaluation import Evaluation, evaluate_ensembles
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.records import Scores, Summary
-from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.lists import TrainingLists
 from cmpl_zoo.training.loop import Loop
 from cmpl_zoo.training.meters import CMPLMeters, PseudoLabelWarnings
@@ -102,19 +101,6 @@ class Run(Loop):
             write_report(self.folder, self.config, self._summary(), self.log.lines(), self.lists, self.evaluations)
             print(self.folder)
         return self.folder
-
-    def _check_saved(self, saved: dict[str, Any]) -> None:
-        super()._check_saved(saved)
-        # States of former versions do not tell the classes; those sorted labels as text.
-        former = self.lists.classes if self.config.classes else sorted(self.lists.classes)
-        if saved.get("classes", former) != self.lists.classes:
-            raise RunError(
-                f"{self.folder} holds a run whose classes are in another order, as former versions sorted numbers "
-                "(10 before 2); continue it with the version that began it, or begin another run in another --output"
-            )
-
-    def _saved(self) -> dict[str, Any]:
-        return super()._saved() | {"classes": self.lists.classes}
 
     def _in_words(self, line: dict[str, Any]) -> str:
         """The numbers of a log line that a person looks for; of the pseudo-labels those for the primary network."""

@@ -14,7 +14,7 @@ from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.provenance import versions
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
 from cmpl_zoo_cli.run_options import flag
-from cmpl_zoo_cli.train_config import REMOVED, Config
+from cmpl_zoo_cli.train_config import Config
 
 LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what
 
@@ -38,8 +38,6 @@ def _open(config: Options, resume: bool) -> None:
     begun = resume and is_begun(folder)
     if begun:
         before = former_options(file)
-        if used := [key for key, default in REMOVED.items() if before.get(key, default) != default]:
-            raise RunError(f"{folder} holds a run with {flag(used[0])}, which was removed; give another --output")
         # An option that is newer than the run was at its default.
         before = {field.name: field.default for field in fields(config)} | before
         changed = [k for k, v in options.items() if k not in config.free_on_resume and before[k] != v]
