@@ -224,8 +224,11 @@ def device_errors_explained() -> Iterator[None]:
         raise RuntimeError(f"the GPU failed: {failure}; see whether nvidia-smi reports faults") from error
 
 
-def pick_device(name: str, number: int = 0) -> torch.device:
-    """The device of a process.
+def set_up_device(name: str, number: int = 0) -> torch.device:
+    """The device of a process, which then computes on it as fast as it can.
+
+    For a GPU this changes settings of the whole process: its current device, TF32 for matrix products, and cuDNN's
+    search for the fastest kernels.
 
     Args:
         name: `cuda`, `mps` or `cpu`; `auto` is `cuda` where there is a GPU and else `cpu`, with a warning where

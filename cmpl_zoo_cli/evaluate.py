@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo._files import replace_text
     from cmpl_zoo.datasets import read_list
     from cmpl_zoo.datasets.classes import videos_to_measure_on
-    from cmpl_zoo.distributed import Ranks, device_errors_explained, pick_device
+    from cmpl_zoo.distributed import Ranks, device_errors_explained, set_up_device
     from cmpl_zoo.evaluation import check_alike, evaluate_ensembles
     from cmpl_zoo.hub.cards import add_scores
     from cmpl_zoo.models import VideoModel, create_model
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         with device_errors_explained():
-            device = pick_device(args.device)
+            device = set_up_device(args.device)
             models = [cast(VideoModel, create_model(name, pretrained=True)).to(device) for name in args.models]
             for model in models:
                 model.clip["clips"] = args.test_clips or model.clip["clips"]

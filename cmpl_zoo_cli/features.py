@@ -36,12 +36,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
-    from cmpl_zoo.distributed import device_errors_explained, pick_device
+    from cmpl_zoo.distributed import device_errors_explained, set_up_device
     from cmpl_zoo.features import extract_features
     from cmpl_zoo.models import VideoModel, create_model
 
     video_list = read_list(args.list, args.root, labeled=False)
-    model = cast(VideoModel, create_model(args.model, pretrained=True)).to(pick_device(args.device))
+    model = cast(VideoModel, create_model(args.model, pretrained=True)).to(set_up_device(args.device))
     with device_errors_explained():
         features = extract_features(
             model,

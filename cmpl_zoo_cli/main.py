@@ -4,6 +4,7 @@ import io
 import os
 import select
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 
@@ -50,6 +51,8 @@ def _run(argv: list[str]) -> int:
 def reporting(prog: str, work: Callable[[], int]) -> int:
     """The exit status of some work; an error that a user can repair is told in one sentence.
 
+    Where CMPL_ZOO_TRACEBACK is set, it also says where in the code it was raised.
+
     It is no error that nobody reads on, as after `cmpl-zoo predict ... | head -1`: the work ends, with status 0.
 
     Args:
@@ -79,6 +82,8 @@ def reporting(prog: str, work: Callable[[], int]) -> int:
         ours = type(error).__module__.partition(".")[0] == "cmpl_zoo"
         if not ours and not isinstance(error, (ValueError, RuntimeError, OSError)):
             raise
+        if os.environ.get("CMPL_ZOO_TRACEBACK"):
+            traceback.print_exc()
         message = str(error).strip() or type(error).__name__
         if isinstance(error, OSError) and error.filename:  # as the system says it
             message = f"{error.filename}: {error.strerror}; repair that, or give another path"

@@ -309,6 +309,16 @@ def test_what_becomes_of_an_error(
     assert capsys.readouterr().err == message
 
 
+def test_where_an_error_came_from_is_printed_if_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMPL_ZOO_TRACEBACK", "1")
+    assert reporting("zoo", lambda: int("x")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback") and "test_command.py" in error
+    assert error.endswith("zoo: invalid literal for int() with base 10: 'x'\n")
+
+
 def test_what_goes_wrong_while_stopping_is_a_stop(capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> int:
         try:

@@ -10,7 +10,7 @@ from training import command, run, start_from
 import cmpl_zoo
 from cmpl_zoo import distributed
 from cmpl_zoo.datasets.watchdog import WorkerError
-from cmpl_zoo.distributed import Ranks, device_failure, pick_device
+from cmpl_zoo.distributed import Ranks, device_failure, set_up_device
 from cmpl_zoo.training.provenance import hardware
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this is about machines whose GPU torch cannot use")
@@ -20,23 +20,23 @@ no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this is about mac
 def test_auto_takes_the_cpu_and_says_where_a_gpu_cannot_be_used(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(distributed, "NVIDIA_GPUS", (str(tmp_path / "gpus" / "*"),))
-    assert pick_device("auto") == torch.device("cpu")
+    assert set_up_device("auto") == torch.device("cpu")
     assert capsys.readouterr().err == ""
     (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
-    assert pick_device("auto") == torch.device("cpu")
+    assert set_up_device("auto") == torch.device("cpu")
     said = capsys.readouterr().err
     assert re.search(r"^warning: .*on the CPU.*NVIDIA GPU: .*(driver|not compiled).*; .*--gpus all", said)
     assert said.count("\n") == 1
-    for quiet in (lambda: pick_device("cpu"), lambda: pick_device("auto", number=1)):
+    for quiet in (lambda: set_up_device("cpu"), lambda: set_up_device("auto", number=1)):
         assert quiet() == torch.device("cpu")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert pick_device("auto") == torch.device("cpu")
+    assert set_up_device("auto") == torch.device("cpu")
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_is_named_with_its_libraries_and_tf32():
-    said = hardware("float32", pick_device("auto"), Ranks())
+    said = hardware("float32", set_up_device("auto"), Ranks())
     assert re.fullmatch(r".+, torch [\d.]+, CUDA \d+\.\d+, cuDNN \d+, float32( \(float32 as TF32\))?", said)
 
 

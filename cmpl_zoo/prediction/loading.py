@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from cmpl_zoo.distributed import pick_device
+from cmpl_zoo.distributed import set_up_device
 from cmpl_zoo.models import R3D, VideoModel, create_model
 from cmpl_zoo.models.labels import check_same_classes
 from cmpl_zoo.models.packing import pack
@@ -15,13 +15,13 @@ def load_models(names: Sequence[str], device: str = "auto", precision: Precision
 
     Args:
         names: each a name, model directory or `hf-hub:ORG/NAME`, as `create_model` takes them.
-        device: as `pick_device` takes it.
+        device: as `set_up_device` takes it.
         precision: that `predict` will be given.
 
     Raises:
-        ValueError, RuntimeError, OSError: as `create_model` and `pick_device`, or the models have other classes.
+        ValueError, RuntimeError, OSError: as `create_model` and `set_up_device`, or the models have other classes.
     """
-    place = pick_device(device)
+    place = set_up_device(device)
     models = [cast(VideoModel, create_model(name, pretrained=True).eval()) for name in names]
     check_same_classes(names, models)
     for model in models:

@@ -22,7 +22,7 @@ from cmpl_zoo.precision import Precision
 from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses
 from cmpl_zoo.video.clips import ViewConfig, crop_views, short_side_at_test
 from cmpl_zoo.video.errors import VideoError
-from cmpl_zoo.video.sampling import ROUNDING
+from cmpl_zoo.video.sampling import TIMESTAMP_SLACK
 from cmpl_zoo.video.shown import pixel_shape, shown_size
 from cmpl_zoo.video.times import stated_rate
 
@@ -223,7 +223,7 @@ def _windows(frames: Iterable[av.VideoFrame], stream: VideoStream, settings: Seq
         first = now if first is None else first
         if frame is None or not before <= now <= before + length:  # it began, or its clock jumped
             start, done, clips = now, 0, [[] for _ in settings]
-        while frame and start + wanted[done][0] + ROUNDING < now:  # the frame before is the last by then
+        while frame and start + wanted[done][0] + TIMESTAMP_SLACK < now:  # the frame before is the last by then
             place = wanted[done][1]
             clips[place].append(frame.resized(settings[place]))
             done += 1

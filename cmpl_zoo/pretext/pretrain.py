@@ -14,7 +14,7 @@ from torch import nn
 
 from cmpl_zoo._files import as_csv
 from cmpl_zoo.datasets.lists import read_list
-from cmpl_zoo.distributed import Ranks, pick_device
+from cmpl_zoo.distributed import Ranks, set_up_device
 from cmpl_zoo.models import VideoModel, create_model
 from cmpl_zoo.models.freezing import freeze_batch_norm
 from cmpl_zoo.pretext import TASKS
@@ -169,7 +169,7 @@ def pretrain(prepared: Prepared, ranks: Ranks) -> Path:
     config, videos, task = prepared
     open_run(config, ranks)
     torch.manual_seed(config.seed)
-    device = pick_device(config.device, ranks.local)
+    device = set_up_device(config.device, ranks.local)
     pretext = build_pretext(config, task).to(device).to(memory_format=torch.channels_last_3d)
     model = distribute(pretext, config, {"batch": config.batch}, ranks, device)
     optimization = Optimization(pretext, model, pretext, config, device)

@@ -58,7 +58,7 @@ class Picture:
 
 
 @dataclass
-class Room:
+class ByteBudget:
     """The bytes that pictures may take, shared out equally to those that are still to come.
 
     Attributes:
@@ -97,9 +97,11 @@ def write_contact_sheet(
     without_pictures = render(
         "contact_sheet.html", title=title, intro=intro, pictures=[Picture(*_text(tile), "", "", True) for tile in shown]
     )
-    room = Room(LARGEST - len(without_pictures.encode("utf-8", "backslashreplace")) - MARKUP * len(shown), len(shown))
+    budget = ByteBudget(
+        LARGEST - len(without_pictures.encode("utf-8", "backslashreplace")) - MARKUP * len(shown), len(shown)
+    )
     progress = tqdm(shown, desc="videos", disable=None, leave=False)
-    pictures = [picture_of(tile, room) for tile in progress]
+    pictures = [picture_of(tile, budget) for tile in progress]
     if not any(picture.readable for picture in pictures):
         raise VideoError(f"none of the {len(tiles)} videos can be read; the first: {shown[0].path}: {pictures[0].alt}")
     html = render("contact_sheet.html", title=title, intro=intro, pictures=pictures)
@@ -107,11 +109,11 @@ def write_contact_sheet(
     return sum(not picture.readable for picture in pictures)
 
 
-def picture_of(tile: Tile, room: Room) -> Picture:
-    """What a page shows of a video; the bytes of its picture are subtracted from the room."""
+def picture_of(tile: Tile, budget: ByteBudget) -> Picture:
+    """What a page shows of a video; the bytes of its picture are subtracted from the budget."""
     title, lines = _text(tile)
-    share = room.left // max(1, room.pictures)
-    room.pictures -= 1
+    share = budget.left // max(1, budget.pictures)
+    budget.pictures -= 1
     try:
         frames = strip(frames_of(tile.path, FRAMES, SIZES[0][0]))
     except (VideoError, StorageError) as error:
@@ -123,7 +125,7 @@ def picture_of(tile: Tile, room: Room) -> Picture:
         width, height = round(scale * frames.width), round(scale * frames.height)
         uri = data_uri(frames.resize((width, height)), quality)
         if len(uri) <= share:
-            room.left -= len(uri)
+            budget.left -= len(uri)
             alt = f"{FRAMES} frames of {shortened(os.path.basename(tile.path))}"
             return Picture(title, lines, uri, alt, True, width, height)
     return Picture(title, lines, "", "the page has no room for its picture", True)

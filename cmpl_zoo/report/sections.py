@@ -12,7 +12,7 @@ from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.evaluation import Evaluation
 from cmpl_zoo.records import Scores, video_tops, views_text
 from cmpl_zoo.report.charts import COLORS, LETTERS, feature_map
-from cmpl_zoo.report.contact_sheet import Picture, Room, Tile, picture_of
+from cmpl_zoo.report.contact_sheet import ByteBudget, Picture, Tile, picture_of
 from cmpl_zoo.report.intervals import wilson
 from cmpl_zoo.report.pages import shortened
 from cmpl_zoo.report.predictions import least_sure, most_confused, surest_mistakes
@@ -21,7 +21,7 @@ READABLE = 20  # classes of a confusion matrix, or with a letter in the map
 ROWS = 100  # classes of a table; of more, the worst and the best half of that
 SHEET = 12  # videos of a contact sheet
 SURE = 0.95  # a class that is more probable is not among the least sure ones
-ROOM = 1_500_000  # bytes of both sheets
+BYTES_OF_SHEETS = 1_500_000  # bytes of both sheets
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def sheets(videos: Videos, classes: Sequence[str], evaluation: Evaluation) -> di
         if index not in mistakes and evaluation.probabilities[index].max() < SURE
     ]
     chosen = {"mistakes": mistakes, "unsure": others[:SHEET]}
-    room = Room(ROOM, sum(map(len, chosen.values())))
+    budget = ByteBudget(BYTES_OF_SHEETS, sum(map(len, chosen.values())))
     found: dict[str, list[Picture]] = {}
     for sheet, indices in chosen.items():
         found[sheet] = []
@@ -131,7 +131,7 @@ def sheets(videos: Videos, classes: Sequence[str], evaluation: Evaluation) -> di
             title = f"{classes[label]} → {classes[predicted]}, {100 * probabilities[predicted]:.0f} %"
             if predicted == label:
                 title += " (right)"
-            found[sheet].append(picture_of(Tile(videos.paths[index], title, [videos.paths[index]]), room))
+            found[sheet].append(picture_of(Tile(videos.paths[index], title, [videos.paths[index]]), budget))
     return found
 
 

@@ -5,7 +5,6 @@ Annotation tools have modules of their own: `label_studio.py` and `boris.py`.
 
 import csv
 import io
-import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -21,13 +20,12 @@ from cmpl_zoo.tools.find_videos import (
     in_other_class,
     normalized_name,
 )
-from cmpl_zoo.tools.segment_lists import LabeledSegment, find_segments, read_table, seconds_of
+from cmpl_zoo.tools.segment_lists import LabeledSegment, StrPath, find_segments, read_table, seconds_of
 from cmpl_zoo.tools.text_files import read_text, write_text
 
 SEGMENT_COLUMNS = ("video", "label", "start", "end")
 HMDB51_PARTS = {"1": "train", "2": "test", "0": "unused"}
 UNLABELED = "unlabeled"  # the folder of videos without labels, beside those of the classes
-StrPath = str | os.PathLike[str]
 
 
 def folders(root: StrPath) -> FoundVideos:

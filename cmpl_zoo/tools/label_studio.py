@@ -24,7 +24,7 @@ from cmpl_zoo.video.video import VideoError, video_info
 
 FORM = "Label Studio's export as JSON or JSON-MIN"
 FPS_KEYS = ("fps", "framerate", "frame_rate")  # of the data of a task, in any case
-DEFAULT_FPS = 24.0
+DEFAULT_FPS = 24.0  # Label Studio's
 
 
 @dataclass(frozen=True)

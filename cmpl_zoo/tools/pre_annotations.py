@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.prediction.ensemble import UNCERTAIN
+from cmpl_zoo.tools.label_studio import DEFAULT_FPS
 from cmpl_zoo.tools.segment_lists import StrPath, read_table, seconds_of, seconds_text
 from cmpl_zoo.tools.text_files import read_text
 from cmpl_zoo.video.segments import split_fragment
@@ -22,7 +23,6 @@ FORM = (
     "a list of videos, the file of cmpl-zoo suggest, the --csv or --json of cmpl-zoo predict, or a table "
     "video,label,start,end"
 )
-DEFAULT_FPS = 24.0  # Label Studio's
 
 
 def pre_annotations(file: StrPath, root: StrPath = ".", address: str = LOCAL_FILES) -> tuple[list[dict[str, Any]], str]:

@@ -14,7 +14,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from cmpl_zoo.datasets.training_steps import ClipBatch
-from cmpl_zoo.distributed import Ranks, pick_device
+from cmpl_zoo.distributed import Ranks, set_up_device
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.freezing import freeze_batch_norm
 from cmpl_zoo.semi import CMPLLoss, cmpl_loss, pseudo_labels
@@ -119,7 +119,7 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
     config = count_steps(config, lists, ranks)
     open_run(config, ranks)
     torch.manual_seed(config.seed)
-    device = pick_device(config.device, ranks.local)
+    device = set_up_device(config.device, ranks.local)
     cmpl = CMPL(build_networks(config, lists.classes), config).to(device).to(memory_format=torch.channels_last_3d)
     batches = {"labeled_batch": config.labeled_batch}
     batches |= {"unlabeled_batch": config.unlabeled_batch} if config.scheme != "none" else {}

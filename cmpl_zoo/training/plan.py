@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from cmpl_zoo.datasets.loader import iterate
-from cmpl_zoo.distributed import Ranks, pick_device
+from cmpl_zoo.distributed import Ranks, set_up_device
 from cmpl_zoo.precision import autocast
 from cmpl_zoo.training.cmpl import CMPL
 from cmpl_zoo.training.lists import TrainingLists, number_of_steps, training_steps
@@ -77,7 +77,7 @@ def how_long(module: nn.Module, batches: Dataset[Any], loss: Callable[[Any], Ten
         config: of the run, with `steps`.
     """
     assert config.steps is not None
-    device = pick_device(config.device)
+    device = set_up_device(config.device)
     module.to(device).to(memory_format=torch.channels_last_3d).train()
     seconds = seconds_per_step(module, batches, loss, config, device)
     machine = hardware(config.precision, device, Ranks())

@@ -49,7 +49,7 @@ def hardware(precision: str, device: torch.device, ranks: Ranks) -> str:
         name = torch.cuda.get_device_name(device)
         libraries += f", CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
         if torch.get_float32_matmul_precision() != "highest" and torch.cuda.get_device_capability(device) >= (8, 0):
-            precision += " (float32 as TF32)"  # which `pick_device` asks for
+            precision += " (float32 as TF32)"  # which `set_up_device` asks for
     else:
         processor = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
         name = f"{threads} CPU thread{'s'[: threads > 1]} ({processor})"

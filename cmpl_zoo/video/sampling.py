@@ -17,7 +17,7 @@ import torch
 
 # Two timestamps may be this much nearer or farther than their frames, in seconds: some containers count in milliseconds
 # (MKV, FLV) or in 1/600 s (QuickTime).
-ROUNDING = 0.002
+TIMESTAMP_SLACK = 0.002
 FAR = 1.5  # two frame rates are far apart from this ratio on: 25 and 30 are near, 15 and 30 are far; our choice
 
 
@@ -42,7 +42,7 @@ def random_clips(
     times = range(times) if isinstance(times, int) else times
     lengths = [frames] * len(strides) if isinstance(frames, int) else frames
     spans = [min((length - 1) * stride, times[-1]) for length, stride in zip(lengths, strides, strict=True)]
-    starts = bisect_right(times, times[-1] - max(spans) + ROUNDING)
+    starts = bisect_right(times, times[-1] - max(spans) + TIMESTAMP_SLACK)
     start = times[int(torch.randint(starts, ()))]
     return [
         _clip(times, start + (max(spans) - span) / 2, length, stride)
@@ -65,7 +65,7 @@ def uniform_clips(times: int | Sequence[float], frames: int, stride: float, clip
         `clips` lists of `frames` indices of frames.
     """
     times = range(times) if isinstance(times, int) else times
-    last = bisect_right(times, times[-1] - min((frames - 1) * stride, times[-1]) + ROUNDING) - 1
+    last = bisect_right(times, times[-1] - min((frames - 1) * stride, times[-1]) + TIMESTAMP_SLACK) - 1
     starts = [last // 2] if clips == 1 else [round(i * last / (clips - 1)) for i in range(clips)]
     return [_clip(times, times[start], frames, stride) for start in starts]
 
@@ -114,4 +114,4 @@ def _clip(times: Sequence[float], start: float, frames: int, stride: float) -> l
     The video loops at its end, at which its last frame has been shown as long as the others on average.
     """
     end = times[-1] * len(times) / (len(times) - 1) if len(times) > 1 else 1
-    return [bisect_right(times, (start + i * stride) % end + ROUNDING) - 1 for i in range(frames)]
+    return [bisect_right(times, (start + i * stride) % end + TIMESTAMP_SLACK) - 1 for i in range(frames)]

@@ -17,7 +17,7 @@ from cmpl_zoo.storage.shards import is_address
 from cmpl_zoo.video.errors import VideoError
 
 # A time in decimals and the timestamp that it means may differ by this as floating-point numbers, in seconds.
-ROUNDING = 1e-6
+FLOAT_SLACK = 1e-6
 _FRAGMENT = re.compile(r"(?P<file>.+)#(?P<fragment>(t|xywh|track|id)=[^#]*)", re.DOTALL)
 _TIME = r"(?:\d+|(?:\d+:)?[0-5]?\d:[0-5]\d)(?:\.\d*)?"
 _TIMES = re.compile(rf"t=(?:npt:)?(?P<start>{_TIME})?(?:,(?P<end>{_TIME}))?", re.ASCII)
@@ -112,8 +112,8 @@ def frames_in_segment(path: str, segment: Segment, timestamps: Sequence[float] |
     """
     if timestamps is None:
         raise VideoError(f"{path}: the file does not tell when its frames are shown; read it without a segment")
-    start = bisect_left(timestamps, segment.start - ROUNDING)
-    stop = len(timestamps) if segment.end is None else bisect_left(timestamps, segment.end - ROUNDING)
+    start = bisect_left(timestamps, segment.start - FLOAT_SLACK)
+    stop = len(timestamps) if segment.end is None else bisect_left(timestamps, segment.end - FLOAT_SLACK)
     if start == len(timestamps):
         raise VideoError(
             f"{path}: the segment starts after the last frame of the file, which is at {timestamps[-1]:.3f} s; correct "

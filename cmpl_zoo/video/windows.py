@@ -21,7 +21,7 @@ from torch import Tensor
 from cmpl_zoo.video.clips import ViewConfig, crop_views, short_side_at_test
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import uniform_clips, uniform_spread
-from cmpl_zoo.video.segments import ROUNDING
+from cmpl_zoo.video.segments import FLOAT_SLACK
 from cmpl_zoo.video.video import Video
 
 MAX_WAITING = 8  # decoded frames that wait to be resized: they are large
@@ -160,7 +160,7 @@ def _wanted_frames(video: Video, window: float, hop: float, settings: Sequence[V
     end = video.start + times[-1] + last_frame
     start, stop = (video.segment.start, video.segment.end) if video.segment else (0.0, None)
     for begin, finish in window_spans(start, min(end, stop or end), window, hop):
-        first, after = (bisect_left(times, second - video.start - ROUNDING) for second in (begin, finish))
+        first, after = (bisect_left(times, second - video.start - FLOAT_SLACK) for second in (begin, finish))
         if first < after:
             frames = range(first, after)
             yield _Wanted(begin, finish, first, [_clip(times, frames, view) for view in settings])

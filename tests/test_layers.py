@@ -1,4 +1,4 @@
-"""The rooms of the package: none imports one that stands above it."""
+"""The parts of the package: none imports one of a layer above it."""
 
 import ast
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 import cmpl_zoo
 
-# From the bottom up. Rooms of one line do not know each other. Of the command, the library knows the options alone.
-FLOORS = [
+# From the bottom up. Parts of one line do not know each other. Of the command, the library knows the options alone.
+LAYERS = [
     {"cmpl_zoo_cli.version", "cmpl_zoo_cli.run_options", "cmpl_zoo_cli.train_config", "cmpl_zoo_cli.pretrain_config"},
     {"_appended_lines", "_files", "semi", "models", "records", "precision"},
     {"storage", "distributed"},
@@ -20,13 +20,13 @@ FLOORS = [
     {"training", "linear_probe", "exporting", "app"},
     {"pretext"},
 ]
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 PACKAGE = Path(cmpl_zoo.__file__).parent
 MODULES = sorted(file for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py")
 
 
-def room_of(module: str) -> str:
-    """The room that a module of the project is in; "" for others."""
+def part_of(module: str) -> str:
+    """The part of the package that a module of the project is in; "" for others."""
     package, _, rest = module.partition(".")
     if package == "cmpl_zoo_cli":
         return module
@@ -34,7 +34,7 @@ def room_of(module: str) -> str:
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_no_room_imports_one_above_it(file: Path) -> None:
+def test_no_part_imports_one_above_it(file: Path) -> None:
     own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -45,5 +45,5 @@ def test_no_room_imports_one_above_it(file: Path) -> None:
             imported = [alias.name for alias in node.names]
         else:
             continue
-        for room in {room_of(module) for module in imported} - {own, ""}:
-            assert FLOOR[room] < FLOOR[own], f"{own} imports {room}"
+        for part in {part_of(module) for module in imported} - {own, ""}:
+            assert LAYER[part] < LAYER[own], f"{own} imports {part}"
