@@ -73,7 +73,7 @@ class InHalfPrecision(nn.Module):
 
 
 def export_model(
-    model: nn.Module, file: str | os.PathLike[str], videos: Sequence[str] = (), half: bool = False
+    model: nn.Module, file: str | os.PathLike[str], videos: Sequence[str] = (), *, half: bool = False
 ) -> Exported:
     """Write a model to a file that runs without this package, once it has given the model's probabilities.
 

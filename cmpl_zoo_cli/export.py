@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     videos = [video for word in args.videos for match in matches_of(word) for video in videos_of(match, root=".")]
     model = create_model(args.model, pretrained=True).eval()
-    made = export_model(model, args.output, videos, args.half)
+    made = export_model(model, args.output, videos, half=args.half)
     threads = torch.get_num_threads()
     print(f"{args.output}  {made.megabytes:.1f} MB")
     print(

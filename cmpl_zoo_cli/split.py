@@ -58,8 +58,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"{args.output} holds {args.list}, which a list of the split may overwrite; give another folder"
         )
-    parts = split_list(video_list, args.labels_per_class, args.seed, args.sampling, args.val_share, args.group)
-    write_split(video_list, parts, args.output, args.keep_labels, args.group)
+    parts = split_list(
+        video_list, args.labels_per_class, args.seed, sampling=args.sampling, val=args.val_share, group=args.group
+    )
+    write_split(video_list, parts, args.output, keep_labels=args.keep_labels, group=args.group)
     for name, indices in parts.items():
         print(f"{Path(args.output, name)}.csv  {len(indices)} videos")
     if left_out := len(video_list) - sum(map(len, parts.values())):

@@ -154,7 +154,7 @@ def halves(file: Path) -> tuple[set[str], set[str]]:
 def draw_labels(folder: Path, seed: int, count: int, sampling: str) -> None:
     """Split `pool.csv` into `labeled.csv` and `unlabeled.csv`, which keeps its labels for the meters."""
     video_list = read_list(folder / "pool.csv")
-    write_split(video_list, split_list(video_list, count, seed, sampling), folder, keep_labels=True)
+    write_split(video_list, split_list(video_list, count, seed, sampling=sampling), folder, keep_labels=True)
 
 
 def copy_rows(file: Path, target: Path, classes: set[str] | None = None) -> None:

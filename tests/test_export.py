@@ -99,7 +99,7 @@ def test_half_precision_halves_the_file(saved, video, tmp_path):
     pytest.importorskip("onnxscript")
     model = cmpl_zoo.create_model(saved).eval()
     whole, half = (
-        export_model(model, tmp_path / f"{flag}.onnx", [str(video)], flag).megabytes for flag in (False, True)
+        export_model(model, tmp_path / f"{flag}.onnx", [str(video)], half=flag).megabytes for flag in (False, True)
     )
     assert 0.45 < half / whole < 0.65
     assert whole == (tmp_path / "False.onnx").stat().st_size / 1e6

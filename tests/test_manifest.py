@@ -158,10 +158,11 @@ def test_category_wise_draws_the_total_and_one_of_each(tmp_path_factory, sizes, 
     total = labels_per_class * len(sizes)
     if total > sum(sizes):
         with pytest.raises(ListError, match="lower --labels-per-class"):
-            split_list(video_list, labels_per_class, seed, "category-wise")
+            split_list(video_list, labels_per_class, seed, sampling="category-wise")
         return
     drawn = Counter(
-        video_list.labels[i] for i in split_list(video_list, labels_per_class, seed, "category-wise")["labeled"]
+        video_list.labels[i]
+        for i in split_list(video_list, labels_per_class, seed, sampling="category-wise")["labeled"]
     )
     assert drawn.total() == total
     assert set(drawn) == set(by_class)

@@ -17,6 +17,7 @@ def split_list(
     video_list: VideoList,
     labels_per_class: int | None,
     seed: int = 0,
+    *,
     sampling: str = "uniform",
     val: float = 0.0,
     group: str | None = None,
@@ -155,7 +156,7 @@ def _proportional_quotas(video_list: VideoList, sizes: dict[str, int], total: in
 
 
 def write_split(video_list: VideoList, split: dict[str, list[int]], directory: str | os.PathLike[str],
-                keep_labels: bool = False, group: str | None = None) -> None:  # fmt: skip
+                *, keep_labels: bool = False, group: str | None = None) -> None:  # fmt: skip
     """Write `labeled.csv`, `unlabeled.csv` and `val.csv`, those that the split has, with all columns of the list.
 
     Args:

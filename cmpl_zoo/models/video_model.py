@@ -80,6 +80,7 @@ class VideoModel(nn.Module):
 
     def __init__(
         self,
+        *,
         in_chans: int,
         drop_rate: float,
         clip: Mapping[str, Any] | None,
