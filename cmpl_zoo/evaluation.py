@@ -282,5 +282,5 @@ def check_alike(names: Sequence[str], models: Sequence[VideoModel]) -> None:
             if model.clip[views] != models[0].clip[views]:
                 raise ValueError(
                     f"{name}: is tested on {model.clip[views]} {views} and {names[0]} on {models[0].clip[views]}; "
-                    f"give --test-{views} to test both alike"
+                    f"give --test-{views}, or in Python set model.clip[{views!r}], to test both alike"
                 )

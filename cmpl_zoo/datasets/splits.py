@@ -47,15 +47,15 @@ def split_list(
         ValueError: an argument is out of range.
     """
     if labels_per_class is not None and labels_per_class < 1:
-        raise ValueError(f"--labels-per-class must be at least 1, not {labels_per_class}")
+        raise ValueError(f"labels_per_class must be at least 1, not {labels_per_class}")
     if labels_per_class is None and not val:
         raise ValueError(
             "--labels-per-class all without --val-share leaves the list unchanged; give one of them another value"
         )
     if not 0 <= val < 1:
-        raise ValueError(f"--val-share must be a share of the videos, at least 0 and below 1, not {val}")
+        raise ValueError(f"val must be a share of the videos, at least 0 and below 1, not {val}")
     if sampling not in SAMPLINGS:
-        raise ValueError(f"unknown --sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}")
+        raise ValueError(f"unknown sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}")
     if group is not None and group not in video_list.rows[0]:
         raise ListError(f"{video_list.file}: no column {group!r} to group by; its columns are "
                             f"{', '.join(video_list.rows[0])}")  # fmt: skip
