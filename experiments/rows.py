@@ -174,10 +174,12 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     # more than a tenth of the videos are too short.
     "pretraining-mocap13": {
         "random weights": TableRow(FROM_START, "uniform-10"),
+        "cmpl": TableRow(lists="uniform-10"),  # by the recipe, from random weights and the videos of the other rows
         **{task: TableRow(FROM_START, "uniform-10", start=task) for task in TASKS},
     },
     "pretraining-lips": {
         "random weights": TableRow(ALONE, "words-10"),
+        "cmpl": TableRow(lists="words-10"),
         **{task: TableRow(ALONE, "words-10", start=task) for task in TASKS if task not in TOO_LONG_FOR_LIPS},
     },
     # What else could help where labels are fewest.

@@ -113,6 +113,26 @@ def test_empty_cells(tables: ModuleType) -> None:
     assert tables.markdown(["", "a"], [["x", ""], ["", ""]]) == "| | a |\n|---|---|\n| x | |\n| | |"
 
 
+def test_a_start_stands_beside_the_paper_and_over_random_weights(
+    tables: ModuleType, few: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    with tables.ResultsWriter(tmp_path / "pretraining-mocap13.jsonl") as writer:
+        for row, start, top1 in (("random weights", {}, 20.0), ("rotation", {"pretraining_right": 0.75}, 23.0)):
+            made = {"setting": "cpu", "measured_on": "test", "row": row, "pretraining_seconds": 9, **start}
+            more = {"pretraining": {}} if start else {}
+            for seed, drawn in ((1, 0.0), (2, 1.0)):
+                recipe = few[0]["recipe"] | {"seed": seed}
+                writer.add(
+                    few[0] | made | more | {"seed": seed, "top1": top1 + drawn * (3 if start else 1), "recipe": recipe}
+                )
+    random, rotation = tables.named_table("pretraining-mocap13-cpu-test").splitlines()[2:4]
+    assert random.startswith("| random weights | | | 2 | 20.5 ± 0.7 | |") and random.endswith("| 61.1 (3D-ResNet50) |")
+    assert rotation.startswith("| rotation | 75 | 9 | 2 | 24.5 ± 2.1 | 4.0 (") and rotation.endswith(
+        "| 62.9 (3D-ResNet18) |"
+    )
+
+
 def test_holm_corrects_for_the_number_of_comparisons(tables: ModuleType) -> None:
     p = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.5}
     assert tables.holm(p, 4) == pytest.approx({"a": 0.04, "c": 0.09, "b": 0.09, "d": 0.5})
