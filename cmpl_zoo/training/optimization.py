@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from cmpl_zoo.precision import autocast
 from cmpl_zoo.training.batch_norm import running_statistics_kept
@@ -65,13 +67,12 @@ class Optimization:
         config, module = self.config, self.module
         self.schedule.step_update(run.step)
         for number, part in enumerate(parts(batch, config.accumulation), start=1):
-            # Ranks add up their gradients once a step.
-            self.model.require_backward_grad_sync = number == config.accumulation  # type: ignore[assignment]
             former_buffers = [buffer.clone() for buffer in module.buffers()] if config.skip_nonfinite else []
-            with autocast(self.device, config.precision):
-                loss = self.model(part, *more)
-            with running_statistics_kept(module):  # activations that are recomputed do not count twice
-                self.scaler.scale(loss.total / config.accumulation).backward()
+            with self._gradients_of_this_rank() if number < config.accumulation else nullcontext():
+                with autocast(self.device, config.precision):
+                    loss = self.model(part, *more)
+                with running_statistics_kept(module):  # activations that are recomputed do not count twice
+                    self.scaler.scale(loss.total / config.accumulation).backward()
             for buffer, former in zip(module.buffers(), former_buffers, strict=False):
                 buffer.copy_(torch.where(loss.total.isfinite(), buffer, former))
             run.measure(loss, part)
@@ -81,6 +82,10 @@ class Optimization:
         self.scaler.update()
         self.optimizer.zero_grad()
         return gradient_norm
+
+    def _gradients_of_this_rank(self) -> AbstractContextManager[None]:
+        """Where ranks do not add up their gradients, which they do once a step."""
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
 
 
 def parts(batch: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
