@@ -33,7 +33,10 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.set_defaults(run=run)
     parser.add_argument(
-        "models", nargs="+", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME; several vote together"
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="model directory, name, or hf-hub:ORG/NAME; several vote together, as do the networks of a run's folder",
     )
     parser.add_argument(
         "--data", required=True, metavar="LIST", help="labeled list: CSV with the header path,label (required)"
@@ -88,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.hub.cards import add_scores
     from cmpl_zoo.models import VideoModel, create_model
     from cmpl_zoo.models.labels import label_names
+    from cmpl_zoo.prediction.loading import networks_of
     from cmpl_zoo.report.evaluation_report import write_evaluation
     from cmpl_zoo.training.lists import check_some_readable
     from cmpl_zoo.training.provenance import hardware, versions
@@ -95,11 +99,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         with device_errors_explained():
             device = set_up_device(args.device)
-            models = [cast(VideoModel, create_model(name, pretrained=True)).to(device) for name in args.models]
+            names = [network for name in args.models for network in networks_of(name)]
+            models = [cast(VideoModel, create_model(name, pretrained=True)).to(device) for name in names]
             for model in models:
                 model.clip["clips"] = args.test_clips or model.clip["clips"]
                 model.clip["crops"] = args.test_crops or model.clip["crops"]
-            check_alike(args.models, models)
+            check_alike(names, models)
             video_list = read_list(args.data, args.root)
             videos = videos_to_measure_on(video_list, label_names(models[0]))
             check_some_readable(videos.paths, args.data, "--data and --root")
@@ -117,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     seconds, scores = time.perf_counter() - began, found.scores
     print(as_table(scores))
     if args.json:
-        replace_text(args.json, json.dumps({"model": args.models, "data": args.data, **scores}, indent=2) + "\n")
+        replace_text(args.json, json.dumps({"model": names, "data": args.data, **scores}, indent=2) + "\n")
     if args.card:
         add_scores(args.models[0], scores, args.data)
     if not args.json:
@@ -128,8 +133,8 @@ def run(args: argparse.Namespace) -> int:
             "time": f"{seconds:.0f} s, {views / seconds:.1f} views a second",
         }
         words = command_of(args)
-        names = label_names(models[0])
-        print(write_evaluation(folder, args.models, args.data, videos, names, found, words, machine))
+        classes = label_names(models[0])
+        print(write_evaluation(folder, names, args.data, videos, classes, found, words, machine))
     return 0
 
 

@@ -43,7 +43,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         description=PREDICT,
     )
     verb.set_defaults(run=run)
-    verb.add_argument("model", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME")
+    verb.add_argument(
+        "model",
+        metavar="MODEL",
+        help="model directory, name, hf-hub:ORG/NAME, or the folder of a run, whose networks vote",
+    )
     verb.add_argument("videos", nargs="+", metavar="VIDEO", help="see above")
     verb.add_argument(
         "--with",

@@ -85,10 +85,14 @@ def models_and_videos(model: str, words: Sequence[str]) -> tuple[list[str], list
     Raises:
         ValueError: there is no video.
     """
-    models = [model, *words[:1]] if is_model(words[0]) else [model]
-    videos = list(words[len(models) - 1 :])
+    from cmpl_zoo.prediction.loading import networks_of
+
+    named = [model, *words[:1]] if is_model(words[0]) else [model]
+    models, videos = [network for name in named for network in networks_of(name)], list(words[len(named) - 1 :])
     if not videos:
         raise ValueError(f"{words[0]}: this is a model; give the videos to choose from after it")
+    if len(models) > 2:
+        raise ValueError(f"{words[0]}: with it, these are {len(models)} models, and two at most are compared")
     if is_model(videos[0]):
         raise ValueError(f"{videos[0]}: this is a third model, and two at most are compared; leave it out")
     return models, videos
@@ -99,7 +103,8 @@ def is_model(word: str) -> bool:
     from cmpl_zoo.models import list_models
 
     if os.path.exists(word):
-        return os.path.isfile(os.path.join(word, "config.json")) or word.endswith(".safetensors")
+        inside = ("config.json", os.path.join("primary", "config.json"))  # the latter of a run
+        return any(os.path.isfile(os.path.join(word, file)) for file in inside) or word.endswith(".safetensors")
     return word.startswith(("hf-hub:", "local-dir:")) or word.partition(".")[0] in list_models()
 
 

@@ -22,6 +22,7 @@ from cmpl_zoo.evaluation import evaluate_ensembles
 from cmpl_zoo.video.clips import load_clip, load_views, resolve_clip_config
 from cmpl_zoo.video.sampling import uniform_clips
 from cmpl_zoo.video.video import read_frames
+from cmpl_zoo_cli.main import main
 
 
 def test_evaluate_agrees_with_the_run(trained, videos, lists, tmp_path):
@@ -107,6 +108,21 @@ def test_votes_are_of_one_video_where_a_frame_of_another_cannot_be_read(videos, 
     assert np.isnan(together.probabilities[:2]).all() and together.mapped.tolist() == [2]
     assert np.array_equal(together.probabilities[2], of_c.probabilities[0])
     assert [path in together.unreadable[index] for index, path in enumerate(folders.paths[:2])] == [True, True]
+
+
+def test_the_folder_of_a_run_is_its_networks_which_vote(trained, videos, lists, tmp_path, capsys):
+    common = ["--data", str(lists / "val.csv"), "--root", str(videos), "--workers", "0", "--device", "cpu"]
+    names = [str(trained / role) for role in ("primary", "auxiliary")]
+    for file, models in (("run", [str(trained)]), ("both", names)):
+        assert main(["evaluate", *models, *common, "--json", str(tmp_path / f"{file}.json")]) == 0
+    by_run = json.loads((tmp_path / "run.json").read_text())
+    assert by_run == json.loads((tmp_path / "both.json").read_text()) and by_run["model"] == names
+    capsys.readouterr()
+    said = []
+    for model in ([str(trained)], [names[0], "--with", names[1]], [names[0]]):
+        assert main(["predict", *model, str(videos / "run" / "00.mp4"), "--device", "cpu"]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2]
 
 
 def test_what_cannot_be_measured_is_refused(videos, lists):

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from cmpl_zoo.distributed import device_errors_explained
 from cmpl_zoo.prediction import Ensemble
-from cmpl_zoo.prediction.loading import load_models
-
-PARTS = ("primary", "auxiliary")  # folders of a run, each with a network
+from cmpl_zoo.prediction.loading import load_models, networks_of
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,9 @@ def load_networks(models: Iterable[str]) -> dict[str, list[Network]]:
     """
     with device_errors_explained():
         return {
-            model: [Network(name, Ensemble(load_models([place]))) for name, place in _places(model)] for model in models
+            model: [
+                Network(model if network == model else Path(network).name, Ensemble(load_models([network])))
+                for network in networks_of(model)
+            ]
+            for model in models
         }
-
-
-def _places(model: str) -> list[tuple[str, str]]:
-    """The name and the place of each network that a word stands for."""
-    folder = Path(model).expanduser()
-    parts = [(part, str(folder / part)) for part in PARTS if (folder / part / "config.json").is_file()]
-    return [(model, model)] if (folder / "config.json").is_file() or not parts else parts

@@ -1,6 +1,7 @@
 """Models by their names, ready to predict."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from cmpl_zoo.distributed import set_up_device
@@ -9,12 +10,22 @@ from cmpl_zoo.models.labels import check_same_classes
 from cmpl_zoo.models.packing import pack
 from cmpl_zoo.precision import DTYPES, Precision
 
+NETWORKS = ("primary", "auxiliary")  # folders of a run, each with a network
+
+
+def networks_of(name: str) -> list[str]:
+    """The model directories of a run's networks, given its folder; any other name is that of one model."""
+    folder = Path(name).expanduser()
+    parts = [str(folder / part) for part in NETWORKS if (folder / part / "config.json").is_file()]
+    return [name] if (folder / "config.json").is_file() or not parts else parts
+
 
 def load_models(names: Sequence[str], device: str = "auto", precision: Precision = "float32") -> list[VideoModel]:
     """Models of the same classes, in evaluation mode and on a device; R3D networks in their fastest form.
 
     Args:
-        names: each a name, model directory or `hf-hub:ORG/NAME`, as `create_model` takes them.
+        names: each a name, model directory or `hf-hub:ORG/NAME`, as `create_model` takes them, or the folder of a run,
+            see `networks_of`.
         device: as `set_up_device` takes it.
         precision: that `predict` will be given.
 
@@ -22,6 +33,7 @@ def load_models(names: Sequence[str], device: str = "auto", precision: Precision
         ValueError, RuntimeError, OSError: as `create_model` and `set_up_device`, or the models have other classes.
     """
     place = set_up_device(device)
+    names = [network for name in names for network in networks_of(name)]
     models = [cast(VideoModel, create_model(name, pretrained=True).eval()) for name in names]
     check_same_classes(names, models)
     for model in models:
