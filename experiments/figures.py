@@ -16,6 +16,10 @@ from cmpl_zoo._files import atomic_write
 
 FOLDER = REPO / "docs" / "images"
 METHODS = {"labels-alone": "labels alone", "fixmatch": "FixMatch", "cross": "CMPL"}
+VOTES = {  # ours, where it has been run, and as many networks that do not teach each other
+    "fixmatch, two equal networks vote": "two of FixMatch vote",
+    "cross, two equal networks vote": "two of CMPL vote",
+}
 GRAY, BLUE, ORANGE = "#777777", "#3b6fb6", "#c8641a"
 
 
@@ -30,12 +34,13 @@ def draw_figures(lips: Mapping[str, RunsByRow]) -> None:
 
 
 def few_labels(lips: Mapping[str, RunsByRow], file: Path) -> None:
-    """Top-1 of each method in each experiment that has all of them: mean, its 95 % interval and the seeds."""
+    """Top-1 in each experiment that has all of `METHODS`: mean, its 95 % interval and the seeds."""
     shown = {experiment: rows for experiment, rows in lips.items() if METHODS.keys() <= rows.keys()}
-    figure, all_axes = _figure(len(shown), height=1.9)
+    figure, all_axes = _figure(len(shown), height=2.4)
     for axes, (experiment, rows) in zip(all_axes, shown.items(), strict=True):
         _, spoken, count = experiment.split("-")
-        for place, row in enumerate(METHODS):
+        names = METHODS | {row: name for row, name in VOTES.items() if row in rows}
+        for place, row in enumerate(names):
             top1 = [run["top1"] for run in rows[row].values()]
             low, high = ttest_1samp(top1, 0).confidence_interval(0.95)
             axes.plot(top1, [-place - 0.2] * len(top1), "o", color=BLUE, alpha=0.3, markersize=4, markeredgewidth=0)
@@ -45,8 +50,8 @@ def few_labels(lips: Mapping[str, RunsByRow], file: Path) -> None:
                 f"{statistics.mean(top1):.1f}", (statistics.mean(top1), -place), (0, 7), textcoords="offset points",
                 ha="center", fontsize=9,
             )  # fmt: skip
-        axes.set_yticks([-place for place in range(len(METHODS))], list(METHODS.values()))
-        axes.set_ylim(0.6 - len(METHODS), 0.6)
+        axes.set_yticks([-place for place in range(len(names))], list(names.values()))
+        axes.set_ylim(0.6 - len(METHODS | VOTES), 0.6)
         axes.set_title(f"ten {spoken}, {count} labels each", fontsize=10)
         axes.set_xlabel("top-1 on four other speakers, %")
         axes.tick_params(labelbottom=True)  # also where there is a panel below
