@@ -9,7 +9,6 @@ Lines are only added: of two of the same run the later one counts. A last line w
 killed in writing it, and is no result.
 """
 
-import fcntl
 import json
 import os
 import statistics
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from cmpl_zoo._appended_lines import AppendedLines
 from cmpl_zoo.hub.cards import PRIVATE_OPTIONS
 from cmpl_zoo_cli.train_config import FREE_ON_RESUME, Config
 
@@ -76,39 +76,32 @@ class ResultsWriter:
     """Adds results to the file of an experiment, as the only one that does; a context manager.
 
     Raises:
-        ResultsError: another process writes to the file, or a line of it is not JSON.
+        OSError: another process writes to the file, or it cannot be written.
+        ResultsError: a line of it is not JSON.
     """
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._file = file.open("a+b")
-        os.register_at_fork(after_in_child=self._file.close)  # a child that outlives this process would keep the lock
+        self._lines = AppendedLines(file)
+        os.register_at_fork(after_in_child=self._lines.close)  # a child that outlives this process would keep the lock
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file.seek(0)
-            content = self._file.read()
-            if cut := len(content) - (content.rfind(b"\n") + 1):
-                self._file.truncate(len(content) - cut)
+            size = file.stat().st_size
+            if len(self._lines.read()) < size:
                 print(f"{file}: its last line was cut off and is dropped; that run is made again", file=sys.stderr)
             _, self._recipe = _read(file)
-        except BlockingIOError as error:
-            self._file.close()
-            raise ResultsError(f"{file}: another process writes to it; wait for its end, or stop it") from error
         except ResultsError:
-            self._file.close()
+            self._lines.close()
             raise
 
     def add(self, result: Result) -> None:
-        """Write the line of a run, so that it is on the disk."""
+        """Write the line of a run."""
         lines, recipe = [], result["recipe"]
         if recipe.keys() != self._recipe.keys():
             lines, self._recipe = [{"recipe": recipe}], recipe
         different = {key: value for key, value in recipe.items() if value != self._recipe[key]}
         facts = {key: value for key, value in result.items() if key != "experiment"}
         lines.append(facts | {"recipe": different})
-        self._file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._lines.append("".join(json.dumps(line) + "\n" for line in lines))
 
     def __enter__(self) -> "ResultsWriter":
         return self
@@ -116,7 +109,7 @@ class ResultsWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._lines.close()
 
 
 def facts_of(summary: dict[str, Any], scores: dict[str, Any]) -> Result:

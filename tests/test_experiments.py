@@ -144,7 +144,10 @@ def test_stopped_and_called_again_it_ends_in_a_table(data, tmp_path, runner, mon
     assert file.read_bytes() == whole
     with runner.ResultsWriter(file):
         second = run(experiments(data, tmp_path, "--seeds", "1"), expect=2)
-    assert f"runner.py: {file}: another process writes to it" in second.stderr and second.stderr.count("\n") == 1
+    assert (
+        f"runner.py: {file}: another process of another run is writing it" in second.stderr
+        and second.stderr.count("\n") == 1
+    )
 
     states = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").glob("*/primary/model.safetensors")}
     tested = run(experiments(data, tmp_path, "--seeds", "1", "--test", "true"))

@@ -84,7 +84,7 @@ def test_one_process_writes_at_a_time(results: ModuleType, tmp_path: Path) -> No
     file = tmp_path / "a.jsonl"
     with results.ResultsWriter(file) as writer:
         writer.add(result(1))
-        with pytest.raises(results.ResultsError, match=r"a\.jsonl: another process writes to it; wait"):
+        with pytest.raises(OSError, match=r"a\.jsonl: another process of another run is writing it; wait"):
             results.ResultsWriter(file)
         assert results.read_results(file) == [result(1)], "reading is free"
     with results.ResultsWriter(file) as writer:
