@@ -29,7 +29,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -38,13 +38,12 @@ import yaml
 from lists import data_of, decode_once, make_lists
 from results import FREE, Result, ResultsWriter, difference, facts_of, read_results
 from rows import EXPERIMENTS, data_set, lists_needed
+from runs import OPTIONS, ExperimentRun, Settings
 
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.pretrain_config import FLOW_TASKS
-from cmpl_zoo_cli.pretrain_parser import RECIPES as PRETEXT_RECIPES
-from cmpl_zoo_cli.recipes import packaged
 from cmpl_zoo_cli.run_options import flag
 from cmpl_zoo_cli.train_config import Config
 
@@ -54,33 +53,12 @@ RECIPES = {
     ("mocap13", "gpu"): REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13.yaml",
     ("lips", "cpu"): REPO / "experiments" / "recipes" / "lips.yaml",
 }
-# What pretraining takes from the recipe of the rows, so that both see the same clips, and the stride where the clips of
-# the data set are shorter than those that the small recipes are for.
-CLIP = ("size", "short_side", "crop_pct", "subtract_mean_frame", "normalize_clip")
-STRIDE = {"lips": 1}
-DEFAULTS = json.loads(json.dumps({option.name: option.default for option in fields(Config) if option.name not in FREE}))
 # Share of a frame that is kept: in mocap13 the actor is in the middle, and 32 pixels show as much as 43 of the whole.
 CENTER = {("mocap13", "cpu"): 0.75, ("mocap13", "gpu"): 1.0, ("lips", "cpu"): 1.0}
 
 
 class ExperimentError(RuntimeError):
     """What keeps an experiment from being run; the message names it and the next step."""
-
-
-@dataclass(frozen=True)
-class ExperimentRun:
-    """One run of an experiment: a row with a seed."""
-
-    experiment: str
-    setting: str
-    row: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """As files and folders are called."""
-        row = re.sub("[^a-z0-9.]+", "-", self.row)
-        return f"{self.experiment}-{self.setting}-{row}-seed{self.seed}"
 
 
 class Start(NamedTuple):
@@ -92,25 +70,19 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where an experiment finds its things and puts them.
+    """Where the runs of a call find their things and put them.
 
     Attributes:
+        settings: of the runs.
         frames: folder of decoded videos.
-        center: share of the frames that they show, of mocap13 or of lips.
         work: lists, runs and their logs.
         results: folder of one file an experiment.
-        recipe: options of train/cmpl.py.
-        measured_on: `validation`, or `test` for the test list.
-        pretraining_steps: of rows with a start; by default those of the task's small recipe.
     """
 
+    settings: Settings
     frames: Path
-    center: float
     work: Path
     results: Path
-    recipe: dict[str, Any]
-    measured_on: str
-    pretraining_steps: int | None = None
 
     def results_file(self, experiment: str) -> Path:
         """The file of an experiment's results."""
@@ -121,25 +93,12 @@ class Place:
         return {
             ExperimentRun(experiment, result["setting"], result["row"], result["seed"]): result
             for result in read_results(self.results_file(experiment))
-            if result["measured_on"] == self.measured_on
+            if result["measured_on"] == self.settings.measured_on
         }
 
-    def runs_of(self, experiment: str, setting: str, seeds: int) -> list[ExperimentRun]:
-        """All runs of an experiment; of rows that come to the same in this setting, the first."""
-        rows: dict[str, str] = {}
-        for row in EXPERIMENTS[experiment]:
-            rows.setdefault(json.dumps(self.made_with(ExperimentRun(experiment, setting, row, seed=1))), row)
-        return [ExperimentRun(experiment, setting, row, seed) for seed in range(1, seeds + 1) for row in rows.values()]
-
-    def twins(self, run: ExperimentRun) -> list[ExperimentRun]:
-        """The runs of all experiments that come to the same training, itself among them."""
-        every = (replace(run, experiment=name, row=row) for name, rows in EXPERIMENTS.items() for row in rows)
-        wanted = self.training(run)
-        return [one for one in every if self.training(one) == wanted]
-
     def folder_of(self, run: ExperimentRun) -> Path:
-        """Where its networks are trained, which twins share."""
-        return self.work / self.twins(run)[0].name
+        """Where its networks are trained, which equal runs share."""
+        return self.work / self.settings.equal_runs(run)[0].name
 
     def folders_of(self, run: ExperimentRun) -> set[Path]:
         """Every folder that it may write to."""
@@ -151,9 +110,9 @@ class Place:
 
         Runs that learn from the same videos with the same seed share them.
         """
-        if (task := EXPERIMENTS[run.experiment][run.row].start) is None:
+        if (task := run.table_row.start) is None:
             return {}
-        lists, options = self.lists_of(run), self.options(run)
+        lists, options = self.settings.lists_of(run), self.settings.options(run)
         videos = "-".join([data_of(lists), *re.findall("words|phrases|held-out", lists)])
         models = {"init": options["primary"], "auxiliary_init": options["auxiliary"]}
         folder = self.work / "starts" / task
@@ -165,34 +124,8 @@ class Place:
 
     def flow_of(self, run: ExperimentRun) -> Path | None:
         """The folder of the optical flow that it learns from first; None where its start needs none."""
-        needs_flow = EXPERIMENTS[run.experiment][run.row].start in FLOW_TASKS
-        return self.work / "flow" / data_of(self.lists_of(run)) if needs_flow else None
-
-    def pretraining(self, run: ExperimentRun, model: str) -> dict[str, Any]:
-        """Options of train/pretrain.py for a network that the run starts from."""
-        task = EXPERIMENTS[run.experiment][run.row].start
-        recipe = yaml.safe_load(packaged(PRETEXT_RECIPES)[f"{task}_small"].read_text(encoding="utf-8"))
-        clip = {option: value for option, value in self.options(run).items() if option in CLIP}
-        data = data_of(self.lists_of(run))
-        stride = {"stride": STRIDE[data]} if data in STRIDE else {}
-        steps = {"steps": self.pretraining_steps} if self.pretraining_steps else {}
-        return recipe | {"model": model} | clip | stride | steps
-
-    def training(self, run: ExperimentRun) -> dict[str, Any]:
-        """What tells its training from others: every option that the networks depend on, the lists and the frames."""
-        options = {key: value for key, value in self.options(run).items() if key not in FREE}
-        return DEFAULTS | options | {"seed": run.seed, "lists": self.lists_of(run), "center": self.center}
-
-    def lists_of(self, run: ExperimentRun) -> str:
-        """The name of the lists that it learns from and is measured on."""
-        lists = EXPERIMENTS[run.experiment][run.row].lists
-        held_out = data_of(lists) == "lips" and self.measured_on == "validation"
-        return f"{lists}-held-out" if held_out else lists
-
-    def made_with(self, run: ExperimentRun) -> dict[str, Any]:
-        """What tells its result from others: the training, and which networks are judged."""
-        made = self.training(run) | {"judged": list(EXPERIMENTS[run.experiment][run.row].judged)}
-        return made | {"pretraining": self.pretraining(run, made["primary"])} if self.starts_of(run) else made
+        needs_flow = run.table_row.start in FLOW_TASKS
+        return self.work / "flow" / data_of(self.settings.lists_of(run)) if needs_flow else None
 
     def facts_of_start(self, run: ExperimentRun) -> dict[str, Any]:
         """What is kept of the pretraining of its primary network: options, seconds, the last share of right answers."""
@@ -201,7 +134,7 @@ class Place:
         summary = json.loads((start.folder / "summary.json").read_text())
         right = [share for share in summary["curves"]["right"] if share is not None]
         return {
-            "pretraining": {key: summary["config"][key] for key in self.pretraining(run, start.model)},
+            "pretraining": {key: summary["config"][key] for key in self.settings.pretraining(run, start.model)},
             "pretraining_seconds": summary["seconds"],
             "pretraining_right": right[-1],
         }
@@ -209,17 +142,6 @@ class Place:
     def log_of(self, run: ExperimentRun) -> Path:
         """What the run's processes print."""
         return self.work / f"{self.folder_of(run).name}.log"
-
-    def options(self, run: ExperimentRun) -> dict[str, Any]:
-        """What the run's recipe and its row say, the row before the recipe; what it starts from by the task's name."""
-        row = EXPERIMENTS[run.experiment][run.row]
-        options = self.recipe | row.options
-        if options.get("auxiliary") == "the primary's":
-            options["auxiliary"] = options.get("primary", Config.primary)
-        if row.start is not None:
-            options["init"] = row.start
-            options["auxiliary_init"] = row.start if options["auxiliary"] else None
-        return options
 
     def config_of(self, run: ExperimentRun) -> dict[str, Any]:
         """The options that a finished run was made with, what it started from by the task's name."""
@@ -230,14 +152,9 @@ class Place:
             if config[option] == str(start.folder / "model")
         }
 
-    def change(self, result: Result, run: ExperimentRun) -> str | None:
-        """The first thing in which a result was made otherwise than a run would be now; None where there is none."""
-        made = result["recipe"] | {key: result.get(key) for key in ("lists", "center", "judged", "pretraining")}
-        return difference(made, self.made_with(run))
-
     def check(self, run: ExperimentRun, result: Result | None) -> None:
         """Refuse a result, or a finished run, of other options."""
-        if result and (change := self.change(result, run)):
+        if result and (change := self.settings.change(result, run)):
             raise ExperimentError(
                 f"{self.results_file(run.experiment)}: {run.row}, seed {run.seed}, was made with {change}; delete its "
                 "line, or give another --results"
@@ -245,28 +162,30 @@ class Place:
         if (file := self.folder_of(run) / "summary.json").exists():
             config = self.config_of(run)
             lists, _, _ = Path(config["labeled"]).parent.name.rpartition("-seed")
-            if change := difference(config | {"lists": lists, "center": self.center}, self.training(run)):
+            if change := difference(
+                config | {"lists": lists, "center": self.settings.center}, self.settings.training(run)
+            ):
                 raise ExperimentError(f"{file}: was made with {change}; delete {file.parent}, or give another --work")
 
     def scores_of(self, run: ExperimentRun) -> Path | None:
         """What train/evaluate.py measures of its networks; None where the training has done it."""
-        judged = EXPERIMENTS[run.experiment][run.row].judged
-        measured_in_training = self.measured_on == "validation" or data_set(run.experiment) == "lips"
+        judged = run.table_row.judged
+        measured_in_training = self.settings.measured_on == "validation" or data_set(run.experiment) == "lips"
         if measured_in_training and judged == ("primary",):
             return None
-        return self.folder_of(run) / f"{self.measured_on}-{'-'.join(judged)}.json"
+        return self.folder_of(run) / f"{self.settings.measured_on}-{'-'.join(judged)}.json"
 
     def next_command(self, run: ExperimentRun, jobs: int) -> list[str] | None:
         """What a run needs next: training, a measurement, or nothing."""
         folder = self.folder_of(run)
-        lists = self.lists_of(run)
+        lists = self.settings.lists_of(run)
         files = make_lists(self.frames, self.work, lists, run.seed)
         root = self.frames / data_of(lists)
         if (folder / "summary.json").exists():
             if (scores := self.scores_of(run)) is None or scores.exists():
                 return None
-            judged = [str(folder / network) for network in EXPERIMENTS[run.experiment][run.row].judged]
-            data = files["test" if self.measured_on == "test" else "val"]
+            judged = [str(folder / network) for network in run.table_row.judged]
+            data = files["test" if self.settings.measured_on == "test" else "val"]
             return [sys.executable, str(REPO / "train" / "evaluate.py"), *judged, "--data", str(data),
                     "--root", str(root), "--workers", "0", "--json", str(scores)]  # fmt: skip
         flow = self.flow_of(run)
@@ -274,11 +193,11 @@ class Place:
             return [sys.executable, "-m", "cmpl_zoo_cli", "flow", str(whole), "--root", str(root), "-o", str(flow)]
         for start in self.starts_of(run).values():
             if not (start.folder / "summary.json").exists():
-                return script("pretrain.py", self.pretraining(run, start.model) | {
+                return script("pretrain.py", self.settings.pretraining(run, start.model) | {
                     "unlabeled": files["labeled"].with_name("pool.csv"), "root": root, "output": start.folder,
                     "seed": run.seed, "resume": True, **({"flow": flow} if flow else {}),
                 })  # fmt: skip
-        options = self.options(run)
+        options = self.settings.options(run)
         options |= {
             "labeled": files["labeled"],
             "unlabeled": files["unlabeled"],
@@ -294,10 +213,10 @@ class Place:
         }
         return script("cmpl.py", options)
 
-    def result_of_a_twin(self, run: ExperimentRun) -> Result | None:
+    def result_of_an_equal_run(self, run: ExperimentRun) -> Result | None:
         """What another experiment has measured of the same networks; None where none has."""
-        for twin in self.twins(run):
-            if (found := self.results_of(twin.experiment).get(twin)) and not self.change(found, run):
+        for equal in self.settings.equal_runs(run):
+            if (found := self.results_of(equal.experiment).get(equal)) and not self.settings.change(found, run):
                 return found | {"experiment": run.experiment, "row": run.row}
         return None
 
@@ -314,11 +233,11 @@ class Place:
             "setting": run.setting,
             "row": run.row,
             "seed": run.seed,
-            "measured_on": self.measured_on,
+            "measured_on": self.settings.measured_on,
             **facts_of(summary | {"config": self.config_of(run)}, measured),
             **self.facts_of_start(run),
             **(per_speaker(folder) if data_set(run.experiment) == "lips" else {}),
-            **{key: self.made_with(run)[key] for key in ("lists", "center", "judged")},
+            **{key: self.settings.made_with(run)[key] for key in ("lists", "center", "judged")},
             "curves": curves,
         }  # fmt: skip
 
@@ -372,7 +291,7 @@ def run_all(
         while running or (waiting and not stopping):
             while len(running) < jobs and not stopping and (run := next_of(waiting, running.values(), place)):
                 waiting.remove(run)
-                result = place.result_of_a_twin(run)
+                result = place.result_of_an_equal_run(run)
                 if result is None and (words := place.next_command(run, jobs)):
                     with place.log_of(run).open("ab") as log:
                         process = subprocess.Popen(words, stdout=log, stderr=log, cwd=REPO, env=environment)
@@ -463,7 +382,7 @@ def run_experiment(
         raise ExperimentError(f"{base}: is not YAML; give a recipe like those in cmpl_zoo/training/recipes") from error
     if not isinstance(options, dict):
         raise ExperimentError(f"{base}: holds no options; give a recipe like those in cmpl_zoo/training/recipes")
-    if unknown := sorted(options.keys() - DEFAULTS.keys() - FREE):
+    if unknown := sorted(options.keys() - OPTIONS.keys() - FREE):
         raise ExperimentError(f"{base}: train/cmpl.py has no option {', '.join(unknown)}; its --help lists them")
     if options.get("steps") is None:
         raise ExperimentError(f"{base}: gives no steps; all rows of an experiment have the same number")
@@ -471,9 +390,10 @@ def run_experiment(
     short_side = options.get("short_side", Config.short_side)[1]
     frames = folder / f"frames-{short_side}-of-{center}"
     measured_on = "test" if test else "validation"
-    place = Place(frames, center, folder, Path(results).absolute(), options, measured_on, pretraining)
+    settings = Settings(options, center, measured_on, pretraining)
+    place = Place(settings, frames, folder, Path(results).absolute())
     place.work.mkdir(parents=True, exist_ok=True)
-    runs = [run for run in place.runs_of(name, setting, seeds) if rows is None or run.row in rows]
+    runs = [run for run in place.settings.runs_of(name, setting, seeds) if rows is None or run.row in rows]
     with ResultsWriter(place.results_file(name)) as writer:
         finished = place.results_of(name)
         for run in runs:

@@ -6,6 +6,7 @@ import re
 import shutil
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -257,20 +258,19 @@ def place_of_stored_results(
 ):
     data_and_setting = runner.data_set(experiment), "cpu"
     recipe = yaml.safe_load(runner.RECIPES[data_and_setting].read_text())
-    return runner.Place(
-        work, runner.CENTER[data_and_setting], work, REPO / "experiments" / "results", recipe, measured_on
-    )
+    settings = runner.Settings(recipe, runner.CENTER[data_and_setting], measured_on)
+    return runner.Place(settings, work, work, REPO / "experiments" / "results")
 
 
 def test_a_result_is_of_its_lists_and_judges(runner, tmp_path):
     place = place_of_stored_results(runner, tmp_path)
     run_of_5, run_of_20 = (runner.ExperimentRun("labels", "cpu", f"cross, {count}", 1) for count in (5, 20))
     stored = place.results_of("labels")
-    assert place.change(stored[run_of_5], run_of_5) is None
-    assert place.change(stored[run_of_5], run_of_20) == "lists uniform-5, which is uniform-20 now"
+    assert place.settings.change(stored[run_of_5], run_of_5) is None
+    assert place.settings.change(stored[run_of_5], run_of_20) == "lists uniform-5, which is uniform-20 now"
     vote = runner.ExperimentRun("beyond", "cpu", "both networks vote", 1)
-    assert place.change(stored[run_of_20], vote) == "judged ['primary'], which is ['primary', 'auxiliary'] now"
-    rows = {run.row for run in place.runs_of("auxiliary", "cpu", seeds=1)}
+    assert place.settings.change(stored[run_of_20], vote) == "judged ['primary'], which is ['primary', 'auxiliary'] now"
+    rows = {run.row for run in place.settings.runs_of("auxiliary", "cpu", seeds=1)}
     assert "quarter" in rows and "equal" not in rows, "on a CPU the primary network is r3d50_quarter, too"
 
 
@@ -317,23 +317,25 @@ def test_stored_results_are_those_of_todays_rows(runner, tmp_path, measured_on):
             continue  # added by hand
         place = place_of_stored_results(runner, tmp_path, measured_on, file.stem)
         stored = place.results_of(file.stem)
-        runs = set(place.runs_of(file.stem, "cpu", seeds=10))
-        assert [place.change(stored[one], one) for one in runs & stored.keys()] == [None] * len(runs & stored.keys())
+        runs = set(place.settings.runs_of(file.stem, "cpu", seeds=10))
+        assert [place.settings.change(stored[one], one) for one in runs & stored.keys()] == [None] * len(
+            runs & stored.keys()
+        )
         removed |= {one.row for one in stored.keys() - runs}
     assert removed == (OF_REMOVED if measured_on == "validation" else set())
 
 
-def test_the_result_of_a_twin_serves_unless_it_used_an_option_that_is_removed(runner, tmp_path):
+def test_the_result_of_an_equal_run_serves_unless_it_used_an_option_that_is_removed(runner, tmp_path):
     place = place_of_stored_results(runner, tmp_path)
     cross = runner.ExperimentRun("plus", "cpu", "cross", 2)
-    found = place.result_of_a_twin(cross)
+    found = place.result_of_an_equal_run(cross)
     assert (found["experiment"], found["row"]) == ("plus", "cross")
     assert found["top1"] == place.results_of("schemes")[runner.ExperimentRun("schemes", "cpu", "cross", 2)]["top1"]
     mixed = place.results_of("beyond")[runner.ExperimentRun("beyond", "cpu", "clips mixed", 2)]
-    assert place.change(mixed, cross) == "mix_clips True, which is False now"
+    assert place.settings.change(mixed, cross) == "mix_clips True, which is False now"
     with runner.ResultsWriter(tmp_path / "results" / "schemes.jsonl") as writer:
         writer.add(mixed | {"row": "cross"})
-    assert runner.replace(place, results=tmp_path / "results").result_of_a_twin(cross) is None
+    assert replace(place, results=tmp_path / "results").result_of_an_equal_run(cross) is None
 
 
 def test_rows_that_cannot_be_run_any_more_stay_where_they_were(runner, tmp_path):
