@@ -140,7 +140,7 @@ def test_a_model_directory_is_found_by_its_files_and_from_home(
         ("someone/actions@v1", r"hf-hub:someone/actions@v1"),
         ("~/nowhere", r"check the path"),
         ("~nobody_of_this_name/model", r"check the path"),
-        ("", r"list_models\(\) lists them"),
+        ("", r"list_models\(\) list them"),
         ("r3d50.cmpl", r"did you mean"),
     ],
 )

@@ -57,7 +57,7 @@ def hubconf_names() -> dict[str, str]:
 
 def create_model(
     model_name: str | os.PathLike[str],
-    pretrained: bool = False,
+    pretrained: bool | None = None,
     *,
     num_classes: int | None = None,
     in_chans: int | None = None,
@@ -81,7 +81,8 @@ def create_model(
             these two files, which loads its weights; or `hf-hub:ORG/NAME`, `hf-hub:ORG/NAME@REVISION` and
             `local-dir:PATH`, as timm has them; or the address of a repository of the Hub. A registered name wins over
             a directory of that name.
-        pretrained: load the weights of that name; without a tag, the best ones to start from.
+        pretrained: load the weights of that name; without a tag, the best ones to start from. By default, as in timm,
+            no weights are loaded, but those of a model directory that is given by its path.
         num_classes: size of the classifier; 0 for none. By default that of the weights, or 400 where none are loaded.
             A classifier of another size than that of the weights starts from random values.
         in_chans: input channels; a pretrained stem is adapted.
@@ -100,12 +101,12 @@ def create_model(
 
     Raises:
         ValueError: there is no such model.
-        TypeError: an argument that there is not, or `pretrained` is neither True nor False.
+        TypeError: an argument that there is not, or `pretrained` is none of True, False and None.
         FileNotFoundError: the directory lacks config.json or model.safetensors, or there is no `checkpoint_path`.
         RuntimeError: the weights are not available, are damaged, or do not fit the model, or a config.json is not
             one of this zoo's; the message says which, and what to do.
     """
-    if not isinstance(pretrained, bool):
+    if not (pretrained is None or isinstance(pretrained, bool)):
         raise TypeError(
             f"pretrained is {pretrained!r}; it must be True or False, and a number of classes is given as num_classes="
         )
@@ -130,23 +131,23 @@ def create_model(
     return model
 
 
-def _from_name(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+def _from_name(name: str, pretrained: bool | None, options: dict[str, Any]) -> nn.Module:
     """The model of a name, of a directory, or of a repository of the Hub."""
     name = _hub_name(name)
     source, _, place = name.partition(":")
     if source == "hf-hub":
-        return _from_config(source, place, pretrained, options)
+        return _from_config(source, place, bool(pretrained), options)
     if source == "local-dir":
-        return _from_config(source, os.path.expanduser(place), pretrained, options)
+        return _from_config(source, os.path.expanduser(place), bool(pretrained), options)
     name = hubconf_names().get(name, name)
     names = list_models()
     if name in names or name in _tagged():
-        return timm.create_model(name, pretrained=pretrained, **options)
+        return timm.create_model(name, pretrained=bool(pretrained), **options)
     path = Path(os.path.expanduser(name))
     if path.name in (WEIGHTS, "config.json") and path.is_file():
         path = path.parent
     if name and path.is_dir():
-        return _from_config("local-dir", str(path), True, options)
+        return _from_config("local-dir", str(path), pretrained is not False, options)
     if path.is_file():
         hint = f"it is a file: if it holds weights, create_model(ARCHITECTURE, checkpoint_path={name!r}) loads them"
     elif "://" in name:

@@ -121,6 +121,8 @@ def test_what_is_saved_loads(tmp_path: Path) -> None:
         again = cmpl_zoo.create_model(hub.save(model, tmp_path / str(channels), ["caf\u00e9\u00a0noir", "walk"]))
         assert digest(again.state_dict()) == digest(model.state_dict())
         assert list(again.pretrained_cfg["label_names"]) == ["caf\u00e9\u00a0noir", "walk"]
+        without = cmpl_zoo.create_model(tmp_path / str(channels), pretrained=False)
+        assert len(without.fc.weight) == 2 and digest(without.state_dict()) != digest(model.state_dict())
     with pytest.raises(ValueError, match="control characters"):
         hub.save(model, tmp_path / "bad", ["a\x1b[2J", "b"])
     assert not (tmp_path / "bad").exists()
