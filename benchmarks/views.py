@@ -19,7 +19,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from cmpl_zoo.datasets.augmentations import GREY, RandAugment
+from cmpl_zoo.datasets.augmentations import GRAY, RandAugment
 from cmpl_zoo.datasets.views import STRONG_VIEWS, StrongView, WeakView
 from cmpl_zoo.video import read_frames
 
@@ -28,7 +28,7 @@ FILES = ("arm_wrestling.mp4", "flipping_a_pancake.mkv", "asl_thanks.mkv", "h264_
 SIZE, SHORT_SIDE = 224, (256, 320)
 FRAMES = range(0, 32, 4)
 BY_TORCHVISION = {"randaugment": v2.RandAugment, "autoaugment": v2.AutoAugment}
-SETTINGS: dict[str, Any] = {"interpolation": v2.InterpolationMode.BILINEAR, "fill": GREY}
+SETTINGS: dict[str, Any] = {"interpolation": v2.InterpolationMode.BILINEAR, "fill": GRAY}
 
 
 class Cost:

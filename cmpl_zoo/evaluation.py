@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
-from cmpl_zoo.prediction.ensemble import distinct_views, not_finite, probabilities
+from cmpl_zoo.prediction.ensemble import distinct_views, not_finite_error, probabilities
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import VideoError
@@ -40,7 +41,8 @@ class Evaluation:
         scores: over all videos.
         probabilities: of the classes for each video, the mean over its views and the models, float32 (videos, classes);
             NaN where a video cannot be read.
-        unreadable: why, by index in the list.
+        unreadable: why, by index in the list; also of videos whose probabilities are not finite.
+        not_finite: the indices of the latter.
         features: what the classifier of the first model sees, the mean over the views, float32 (some videos, channels),
             of up to `MAPPED` readable videos that are spread evenly over the list.
         mapped: the indices of these videos, in rising order.
@@ -49,6 +51,7 @@ class Evaluation:
     scores: Scores
     probabilities: np.ndarray
     unreadable: dict[int, str]
+    not_finite: list[int]
     features: np.ndarray
     mapped: np.ndarray
 
@@ -98,6 +101,7 @@ def evaluate(
     [found] = evaluate_ensembles(
         [ensemble], videos, workers=workers, batch_size=batch_size, precision=precision, strict=strict
     )
+    check_finite(found, videos)
     return found.scores
 
 
@@ -126,7 +130,7 @@ def evaluate_ensembles(
         ranks: that share the videos, each some of them; all get the same result.
 
     Raises:
-        ValueError, RuntimeError, VideoError, StorageError, WorkerError: as `evaluate` does.
+        ValueError, VideoError, StorageError, WorkerError: as `evaluate` does.
     """
     ranks = ranks or Ranks()
     models = list(dict.fromkeys(model for ensemble in ensembles for model in ensemble))
@@ -143,6 +147,7 @@ def evaluate_ensembles(
     per_video = [np.full((len(videos), classes), np.nan, np.float32) for _ in ensembles]
     features: list[dict[int, np.ndarray]] = [{} for _ in ensembles]
     unreadable: dict[int, str] = {}
+    not_finite: list[list[int]] = [[] for _ in ensembles]
 
     own = np.arange(ranks.rank, len(videos), ranks.size)  # indices, which are the ids in a batch
     batches = EvaluationBatches(Videos(videos.paths[ranks.rank :: ranks.size], own), settings, batch=batch_size)
@@ -170,7 +175,9 @@ def evaluate_ensembles(
                 }
             for number, ensemble in enumerate(ensembles):
                 votes = torch.stack([per_model[model] for model in ensemble]).mean(dim=0).cpu()
-                accuracies[number].update(votes, class_of[indices])
+                finite = votes.isfinite().flatten(1).all(dim=1)
+                not_finite[number] += indices[~finite].tolist()
+                accuracies[number].update(votes[finite], class_of[indices[finite]])
                 per_video[number][indices.numpy()] = votes.mean(dim=1).numpy()
                 features[number] |= mean_over_views(inputs[ensemble[0]], indices, mapped)
             for kept in inputs.values():
@@ -181,24 +188,36 @@ def evaluate_ensembles(
         raise VideoError(f"none of the {len(videos)} videos can be read; the first: {unreadable[0]}")
     names, clip = label_names(models[0]), settings[0]
     evaluations = []
-    for accuracy, own_rows, own_features in zip(accuracies, per_video, features, strict=True):
+    for accuracy, own_rows, own_features, own_overflowed in zip(
+        accuracies, per_video, features, not_finite, strict=True
+    ):
         rows = np.empty_like(own_rows)
         for rank, rows_of_rank in enumerate(ranks.gather(own_rows[own])):
             rows[rank :: ranks.size] = rows_of_rank
-        if damaged := set(np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist()) - unreadable.keys():
-            raise not_finite(videos.paths[min(damaged)])
+        overflowed = sorted(index for of_rank in ranks.gather(own_overflowed) for index in of_rank)
+        rows[overflowed] = np.nan
+        if overflowed and ranks.first:
+            first = not_finite_error(videos.paths[overflowed[0]])
+            print(f"{len(overflowed)} videos count as wrong; {first}", file=sys.stderr)
         by_index = {index: row for of_rank in ranks.gather(own_features) for index, row in of_rank.items()}
         seen = sorted(by_index)
         evaluations.append(
             Evaluation(
                 accuracy.compute(videos.ids, names, clip["clips"], clip["crops"]),
                 rows,
-                unreadable,
+                unreadable | dict.fromkeys(overflowed, "its probabilities are not finite"),
+                overflowed,
                 np.stack([by_index[index] for index in seen]) if seen else np.empty((0, 0), np.float32),
                 np.array(seen, dtype=int),
             )
         )
     return evaluations
+
+
+def check_finite(evaluation: Evaluation, videos: Videos) -> None:
+    """Raise RuntimeError where probabilities are not finite, as of damaged weights: no accuracy tells that."""
+    if evaluation.not_finite:
+        raise not_finite_error(videos.paths[evaluation.not_finite[0]])
 
 
 @contextmanager
@@ -248,6 +267,8 @@ class Accuracy:
 
     def update(self, probabilities: Tensor, ids: Tensor) -> None:
         """Count the probabilities of some videos, (videos, views, classes), and their class ids, (videos,)."""
+        if not len(ids):
+            return
         self.clip_shares.update(probabilities.flatten(0, 1), ids.repeat_interleave(probabilities.shape[1]))
         per_video = probabilities.mean(dim=1)
         self.video_shares.update(per_video, ids)
@@ -255,10 +276,12 @@ class Accuracy:
 
     def compute(self, ids: Sequence[int] | np.ndarray, names: Sequence[str], clips: int, crops: int) -> Scores:
         """The scores of all videos, whose class ids these are: a video that no rank could read is wrong."""
-        table = self.confusion.compute()  # torchmetrics adds up what the ranks have counted
+        with warnings.catch_warnings():  # where no video has counted, as with damaged weights
+            warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before")
+            table = self.confusion.compute()  # torchmetrics adds up what the ranks have counted
+            shares = self.clip_shares.compute() | self.video_shares.compute()
         readable = int(table.sum())
         class_sizes = np.bincount(ids)
-        shares = self.clip_shares.compute() | self.video_shares.compute()
         scores: dict[str, Any] = {
             "clips": clips,
             "crops": crops,

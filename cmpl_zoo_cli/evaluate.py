@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
     from cmpl_zoo.datasets.classes import videos_to_measure_on
     from cmpl_zoo.distributed import Ranks, device_errors_explained, set_up_device
-    from cmpl_zoo.evaluation import check_alike, evaluate_ensembles
+    from cmpl_zoo.evaluation import check_alike, check_finite, evaluate_ensembles
     from cmpl_zoo.hub.cards import add_scores
     from cmpl_zoo.models import VideoModel, create_model
     from cmpl_zoo.models.labels import label_names
@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing is written") from None
+    check_finite(found, videos)
     seconds, scores = time.perf_counter() - began, found.scores
     print(as_table(scores))
     if args.json:

@@ -7,6 +7,7 @@ values. It says nothing about kernels, and there is no backward pass on a fake G
 import math
 import re
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -89,6 +90,7 @@ def step_on_fake_gpu(config: Config) -> None:
         meters = CMPLMeters(list(cmpl.networks), cmpl.primary.num_classes, GPU, Ranks())
         nonfinite = torch.full((), -1, device=GPU)
         run = SimpleNamespace(meters=meters, config=config, step=0, _first_nonfinite=nonfinite)
+        run._expect_finite = partial(Run._expect_finite, run)
         cmpl.train()
         for part in parts(batch_of(config, GPU), config.accumulation):
             with bf16_on_fake_gpu(config):

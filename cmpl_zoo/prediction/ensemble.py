@@ -93,12 +93,12 @@ class Ensemble:
             RuntimeError: they are not finite.
         """
         if not probabilities.isfinite().all():
-            raise not_finite(path)
+            raise not_finite_error(path)
         best = probabilities.topk(min(topk, len(self.names)))
         return [(self.names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
 
 
-def not_finite(path: str) -> RuntimeError:
+def not_finite_error(path: str) -> RuntimeError:
     """What is raised where probabilities of a video are not finite."""
     return RuntimeError(
         f"{path}: the probabilities are not finite; the weights are damaged or overflow in this number format: train "
