@@ -58,7 +58,8 @@ SEEDS = 10  # of each row on lips that is shown
 
 # The row that the others are set against, seed by seed; one for each part where rows are called "part, row".
 BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, labels-alone", "auxiliary": "quarter",
-        "ten-labels": "fixmatch", "threshold": "{part}, 0.7", "batch-norm": "labels-alone", "beyond": "cross",
+        "ten-labels": "fixmatch", "rates": "{part}", "threshold": "{part}, 0.7", "batch-norm": "labels-alone",
+        "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
         "fine-tuning-ut_interaction": "{part}, labels-alone", "lips-beyond": "{part}", "lips-causes": "{part}",
         **dict.fromkeys(LIPS, "fixmatch")}  # fmt: skip
