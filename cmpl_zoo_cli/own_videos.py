@@ -110,6 +110,7 @@ def lists_of(line: CommandLine) -> "MadeLists":
         val_share=own.val_share,
         group=own.group,
         seed=config.seed,
+        labels_alone=config.scheme == "none",
     )
 
 

@@ -262,6 +262,7 @@ def test_videos_of_a_group_stay_together(own: Path, tmp_path: Path) -> None:
     assert doubt.startswith(
         "2 of 2 videos without a label have nothing in the column day (such as spare_b.mp4), and may"
     )
+    assert not make_lists(str(own), [str(tmp_path / "labels.csv")], group="day", labels_alone=True).doubts
     spare = [{"path": path, "label": "", "day": days[0].copy().pop()} for path in ("spare_a.mp4", "spare_b.mp4")]
     write_rows(tmp_path / "labels.csv", [*rows, *spare])
     assert not make_lists(str(own), [str(tmp_path / "labels.csv")], group="day").doubts

@@ -62,6 +62,7 @@ def make_lists(
     val_share: float = 0.2,
     group: str | None = None,
     seed: int = 0,
+    labels_alone: bool = False,
 ) -> MadeLists:
     """The lists of a run.
 
@@ -76,6 +77,7 @@ def make_lists(
         group: see `split_list`: a column of the file of labels, or `folder`, the folder that a video is in. Videos
             without a label whose group is held out are left out.
         seed: see `split_list`.
+        labels_alone: the run will not learn from videos without a label, and no doubt is about them.
 
     Raises:
         ListError: there is no video, one class alone, a class of one video although some are to be held out, no such
@@ -137,8 +139,9 @@ def make_lists(
     if found.left_out:
         files["left_out.csv"] = as_csv(found.left_out, ["path", "label", "reason"])
     if group:
-        doubts += untold_recordings(found.rows, group) + untold_recordings_of_others(learned, group)
-        doubts += of_held_out_recordings(others, group, held_out)
+        doubts += untold_recordings(found.rows, group)
+        if not labels_alone:
+            doubts += untold_recordings_of_others(learned, group) + of_held_out_recordings(others, group, held_out)
     elif "recording" not in found.rows[0]:
         doubts += (not labels and same_subfolders(found.rows)) or doubtful_recordings(
             parts["labeled"], parts.get("val", [])
