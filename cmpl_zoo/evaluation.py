@@ -138,10 +138,12 @@ def evaluate_ensembles(
     settings, places = distinct_views(models)  # views that models have in common are read once
     classes = models[0].num_classes
     class_of = torch.as_tensor(np.asarray(videos.ids, dtype=np.int64))
-    if len(outside := ((class_of < 0) | (class_of >= classes)).nonzero()):
-        path, id_of_class = videos.paths[int(outside[0])], int(class_of[outside[0]])
-        raise ValueError(f"{path}: its class id is {id_of_class}, and those of the model are 0 to {classes - 1}; leave "
-                         "videos without a label out")  # fmt: skip
+    if outside := ((class_of < 0) | (class_of >= classes)).nonzero().flatten().tolist():
+        first = outside[0]
+        raise ValueError(
+            f"{videos.paths[first]}: its class id is {videos.ids[first]}, and those of the model are 0 to "
+            f"{classes - 1}; leave videos without a label out"
+        )
     mapped = set(np.linspace(0, len(videos) - 1, MAPPED).astype(int).tolist())
     accuracies = [Accuracy(classes) for _ in ensembles]
     per_video = [np.full((len(videos), classes), np.nan, np.float32) for _ in ensembles]
@@ -197,8 +199,8 @@ def evaluate_ensembles(
         overflowed = sorted(index for of_rank in ranks.gather(own_overflowed) for index in of_rank)
         rows[overflowed] = np.nan
         if overflowed and ranks.first:
-            first = not_finite_error(videos.paths[overflowed[0]])
-            print(f"{len(overflowed)} videos count as wrong; {first}", file=sys.stderr)
+            error = not_finite_error(videos.paths[overflowed[0]])
+            print(f"{len(overflowed)} videos count as wrong; {error}", file=sys.stderr)
         by_index = {index: row for of_rank in ranks.gather(own_features) for index, row in of_rank.items()}
         seen = sorted(by_index)
         evaluations.append(

@@ -101,10 +101,11 @@ def models_and_videos(model: str, words: Sequence[str]) -> tuple[list[str], list
 def is_model(word: str) -> bool:
     """Whether a word names a model and no video."""
     from cmpl_zoo.models import list_models
+    from cmpl_zoo.prediction.loading import networks_of
 
     if os.path.exists(word):
-        inside = ("config.json", os.path.join("primary", "config.json"))  # the latter of a run
-        return any(os.path.isfile(os.path.join(word, file)) for file in inside) or word.endswith(".safetensors")
+        is_folder_of_one = any(os.path.isfile(os.path.join(network, "config.json")) for network in networks_of(word))
+        return is_folder_of_one or word.endswith(".safetensors")
     return word.startswith(("hf-hub:", "local-dir:")) or word.partition(".")[0] in list_models()
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from cmpl_zoo_cli import recipes
 from cmpl_zoo_cli.options_parser import Parser, arrange, types_of
@@ -89,14 +88,14 @@ def parse_config(args: Sequence[str]) -> Config:
     Ends the program with a message and status 2 where an option is unknown or invalid.
     """
     parser = _parser()
-    return parser.made(Config, _options(parser, with_dashes(args)))
+    return parser.made(Config, parser.parse_args(with_dashes(args)).as_dict())
 
 
 def parse(args: Sequence[str]) -> CommandLine:
     """A command line; ends the program with a message and status 2 where an option is unknown or invalid."""
     parser = _parser()
     words = with_dashes(args)
-    options = _options(parser, words)
+    options = parser.parse_args(words).as_dict()  # those of `OwnVideos` too, and the recipes, `config`
     labels = options["labels"] or []
     if options["videos"] is None and len(labels) > 1 and Path(labels[-1]).is_dir():
         options["videos"] = labels.pop()  # typed after the files, which have no number
@@ -120,11 +119,6 @@ def parse(args: Sequence[str]) -> CommandLine:
     before += ["--steps", "null"] if options["epochs"] is not None else []
     after = ["--labeled", "labeled.csv", *([] if more else ["--unlabeled", "unlabeled.csv"])]
     return CommandLine(words, parse_config([*before, *words, *after]), own, more, options["dry_run"])
-
-
-def _options(parser: Parser, words: Sequence[str]) -> dict[str, Any]:
-    """The options of a command line, those of `OwnVideos` too, and the recipes that it names, `config`."""
-    return parser.parse_args(list(words)).as_dict()
 
 
 def _parser() -> Parser:

@@ -69,11 +69,11 @@ def split_list(
         raise ListError(
             f"{video_list.file}: --val-share {val} of the videos of each class is less than half of a video; raise it"
         )
-    by_class: dict[str, list[int]] = {label: [] for label in sorted(set(labels) - {""})}
-    without_label = [index for index, label in enumerate(labels) if not label and index not in held_out]
+    by_class: dict[str, list[int]] = {label: [] for label in sorted(set(labels))}
     for index, label in enumerate(labels):
-        if label and index not in held_out:
+        if index not in held_out:
             by_class[label].append(index)
+    without_label = by_class.pop("", [])
     if empty := [label for label, members in by_class.items() if not members]:
         whole, other = (f", which takes whole {group or 'recording'}s,", ", or group by another column")
         if not group and len({video_list.recording(i) for i in range(len(video_list))}) == len(video_list):

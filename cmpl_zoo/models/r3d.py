@@ -170,13 +170,7 @@ class R3D(VideoModel):
         Raises:
             ValueError: a width, a pooling or a clip setting that does not exist.
         """
-        super().__init__(
-            in_chans=in_chans,
-            drop_rate=drop_rate,
-            clip=clip,
-            subtract_mean_frame=subtract_mean_frame,
-            normalize_clip=normalize_clip,
-        )
+        super().__init__(in_chans, drop_rate, clip, subtract_mean_frame, normalize_clip)
         if width_divisor < 1 or 64 % width_divisor:
             raise ValueError(
                 f"width_divisor is {width_divisor}, which does not divide 64; give a power of two, such as 1, 2, 4 or 8"

@@ -61,13 +61,7 @@ class TorchvisionVideo(VideoModel):
         Raises:
             ValueError: a pooling or a clip setting that does not exist.
         """
-        super().__init__(
-            in_chans=in_chans,
-            drop_rate=drop_rate,
-            clip=clip,
-            subtract_mean_frame=subtract_mean_frame,
-            normalize_clip=normalize_clip,
-        )
+        super().__init__(in_chans, drop_rate, clip, subtract_mean_frame, normalize_clip)
         for name, module in network().named_children():
             if name not in ("avgpool", self.classifier.partition(".")[0]):
                 self.add_module(name, module)

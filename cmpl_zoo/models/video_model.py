@@ -80,7 +80,6 @@ class VideoModel(nn.Module):
 
     def __init__(
         self,
-        *,
         in_chans: int,
         drop_rate: float,
         clip: Mapping[str, Any] | None,

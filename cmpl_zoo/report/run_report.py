@@ -51,8 +51,8 @@ def write_run_report(
         "confusion": None,
         "classes": None,
         "sheets": None,
+        "map": None,
     }
-    parts["map"] = None
     if evaluations and val is not None:
         write_predictions(folder / "predictions.csv", val, classes, evaluations)
         first = next(iter(evaluations.values()))

@@ -72,13 +72,13 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     if empty := [file for file in files if not rows[file]]:
         instead = ", or leave the file out" if len(files) > 1 else ""
         raise ListError(f"{empty[0]}: no row has a label; fill in the column label{instead}")
-    finder = VideoFinder(root)
+    # A label that somebody corrected counts more than the folder that the video is in.
+    finder = VideoFinder(root, folders_are_classes=False)
     listed = {file: without_fragments(rows[file]) for file in rows}
     paths_outside = {row["path"] for file in rows for row in listed[file] if is_outside(row["path"], root)}
     outside = {file: [row for row in listed[file] if row["path"] in paths_outside] for file in rows}
     below = {file: [row for row in listed[file] if row["path"] not in paths_outside] for file in rows}
-    # A label that somebody corrected counts more than the folder that the video is in.
-    found = finder.find(below, folders_are_classes=False) if any(below.values()) else {}
+    found = finder.find(below) if any(below.values()) else {}
     merged = FoundVideos([], [], found[files[0]].passed_over if found else Counter())
     first: dict[tuple[str, object, object], tuple[str, str]] = {}  # label and file of each video or segment
     for file in rows:

@@ -89,6 +89,7 @@ class VideoFinder:
 
     Args:
         root: the folder; see `find_videos`.
+        folders_are_classes: never take a video that is in the folder of another class than a list says; see `find`.
 
     Attributes:
         videos: paths of all videos below it, relative to it and sorted.
@@ -97,8 +98,8 @@ class VideoFinder:
         ListError: as `find_videos`.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = root
+    def __init__(self, root: str | os.PathLike[str], folders_are_classes: bool = True) -> None:
+        self.root, self.folders_are_classes = root, folders_are_classes
         self._by_name: dict[str, list[str]] = {}
         scan = find_videos(root)
         self.videos, self._paths = scan.videos, set(scan.videos)
@@ -110,7 +111,7 @@ class VideoFinder:
         """Whether there is a video of this name at any depth, with any suffix."""
         return _reversed_parts(name)[0] in self._by_name
 
-    def find(self, lists: dict[str, list[ListRow]], folders_are_classes: bool = True) -> dict[str, FoundVideos]:
+    def find(self, lists: dict[str, list[ListRow]]) -> dict[str, FoundVideos]:
         """Find the videos of the lists of a data set, and keep their order.
 
         A path in a list means that video, or else the one of that name, with any suffix. If there are several, it means
@@ -120,14 +121,13 @@ class VideoFinder:
 
         Args:
             lists: rows by the name of their list: `path`, as published, usually `label`, and any other columns.
-            folders_are_classes: never take a video that is in the folder of another class.
 
         Raises:
             ListError: no video was found.
         """
         rows = [row for list_rows in lists.values() for row in list_rows]
         classes = {normalized_name(row["label"]) for row in rows if "label" in row}
-        found = {name: self._find(list_rows, classes, folders_are_classes) for name, list_rows in lists.items()}
+        found = {name: self._find(list_rows, classes) for name, list_rows in lists.items()}
         if not any(per_list.rows for per_list in found.values()):
             first = next(row for per_list in found.values() for row in per_list.left_out)
             raise ListError(
@@ -136,9 +136,9 @@ class VideoFinder:
             )
         return found
 
-    def _find(self, rows: list[ListRow], classes: set[str], folders_are_classes: bool) -> FoundVideos:
+    def _find(self, rows: list[ListRow], classes: set[str]) -> FoundVideos:
         distinct = list({tuple(row.items()): row for row in rows}.values())
-        candidates = [self._candidates(row, classes, folders_are_classes) for row in distinct]
+        candidates = [self._candidates(row, classes) for row in distinct]
         segments = [(row.get("start"), row.get("end")) for row in distinct]
         times_found = Counter(
             (paths[0], part) for paths, part in zip(candidates, segments, strict=True) if len(paths) == 1
@@ -151,14 +151,14 @@ class VideoFinder:
                 found.left_out.append(row | {"reason": _reason(paths)})
         return found
 
-    def _candidates(self, row: ListRow, classes: set[str], folders_are_classes: bool) -> list[str]:
+    def _candidates(self, row: ListRow, classes: set[str]) -> list[str]:
         """The paths that a row may mean: none, one, or several that match equally well."""
         if row["path"] in self._paths:
             return [row["path"]]
         listed, label = _reversed_parts(row["path"]), row.get("label", "")
         of_that_name = self._by_name.get(listed[0], [])
         paths = [path for path in of_that_name if not in_other_class(path, label, classes)]
-        if not paths and not folders_are_classes:  # one of the two paths is then the end of the other
+        if not paths and not self.folders_are_classes:  # one of the two paths is then the end of the other
             parts = [_reversed_parts(path) for path in of_that_name]
             ends = [_matching_parts(listed, found) == min(len(listed), len(found)) for found in parts]
             paths = [path for path, whole in zip(of_that_name, ends, strict=True) if whole]

@@ -10,7 +10,7 @@ from cmpl_zoo.tools.find_videos import ListRow
 NOT_GROUPS = ("path", "label", "start", "end", "predicted", "probability", "disagreement")  # columns of lists
 
 
-def predictions(rows: list[ListRow]) -> list[str]:
+def predicted_labels(rows: list[ListRow]) -> list[str]:
     """A sentence where labels are what a network has predicted: there is a column of probabilities for each class."""
     if not {row["label"] for row in rows} <= rows[0].keys():
         return []

@@ -22,7 +22,7 @@ from cmpl_zoo.tools.list_doubts import (
     doubtful_recordings,
     of_held_out_recordings,
     of_videos_held_out,
-    predictions,
+    predicted_labels,
     same_subfolders,
     untold_recordings,
     untold_recordings_of_others,
@@ -102,7 +102,7 @@ def make_lists(
     sizes = Counter(row["label"] for row in found.rows)
     if len(sizes) < 2:
         raise ListError(f"{source}: all labeled videos are of one class, {next(iter(sizes))!r}; label at least two")
-    doubts += predictions(found.rows) + (alike := classes_alike(sizes))
+    doubts += predicted_labels(found.rows) + (alike := classes_alike(sizes))
     if alone := [name for name in sorted_classes(sizes) if val_share and sizes[name] < 2]:
         raise ListError(
             f"{source}: class {alone[0]!r} has one video, and one to learn from and one to validate on are needed; add "

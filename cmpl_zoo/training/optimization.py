@@ -68,7 +68,7 @@ class Optimization:
         self.schedule.step_update(run.step)
         for number, part in enumerate(parts(batch, config.accumulation), start=1):
             former_buffers = [buffer.clone() for buffer in module.buffers()] if config.skip_nonfinite else []
-            with self._gradients_of_this_rank() if number < config.accumulation else nullcontext():
+            with self._gradients(together=number == config.accumulation):
                 with autocast(self.device, config.precision):
                     loss = self.model(part, *more)
                 with running_statistics_kept(module):  # activations that are recomputed do not count twice
@@ -83,9 +83,10 @@ class Optimization:
         self.optimizer.zero_grad()
         return gradient_norm
 
-    def _gradients_of_this_rank(self) -> AbstractContextManager[None]:
-        """Where ranks do not add up their gradients, which they do once a step."""
-        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
+    def _gradients(self, together: bool) -> AbstractContextManager[None]:
+        """Around a part of a step: ranks add up their gradients once a step, in its last part."""
+        apart = not together and isinstance(self.model, DistributedDataParallel)
+        return self.model.no_sync() if apart else nullcontext()  # type: ignore[operator]
 
 
 def parts(batch: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
