@@ -38,7 +38,7 @@ import yaml
 from lists import data_of, decode_once, make_lists
 from results import FREE, Result, ResultsWriter, difference, facts_of, read_results
 from rows import EXPERIMENTS, data_set, lists_needed
-from runs import OPTIONS, ExperimentRun, Settings
+from settings import OPTIONS, ExperimentRun, Settings
 
 from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
