@@ -162,12 +162,15 @@ def command_of(args: argparse.Namespace) -> list[str]:
 def as_table(scores: "Scores") -> str:
     """The scores for a reader, with the protocol they were measured by."""
     from cmpl_zoo.records import clip_tops, video_tops, views_text
+    from cmpl_zoo.report.intervals import top1_interval
 
     def cells(accuracies: Iterable[float]) -> str:
         return "".join(f"{accuracy:8.2f}" for accuracy in accuracies)
 
+    low, high = top1_interval(scores)
     rows = [
         (f"video, {views_text(scores)}", cells(video_tops(scores).values())),
+        ("  95 % interval of top-1", f"   {low:.1f} to {high:.1f}"),
         ("video, single view", cells(clip_tops(scores).values())),
         ("always the largest class", cells([scores["largest_class"]])),
         *((f"  {name}", cells([accuracy])) for name, accuracy in scores["per_class"].items()),

@@ -189,18 +189,17 @@ def tell_next(config: Config) -> None:
     from cmpl_zoo.training.lists import read_lists
 
     lists = read_lists(config)
-    roles = ("primary", "auxiliary") if config.auxiliary else ("primary",)
-    models = [str(Path(config.output, role)) for role in roles]
+    run = config.output
     video = (lists.val or lists.labeled).paths[0]
-    commands = [["cmpl-zoo", "predict", models[0], video]]
+    commands = [["cmpl-zoo", "predict", run, video]]
     if config.val:
         root = config.val_root or config.root
-        commands.append(["cmpl-zoo", "evaluate", *models, "--data", config.val, "--root", root])
+        commands.append(["cmpl-zoo", "evaluate", run, "--data", config.val, "--root", root])
     if config.unlabeled:
         root = config.unlabeled_root or config.root
-        todo = f"{Path(config.output).name}_todo.csv"  # another one for each run
-        commands.append(["cmpl-zoo", "suggest", *models, config.unlabeled, "--root", root, "-o", todo])
-    notes = {"suggest": "  # what to label next"} | ({"evaluate": "  # both vote"} if len(models) > 1 else {})
+        todo = f"{Path(run).name}_todo.csv"  # another one for each run
+        commands.append(["cmpl-zoo", "suggest", run, config.unlabeled, "--root", root, "-o", todo])
+    notes = {"suggest": "  # what to label next"} | ({"predict": "  # both networks vote"} if config.auxiliary else {})
     print("next:")
     for words in commands:
         print("  " + shlex.join(words) + notes.get(words[1], ""))

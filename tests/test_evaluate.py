@@ -19,10 +19,28 @@ from cmpl_zoo.datasets import evaluation_batches
 from cmpl_zoo.datasets.classes import class_ids
 from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.evaluation import evaluate_ensembles
+from cmpl_zoo.training.summary import tell_scores
 from cmpl_zoo.video.clips import load_clip, load_views, resolve_clip_config
 from cmpl_zoo.video.sampling import uniform_clips
 from cmpl_zoo.video.video import read_frames
+from cmpl_zoo_cli.evaluate import as_table
 from cmpl_zoo_cli.main import main
+
+
+def test_accuracy_is_printed_with_how_far_it_may_be_off(capsys):
+    """45 of 60 right: Wilson's interval worked out by hand."""
+    scores = {"videos": 60, "unreadable": 0, "clips": 5, "crops": 1, "largest_class": 50.0, "clip_top1": 70.0,
+              "video_top1": 75.0, "per_class": {"a": 80.0, "b": 70.0}, "confusion": [[24, 6], [9, 21]]}  # fmt: skip
+    tell_scores({"primary": scores})
+    assert capsys.readouterr().out == (
+        "primary: top-1 75.00 % (95 % interval: 62.8 to 84.2), 60 videos, 5 x 1 views (clips x crops); always the "
+        "largest class: 50.00 %\n"
+    )
+    assert as_table(scores).splitlines()[:3] == [
+        "60 videos                            top-1",
+        "video, 5 x 1 views (clips x crops)   75.00",
+        "  95 % interval of top-1             62.8 to 84.2",
+    ]
 
 
 def test_evaluate_agrees_with_the_run(trained, videos, lists, tmp_path):

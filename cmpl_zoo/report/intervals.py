@@ -2,6 +2,8 @@
 
 import math
 
+from cmpl_zoo.records import Scores
+
 Z95 = 1.959964  # of the normal distribution, whose middle 95 % are within so many standard deviations
 
 
@@ -18,3 +20,8 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     center = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
     return 100 * max(0.0, center - half), 100 * min(1.0, center + half)
+
+
+def top1_interval(scores: Scores) -> tuple[float, float]:
+    """The 95 % interval of the accuracy on videos, in percent; see `wilson`."""
+    return wilson(round(scores["video_top1"] * scores["videos"] / 100), scores["videos"])

@@ -101,23 +101,21 @@ def _sentence(config: Config, summary: Summary, classes: Sequence[str], lists: M
 
 def _commands(folder: Path, config: Config, lists: Mapping[str, Videos]) -> list[tuple[str, str]]:
     """What can be typed next, each with what it is for."""
-    roles = ["primary", "auxiliary"] if config.auxiliary else ["primary"]
-    models = [str(folder / role) for role in roles]
+    run, vote = str(folder), ", by the vote of both networks" if config.auxiliary else ""
     unlabeled = ["VIDEOS"]
     if config.unlabeled and "unlabeled" in lists:
         unlabeled = [config.unlabeled, "--root", config.unlabeled_root or config.root]
     commands = [
-        ("Predict other videos.", ["cmpl-zoo", "predict", models[0], "VIDEOS"]),
-        ("Choose which videos to label next.", ["cmpl-zoo", "suggest", *models, *unlabeled, "-o", "todo.csv"]),
-        ("Try it in a web page.", ["cmpl-zoo", "app", str(folder)]),
+        (f"Predict other videos{vote}.", ["cmpl-zoo", "predict", run, "VIDEOS"]),
+        ("Choose which videos to label next.", ["cmpl-zoo", "suggest", run, *unlabeled, "-o", "todo.csv"]),
+        ("Try it in a web page.", ["cmpl-zoo", "app", run]),
     ]
     if config.val:
-        vote = ", by the vote of both networks" if len(models) > 1 else ""
         root = config.val_root or config.root
         commands.append(
-            (f"Measure accuracy again{vote}.", ["cmpl-zoo", "evaluate", *models, "--data", config.val, "--root", root])
+            (f"Measure accuracy again{vote}.", ["cmpl-zoo", "evaluate", run, "--data", config.val, "--root", root])
         )
-    again = ["cmpl-zoo", "train", "--config", str(folder / "config.yaml"), "-o", f"{folder}-again"]
+    again = ["cmpl-zoo", "train", "--config", str(folder / "config.yaml"), "-o", f"{run}-again"]
     commands.append(("Train the same once more, in another folder.", again))
     return [(purpose, shlex.join(words)) for purpose, words in commands]
 

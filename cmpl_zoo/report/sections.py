@@ -13,7 +13,7 @@ from cmpl_zoo.evaluation import Evaluation
 from cmpl_zoo.records import Scores, video_tops, views_text
 from cmpl_zoo.report.charts import COLORS, LETTERS, feature_map
 from cmpl_zoo.report.contact_sheet import ByteBudget, Picture, Tile, picture_of
-from cmpl_zoo.report.intervals import wilson
+from cmpl_zoo.report.intervals import top1_interval, wilson
 from cmpl_zoo.report.pages import shortened
 from cmpl_zoo.report.predictions import least_sure, most_confused, surest_mistakes
 
@@ -54,7 +54,7 @@ class Result:
 def result(name: str, scores: Scores) -> Result:
     """The accuracy of a network or an ensemble, for a reader."""
     right = sum(row[number] for number, row in enumerate(scores["confusion"]))
-    low, high = wilson(right, scores["videos"])
+    low, high = top1_interval(scores)
     largest = f"always naming the largest class ({scores['largest_class']:.1f} %)"
     if low > scores["largest_class"]:
         verdict = f"better than {largest}"

@@ -14,6 +14,7 @@ from cmpl_zoo.evaluation import Evaluation
 from cmpl_zoo.hub.saving import save
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.records import RunFacts, Scores, Summary, views_text
+from cmpl_zoo.report.intervals import top1_interval
 from cmpl_zoo.training.lists import TrainingLists, training_steps
 from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.version import __version__
@@ -114,7 +115,9 @@ def write_report(
 def tell_scores(scores: dict[str, Scores]) -> None:
     """Print a line for each network that was validated."""
     for role, per_network in scores.items():
+        low, high = top1_interval(per_network)
         print(
-            f"{role}: top-1 {per_network['video_top1']:.2f} %, {per_network['videos']} videos, "
+            f"{role}: top-1 {per_network['video_top1']:.2f} % (95 % interval: {low:.1f} to {high:.1f}), "
+            f"{per_network['videos']} videos, "
             f"{views_text(per_network)}; always the largest class: {per_network['largest_class']:.2f} %"
         )
