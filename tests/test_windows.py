@@ -64,6 +64,8 @@ def test_an_open_file_cannot_be_deleted(tmp_path: Path) -> None:
     assert done.returncode == 1 and "PermissionError" in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.release
 def test_list_and_info_answer(tmp_path: Path) -> None:
     assert MODEL in cmpl_zoo("list", "r3d50_eighth", folder=tmp_path)
     assert "616,952" in cmpl_zoo("info", "r3d50_eighth", folder=tmp_path)
@@ -93,6 +95,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_features_check_prepare_and_shard_work_as_anywhere(rendered: Path) -> None:
     videos = ["videos/videos.csv", "--root", "videos"]
     for place, posix in (("without", False), ("posix", True)):
