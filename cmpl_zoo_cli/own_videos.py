@@ -199,7 +199,6 @@ def tell_next(config: Config) -> None:
         root = config.unlabeled_root or config.root
         todo = f"{Path(run).name}_todo.csv"  # another one for each run
         commands.append(["cmpl-zoo", "suggest", run, config.unlabeled, "--root", root, "-o", todo])
-    notes = {"suggest": "  # what to label next"} | ({"predict": "  # both networks vote"} if config.auxiliary else {})
-    print("next:")
+    print("next (both networks vote):" if config.auxiliary else "next:")
     for words in commands:
-        print("  " + shlex.join(words) + notes.get(words[1], ""))
+        print("  " + shlex.join(words) + ("  # what to label next" if words[1] == "suggest" else ""))

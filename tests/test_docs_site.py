@@ -38,7 +38,7 @@ REWRITTEN = """# Start
 [The page](app.md#who-can-see-what), [numbers](benchmarks.md#a-list), [cards](cards/net.md),
 ![a picture](images/a.svg "A picture"), [![small](app.webp)](app.md), <img alt="large" src="app.webp"> and
 <a href="app.html">the page</a>; `package/x.py`, the code (`package/x.py`), `package/`,
-[elsewhere](https://example.org/a.md), `[no](link.md)` <!-- [no](link.md) -->
+[elsewhere](https://example.org/a.md), `[no](link.md)`{.short} <!-- [no](link.md) -->
 ```
 [no](link.md)
 ```

@@ -81,13 +81,15 @@ class Site:
                     shutil.copyfile(picture, copy)
 
     def rewritten(self, page: Path, text: str) -> str:
-        """The text of a page, or a part of it, with its links rewritten.
+        """The text of a page, or a part of it, with its links rewritten, and short code marked for style.css.
 
         Raises:
             BrokenLinkError: a link leads to no file, or to no heading of it; the message names the page and the link.
         """
 
         def new(match: re.Match[str]) -> str:
+            if match["ticks"] and len(match[0]) < 30:
+                return match[0] + "{.short}"
             link = match["target"] or match["address"]
             if link is None or OTHER_SITE.match(link):
                 return match[0]
