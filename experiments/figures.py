@@ -37,7 +37,7 @@ def few_labels(lips: Mapping[str, RunsByRow], file: Path) -> None:
     """Top-1 in each experiment that has all of `METHODS`: mean, its 95 % interval and the seeds."""
     shown = {experiment: rows for experiment, rows in lips.items() if METHODS.keys() <= rows.keys()}
     figure, all_axes = _figure(len(shown), height=2.4)
-    for axes, (experiment, rows) in zip(all_axes, shown.items(), strict=True):
+    for panel, (axes, (experiment, rows)) in enumerate(zip(all_axes, shown.items(), strict=True)):
         _, spoken, count = experiment.split("-")
         names = METHODS | {row: name for row, name in VOTES.items() if row in rows}
         for place, row in enumerate(names):
@@ -53,8 +53,9 @@ def few_labels(lips: Mapping[str, RunsByRow], file: Path) -> None:
         axes.set_yticks([-place for place in range(len(names))], list(names.values()))
         axes.set_ylim(0.6 - len(METHODS | VOTES), 0.6)
         axes.set_title(f"ten {spoken}, {count} labels each", fontsize=10)
-        axes.set_xlabel("top-1 on four other speakers, %")
-        axes.tick_params(labelbottom=True)  # also where there is a panel below
+        if panel + 2 >= len(shown):  # there is no panel below
+            axes.set_xlabel("top-1 on four other speakers, %")
+            axes.tick_params(labelbottom=True)
     _save(figure, file)
 
 
