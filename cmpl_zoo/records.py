@@ -83,7 +83,7 @@ class Summary(RunFacts):
         labeled_videos: in the list.
         unlabeled_videos: in the list, 0 without.
         typical_videos: of each list that the run has, by its option; former versions did not record it.
-        validation: scores by role of the network.
+        validation: scores by role of the network, and of the `vote` where there are two.
         config: every option.
         role: in the card of one network, which of the two it is; the primary one by default.
     """

@@ -135,6 +135,11 @@ def test_the_folder_of_a_run_is_its_networks_which_vote(trained, videos, lists, 
         assert main(["evaluate", *models, *common, "--json", str(tmp_path / f"{file}.json")]) == 0
     by_run = json.loads((tmp_path / "run.json").read_text())
     assert by_run == json.loads((tmp_path / "both.json").read_text()) and by_run["model"] == names
+    vote = json.loads((trained / "summary.json").read_text())["validation"]["vote"]
+    assert by_run | {"list": str(lists / "val.csv")} == vote | {key: by_run[key] for key in ("model", "data")}
+    for row in read_rows(trained / "predictions.csv"):
+        of_true_class = [float(row[f"{role}label_probability"]) for role in ("", "auxiliary_", "vote_")]
+        assert of_true_class[2] == pytest.approx(sum(of_true_class[:2]) / 2, abs=1.5e-4)
     capsys.readouterr()
     said = []
     for model in ([str(trained)], [names[0], "--with", names[1]], [names[0]]):

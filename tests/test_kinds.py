@@ -132,7 +132,7 @@ def test_cmpl_of_r3d_and_mc3(videos, lists, tmp_path):
         together = dict(cmpl_zoo.predict(models, video))
         assert together == {k: pytest.approx((votes[0][k] + votes[1][k]) / 2, abs=1e-6) for k in together}
     summary = json.loads((tmp_path / "own" / "summary.json").read_text())
-    assert set(summary["validation"]) == {"primary", "auxiliary"}
+    assert set(summary["validation"]) == {"primary", "auxiliary", "vote"}
 
 
 @pytest.mark.slow

@@ -74,8 +74,8 @@ def test_what_is_measured_afterwards_is_told_in_the_card(trained, lists, videos,
         run([*call, "--test-clips", "3"])
     card = ModelCard.load(model / "README.md")
     rows = [line for line in card.text.splitlines() if line.endswith("softmax averaged |")]
-    assert [row.split("|")[1].strip() for row in rows] == ["this one", "auxiliary", "this one"]
-    assert "9 of val.csv | 3 x 1 views (clips x crops)" in rows[2]
+    assert [row.split("|")[1].strip() for row in rows] == ["this one", "auxiliary", "vote", "this one"]
+    assert "9 of val.csv | 3 x 1 views (clips x crops)" in rows[3]
     views = [result.metric_name.partition(", ")[2] for result in card.data.eval_results]
     assert views == ["2 x 1 views (clips x crops)", "3 x 1 views (clips x crops)"]
     assert cmpl_zoo.create_model(model).num_classes == 3

@@ -25,7 +25,7 @@ def write_predictions(
         file: to write, atomically.
         videos: of the list.
         classes: class names by class id.
-        evaluations: by role of the network; the first one's columns have no role before them.
+        evaluations: by role of the network, or `vote`; the first one's columns have no role before them.
 
     Raises:
         OSError: it cannot be written.

@@ -37,7 +37,7 @@ def write_run_report(
         lines: of its log.
         classes: class names by class id.
         lists: its videos by option, `labeled` and, where there are some, `unlabeled` and `val`.
-        evaluations: of the validation videos, by role of the network; empty without.
+        evaluations: of the validation videos, by role of the network, and of the vote; empty without.
         views: a few clips as the networks saw them at the start; None where they cannot be read.
 
     Raises:
@@ -141,7 +141,7 @@ def _curves(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "accuracy",
             "validation top-1, %",
             "On the videos held out. The networks kept are those of the last step; best/ has those of the best one.",
-            series(lines, {f"{role}/val_top1": role for role in roles}),
+            series(lines, {f"{role}/val_top1": role for role in (*roles, "vote")}),
         ),
         ("lr", "learning rate", "How large the steps are.", series(lines, LR)),
     ]

@@ -133,20 +133,23 @@ class Run(Loop):
             )
 
     def _evaluate(self) -> None:
-        val, each_alone = self.lists.val, [[network] for network in self.networks.values()]
+        """Measure each network and, where there are two, their vote."""
+        val, ensembles = self.lists.val, {role: [network] for role, network in self.networks.items()}
         assert val is not None
+        if len(ensembles) > 1:
+            ensembles["vote"] = list(self.networks.values())
         try:
-            found = evaluate_ensembles(each_alone, val, workers=self.config.workers, ranks=self.ranks)
+            found = evaluate_ensembles(list(ensembles.values()), val, workers=self.config.workers, ranks=self.ranks)
         except VideoError as error:
             raise VideoError(
                 f"{self.config.val}: {error}; the state is saved: repair or change --val and --val-root (by default as "
                 "--root), and the same command with --resume validates and continues"
             ) from error
-        self.evaluations = dict(zip(self.networks, found, strict=True))
+        self.evaluations = dict(zip(ensembles, found, strict=True))
 
     @property
     def _scores(self) -> dict[str, Scores]:
-        """Of the last validation, by role of the network."""
+        """Of the last validation, by role of the network, and of the vote."""
         return {role: evaluation.scores for role, evaluation in self.evaluations.items()}
 
     def _summary(self) -> Summary:
