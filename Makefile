@@ -32,7 +32,8 @@ dist: $(READY)
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
-	CMPL_DIST=dist OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_dist.py tests/test_windows.py tests/test_video.py
+	CMPL_DIST=dist OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_dist.py tests/test_windows.py tests/test_video.py \
+		tests/test_export.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cmpl_zoo needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -96,6 +96,11 @@ class Summary(RunFacts):
     role: NotRequired[str]
 
 
+def videos_right(scores: Scores) -> int:
+    """How many videos were taken for what they are."""
+    return sum(row[class_id] for class_id, row in enumerate(scores["confusion"]))
+
+
 def video_tops(scores: Scores) -> dict[int, float]:
     """The measured top-k accuracies of videos by k: of up to five classes only top-1."""
     return {1: scores["video_top1"]} | ({5: scores["video_top5"]} if "video_top5" in scores else {})

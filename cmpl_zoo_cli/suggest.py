@@ -104,8 +104,8 @@ def is_model(word: str) -> bool:
     from cmpl_zoo.prediction.loading import networks_of
 
     if os.path.exists(word):
-        is_folder_of_one = any(os.path.isfile(os.path.join(network, "config.json")) for network in networks_of(word))
-        return is_folder_of_one or word.endswith(".safetensors")
+        holds_a_model = any(os.path.isfile(os.path.join(network, "config.json")) for network in networks_of(word))
+        return holds_a_model or word.endswith(".safetensors")
     return word.startswith(("hf-hub:", "local-dir:")) or word.partition(".")[0] in list_models()
 
 

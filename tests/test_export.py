@@ -236,9 +236,17 @@ def test_a_missing_package_names_the_extra(saved, video, tmp_path, capsys, monke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "suffix"), [("r3d50", ".onnx"), ("r3d50", ".pt2"), ("tv_r2plus1d_18", ".onnx")])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("r3d50", ".onnx"),
+        ("r3d50", ".pt2"),
+        ("tv_r2plus1d_18", ".onnx"),
+        pytest.param("tv_mvit_v2_s", ".pt2", marks=pytest.mark.release),
+    ],
+)
 def test_networks_of_full_size_are_exported(name, suffix, video, tmp_path):
-    """On a single clip. In small, every family is in the tests of torchvision's networks; S3D and MViT take minutes."""
+    """On a single clip. In small, every family is in the tests of torchvision's networks; S3D takes minutes."""
     folder = save(tmp_path / "model", name, std=0.1)
     made = export_model(cmpl_zoo.create_model(folder).eval(), tmp_path / f"m{suffix}", [str(video)])
     assert made.difference <= 1e-3 and made.megabytes > 1

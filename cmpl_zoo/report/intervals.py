@@ -2,7 +2,7 @@
 
 import math
 
-from cmpl_zoo.records import Scores
+from cmpl_zoo.records import Scores, videos_right
 
 Z95 = 1.959964  # of the normal distribution, whose middle 95 % are within so many standard deviations
 
@@ -24,4 +24,4 @@ def wilson(right: int, total: int) -> tuple[float, float]:
 
 def top1_interval(scores: Scores) -> tuple[float, float]:
     """The 95 % interval of the accuracy on videos, in percent; see `wilson`."""
-    return wilson(round(scores["video_top1"] * scores["videos"] / 100), scores["videos"])
+    return wilson(videos_right(scores), scores["videos"])

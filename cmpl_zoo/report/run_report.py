@@ -101,7 +101,8 @@ def _sentence(config: Config, summary: Summary, classes: Sequence[str], lists: M
 
 def _commands(folder: Path, config: Config, lists: Mapping[str, Videos]) -> list[tuple[str, str]]:
     """What can be typed next, each with what it is for."""
-    run, vote = str(folder), ", by the vote of both networks" if config.auxiliary else ""
+    run = str(folder)
+    vote = ", by the vote of both networks" if config.auxiliary else ""
     unlabeled = ["VIDEOS"]
     if config.unlabeled and "unlabeled" in lists:
         unlabeled = [config.unlabeled, "--root", config.unlabeled_root or config.root]

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.evaluation import Evaluation
-from cmpl_zoo.records import Scores, video_tops, views_text
+from cmpl_zoo.records import Scores, video_tops, videos_right, views_text
 from cmpl_zoo.report.charts import COLORS, LETTERS, feature_map
 from cmpl_zoo.report.contact_sheet import ByteBudget, Picture, Tile, picture_of
 from cmpl_zoo.report.intervals import top1_interval, wilson
@@ -53,7 +53,6 @@ class Result:
 
 def result(name: str, scores: Scores) -> Result:
     """The accuracy of a network or an ensemble, for a reader."""
-    right = sum(row[number] for number, row in enumerate(scores["confusion"]))
     low, high = top1_interval(scores)
     largest = f"always naming the largest class ({scores['largest_class']:.1f} %)"
     if low > scores["largest_class"]:
@@ -67,7 +66,7 @@ def result(name: str, scores: Scores) -> Result:
         scores["video_top1"],
         low,
         high,
-        right,
+        videos_right(scores),
         scores,
         video_tops(scores).get(5),
         views_text(scores),

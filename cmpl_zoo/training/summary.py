@@ -113,11 +113,11 @@ def write_report(
 
 
 def tell_scores(scores: dict[str, Scores]) -> None:
-    """Print a line for each network that was validated."""
-    for role, per_network in scores.items():
-        low, high = top1_interval(per_network)
+    """Print a line for each network that was validated, and for the vote."""
+    for role, of_role in scores.items():
+        low, high = top1_interval(of_role)
         print(
-            f"{role}: top-1 {per_network['video_top1']:.2f} % (95 % interval: {low:.1f} to {high:.1f}), "
-            f"{per_network['videos']} videos, "
-            f"{views_text(per_network)}; always the largest class: {per_network['largest_class']:.2f} %"
+            f"{role}: top-1 {of_role['video_top1']:.2f} % (95 % interval: {low:.1f} to {high:.1f}), "
+            f"{of_role['videos']} videos, {views_text(of_role)}; "
+            f"always the largest class: {of_role['largest_class']:.2f} %"
         )

@@ -41,6 +41,7 @@ CODE = FENCED + r"|(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)|<!--.*?-->"
 LINK = r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]+)(?P<title>\s+\"[^\"]*\")?\)"
 HTML = r"(?P<attribute>\b(?:src|srcset|href|poster))=\"(?P<address>[^\"]+)\""
 TOKEN = re.compile(f"{CODE}|{LINK}|{HTML}", re.MULTILINE | re.DOTALL)
+SHORT = 30  # characters of code that a line does not break
 OTHER_SITE = re.compile(r"[a-z]+:", re.IGNORECASE)
 
 
@@ -88,7 +89,7 @@ class Site:
         """
 
         def new(match: re.Match[str]) -> str:
-            if match["ticks"] and len(match[0]) < 30:
+            if match["ticks"] and len(match[0]) < SHORT:
                 return match[0] + "{.short}"
             link = match["target"] or match["address"]
             if link is None or OTHER_SITE.match(link):
