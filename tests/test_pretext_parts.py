@@ -59,6 +59,15 @@ def test_order_shows_each_clip_through_its_own_crop(tmp_path):
     assert not one.equal(two) and not two.equal(three) and not one.equal(three)
 
 
+def test_order_mirrors_nothing(tmp_path):
+    picture = np.zeros((18, 32, 32, 3), np.uint8)
+    picture[:, :, 16:] = 255
+    path = write(tmp_path / "a.mkv", picture)
+    for seed in range(5):
+        clips, _ = inputs(Order(WHOLE, 1), path, seed)
+        assert not clips[..., :16].any() and (clips[..., 16:] == 255).all()
+
+
 def test_orders_are_numbered_as_permutations():
     for length in (3, 4):
         orders = torch.tensor(list(permutations(range(length))))
@@ -202,6 +211,8 @@ def test_dpc_changes_the_color_of_each_frame_by_itself(tmp_path):
     task.colors = nn.Identity()
     blocks, _ = inputs(task, path)
     assert (blocks == blocks[:1, :, :1]).all()  # but not its crop
+    blocks = [inputs(DPC(SMALL_BLOCKS._replace(one_color=True), 1), path, seed)[0] for seed in range(5)]
+    assert all((clips == clips[:1, :, :1]).all() for clips in blocks) and not blocks[0].equal(blocks[1])
 
 
 def dpc_of(paths):

@@ -100,6 +100,13 @@ def test_pace_changes_the_color_of_each_frame_by_itself(tmp_path):
     assert (clip == clip[:, :, :1]).all()  # but not its crop
 
 
+def test_pace_changes_the_colors_of_all_frames_alike_where_their_mean_is_subtracted(tmp_path):
+    path, task = still(tmp_path / "a.mkv"), Pace(WHOLE._replace(one_color=True), 1)
+    clips = [inputs(task, path, seed)[0] for seed in range(9)]
+    assert all((clip == clip[:, :, :1]).all() for clip in clips)
+    assert len({clip.float().mean().item() for clip in clips}) > 3
+
+
 def test_speed_skips_frames_at_random(tmp_path):
     path = counting(tmp_path / "a.mkv", 50)
     task = Speed(WHOLE._replace(frames=10, stride=2), 1)

@@ -25,14 +25,15 @@ class WeakView(nn.Module):
         size: height and width of the crop, in pixels.
         short_side: smallest and largest short side that frames are resized to, in pixels, both included (our choice:
             8/7 and 10/7 of `size`, as 256 and 320 for 224).
+        mirror: flip half of the clips.
 
     Raises:
         ValueError: `short_side` is below `size`, or decreases.
     """
 
-    def __init__(self, size: int, short_side: Sequence[int]) -> None:
+    def __init__(self, size: int, short_side: Sequence[int], mirror: bool = True) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.mirror = size, mirror
         self.smallest, self.largest = short_side
         if not size <= self.smallest <= self.largest:
             raise ValueError(
@@ -45,7 +46,7 @@ class WeakView(nn.Module):
         side = max(1, round(self.size * min(height, width) / short_side))
         top, left = _random_integer(0, height - side), _random_integer(0, width - side)
         view = tv.resized_crop(frames, top, left, side, side, [self.size, self.size], antialias=True)
-        return tv.horizontal_flip(view) if _random_integer(0, 1) else view
+        return tv.horizontal_flip(view) if self.mirror and _random_integer(0, 1) else view
 
 
 class StrongView(nn.Module):

@@ -25,10 +25,11 @@ class DPC(Task):
     other places, at other times and of other videos are negatives. All frames share one crop, and each has colors of
     its own: one channel in place of three in half of them, and jitter.
 
-    Our choice: `frames` and `stride` are those of a block, and blocks follow each other at that stride. A layer without
-    ReLU makes 256 channels of the network's own; in the code the network ends in as many, also without ReLU. Crops are
-    of random scale (`WeakView`). Negatives come from the same process, as in the code from the same GPU. `right` counts
-    an answer among the features of its own video alone, so that chance does not depend on the batch.
+    Our choice: `frames` and `stride` are those of a block, and blocks follow each other at that stride. A layer
+    without ReLU makes 256 channels of the network's own; in the code the network ends in as many, also without
+    ReLU. Crops are of random scale (`WeakView`). If the network subtracts the mean frame, all frames have the same
+    colors. Negatives come from the same process, as in the code from the same GPU. `right` counts an answer among
+    the features of its own video alone, so that chance does not depend on the batch.
     """
 
     clips = BLOCKS
@@ -43,7 +44,7 @@ class DPC(Task):
         start = torch.randint(video.num_frames - self.least_frames + 1, ())
         indices = start + self.clip.stride * torch.arange(BLOCKS * self.clip.frames)
         frames = self.view(video.read(indices).permute(0, 3, 1, 2))
-        frames = torch.stack([self.colors(frame) for frame in frames])
+        frames = self.recolor(self.colors, frames)
         return frames.unflatten(0, (BLOCKS, -1)).transpose(1, 2), torch.arange(BLOCKS)
 
     def head(self, network: VideoModel) -> nn.Module:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmpl_zoo.datasets.views import WeakView
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
 from cmpl_zoo.video.video import Video
@@ -20,9 +21,10 @@ class Order(Task):
     Paper and code: the clips follow each other, 8 frames apart, and are shuffled; each has its own crop. Of their
     features each pair goes through one layer of 512 with ReLU, and all of that through dropout of 0.5 into the orders.
 
-    Our choice: crops of random scale, mirrored at random (`WeakView`). `stride` also multiplies the gap, which is
-    smaller where the video is too short for it. The targets are the true places of the clips, counted from 0, and
-    orders are numbered as `itertools.permutations` gives them.
+    Our choice: crops of random scale (`WeakView`), not mirrored, as in the code: clips mirrored one by one would not
+    tell which way things move. `stride` also multiplies the gap, which is smaller where the video is too short for it.
+    The targets are the true places of the clips, counted from 0, and orders are numbered as `itertools.permutations`
+    gives them.
     """
 
     clips = 3
@@ -30,6 +32,7 @@ class Order(Task):
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
         super().__init__(clip, videos)
+        self.view = WeakView(clip.size, clip.short_side, mirror=False)
         self.least_frames = clip.span(self.clips)
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:

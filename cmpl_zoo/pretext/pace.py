@@ -19,7 +19,8 @@ class Pace(Task):
     mirrored at random; each has a color jitter of its own, so that the change of color from frame to frame, which grows
     with the stride, does not give the pace away.
 
-    Our choice: crops of random scale (`WeakView`), and without the contrastive loss that the paper can add.
+    Our choice: crops of random scale (`WeakView`), and without the contrastive loss that the paper can add. If the
+    network subtracts the mean frame, all frames have the same jitter.
     """
 
     classes = 4
@@ -33,8 +34,7 @@ class Pace(Task):
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
         pace = int(torch.randint(self.classes, ()))
         frames = self.view(video.read(self.indices(video.num_frames, pace)).permute(0, 3, 1, 2))
-        clip = torch.stack([self.jitter(frame) for frame in frames], dim=1)
-        return clip[None], torch.tensor([pace])
+        return self.recolor(self.jitter, frames).transpose(0, 1)[None], torch.tensor([pace])
 
     def indices(self, num_frames: int, pace: int) -> list[int]:
         """The frames of a clip of that class from a random start."""

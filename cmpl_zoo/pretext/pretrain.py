@@ -112,9 +112,10 @@ def prepare(config: PretrainConfig, ranks: Ranks) -> Prepared:
         flow = partial(flow_path, root=root, folder=config.flow)
         check_some_have_flow(videos, flow, config.flow, ranks)
     steps = config.steps or math.ceil((config.epochs or 0) * len(videos) / config.batch)
-    task = TASKS[config.task](
-        PretextClip(config.frames, config.stride, config.size, config.short_side, flow), len(videos)
+    clip = PretextClip(
+        config.frames, config.stride, config.size, config.short_side, flow, one_color=config.subtract_mean_frame
     )
+    task = TASKS[config.task](clip, len(videos))
     task.batches = steps * config.accumulation
     return Prepared(replace(config, steps=steps, epochs=None), videos, task)
 

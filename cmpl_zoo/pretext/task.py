@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,6 +35,8 @@ class PretextClip(NamedTuple):
         size: height and width, in pixels.
         short_side: range of the short side that frames are resized to before the crop; see `WeakView`.
         flow: path of a video to that of its optical flow (see `cmpl_zoo.tools.flow`), for tasks that need it.
+        one_color: change the colors of all frames of a clip alike, also where a task changes those of each frame by
+            itself: if the network subtracts the mean frame, which then would not be what stands still.
     """
 
     frames: int
@@ -41,6 +44,7 @@ class PretextClip(NamedTuple):
     size: int
     short_side: tuple[int, int]
     flow: Callable[[str], str] | None = None
+    one_color: bool = False
 
     def span(self, clips: int = 1) -> int:
         """Frames of the video from the first to the last frame of so many clips, each right after the other."""
@@ -80,6 +84,10 @@ class Task(ABC):
     def chance(self) -> str:
         """The share of questions that a guess answers right, in words."""
         return f"{100 / self.classes:.2g} %"
+
+    def recolor(self, colors: nn.Module, frames: Tensor) -> Tensor:
+        """Frames (n, 3, H, W) with random colors, of each frame by itself or, with `one_color`, of all alike."""
+        return colors(frames) if self.clip.one_color else torch.stack([colors(frame) for frame in frames])
 
     @abstractmethod
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
