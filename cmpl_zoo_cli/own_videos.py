@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cmpl_zoo_cli import recipes
 from cmpl_zoo_cli.run_options import flag
 from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, Config
-from cmpl_zoo_cli.train_parser import CommandLine
+from cmpl_zoo_cli.train_parser import CommandLine, recipe_beside
 
 if TYPE_CHECKING:
     from cmpl_zoo.tools.own_videos import MadeLists
@@ -39,7 +39,7 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
         "val": config.val,
         "seed": config.seed,
     }
-    if resume and (folder / RECORD).exists():
+    if resume and (folder / RECORD).exists() and is_begun(run_folder):
         return line.completed(*former_words(folder / RECORD, made_from))
     if resume and is_begun(run_folder):
         raise RunError(f"{run_folder} holds a run whose lists were given; continue it with the same --labeled")
@@ -60,9 +60,9 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
     write_lists(made.files | {RECORD: record + "\n"}, folder)
     if made.left_out:
         first = made.left_out[0]
+        reasons = "" if line.dry_run else f", for the reasons in {folder / 'left_out.csv'}"
         print(
-            f"warning: left out {len(made.left_out)}, for the reasons in {folder / 'left_out.csv'} (the first, "
-            f"{first['path']}: {first['reason']})",
+            f"warning: left out {len(made.left_out)}{reasons} (the first, {first['path']}: {first['reason']})",
             file=sys.stderr,
         )
     for doubt in made.doubts:
@@ -120,7 +120,10 @@ def words_before(line: CommandLine, made: "MadeLists") -> list[str]:
         return []
     name = GPU_RECIPE if on_gpu(line.config.device) else CPU_RECIPE
     recipe = recipes.read(recipes.find(name))
-    words = ["--config", name]
+    words = recipe_beside(line.words, name)
+    for network, start in (("primary", "init"), ("auxiliary", "auxiliary_init")):
+        if line.gives(network) and not line.gives(start):  # the recipe's weights are of another network
+            words += [flag(start), weights_of(getattr(line.config, network))]
     if line.gives("epochs"):
         return [*words, "--steps", "null"]
     passes = math.ceil(PASSES * made.labeled / recipe["labeled_batch"])
@@ -130,6 +133,14 @@ def words_before(line: CommandLine, made: "MadeLists") -> list[str]:
         if recipe["unlabeled_warmup"] == recipe["steps"]:  # lambda rises to the end
             words += ["--unlabeled-warmup", str(steps)]
     return words
+
+
+def weights_of(network: str | None) -> str:
+    """What a network that is typed starts from: its own weights in the zoo, or random ones, `null`."""
+    from cmpl_zoo import list_models
+
+    with_weights = list_models(pretrained=True)  # NETWORK.TAG
+    return network if network in {*with_weights, *(name.partition(".")[0] for name in with_weights)} else "null"
 
 
 def words_after(line: CommandLine, made: "MadeLists") -> list[str]:

@@ -1,7 +1,9 @@
 """`cmpl-zoo pretrain`."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +17,9 @@ def main(argv: list[str]) -> int:
     from cmpl_zoo_cli.ranks import run_ranks
 
     config, dry_run = parse(argv)
-    return run_ranks(config.output, config.timeout_minutes, lambda ranks: work(config, dry_run, ranks))
+    with TemporaryDirectory() as folder:  # of a dry run, which leaves nothing
+        config = replace(config, output=folder) if dry_run else config
+        return run_ranks(config.output, config.timeout_minutes, lambda ranks: work(config, dry_run, ranks))
 
 
 def work(config: "PretrainConfig", dry_run: bool, ranks: "Ranks") -> None:
@@ -23,6 +27,7 @@ def work(config: "PretrainConfig", dry_run: bool, ranks: "Ranks") -> None:
     from cmpl_zoo.pretext.pretrain import plan, prepare, pretrain
     from cmpl_zoo.training.run_folder import is_begun
 
+    config = replace(config, output=ranks.gather(config.output)[0])  # in a dry run of several processes each has one
     folder = config.unlabeled if Path(config.unlabeled).is_dir() else None
     prepared = prepare(config, ranks)
     # Several processes take another time than the one that would be measured here.

@@ -1,6 +1,7 @@
 """`cmpl-zoo train`."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ def main(argv: list[str]) -> int:
     from cmpl_zoo_cli.train_parser import parse
 
     line = parse(argv)
-    return run_ranks(line.config.output, line.config.timeout_minutes, lambda ranks: work(line, ranks))
+    with TemporaryDirectory() as folder:  # of a dry run, which leaves nothing
+        line = line.within(folder) if line.dry_run else line
+        return run_ranks(line.config.output, line.config.timeout_minutes, lambda ranks: work(line, ranks))
 
 
 def work(line: "CommandLine", ranks: "Ranks") -> None:

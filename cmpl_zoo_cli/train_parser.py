@@ -1,7 +1,7 @@
 """The command line of training: a folder of videos or lists, every option of `Config`, and YAML recipes of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from cmpl_zoo_cli import recipes
@@ -72,7 +72,11 @@ class CommandLine:
 
     def gives(self, option: str) -> bool:
         """Whether an option is typed."""
-        return any(word.partition("=")[0] == flag(option) for word in self.words)
+        return gives(self.words, option)
+
+    def within(self, folder: str) -> "CommandLine":
+        """The same with another folder of the run."""
+        return replace(self, words=[*self.words, "--output", folder], config=replace(self.config, output=folder))
 
     def completed(self, before: Sequence[str], after: Sequence[str]) -> Config:
         """The options with other words before and after those of the command line.
@@ -80,6 +84,17 @@ class CommandLine:
         Ends the program with a message and status 2 where they do not fit together.
         """
         return parse_config([*before, *self.words, *after])
+
+
+def gives(words: Sequence[str], option: str) -> bool:
+    """Whether an option is typed among words."""
+    return any(word.partition("=")[0] == flag(option) for word in words)
+
+
+def recipe_beside(words: Sequence[str], name: str) -> list[str]:
+    """A recipe that is not typed, as words before those that are: without spread frames if a stride is typed."""
+    strides = any(gives(words, option) for option in ("primary_stride", "auxiliary_stride", "fps"))
+    return ["--config", name, *(["--spread", "false"] if strides and not gives(words, "spread") else [])]
 
 
 def parse_config(args: Sequence[str]) -> Config:
@@ -115,7 +130,7 @@ def parse(args: Sequence[str]) -> CommandLine:
     if options["root"] != Config.root:
         parser.error(f"--root {options['root']}: with VIDEOS, paths start from that folder; leave --root out")
     # Checked now, with a recipe and lists that may not be those of the run: it is no use to look at all videos first.
-    before = [] if options["config"] else ["--config", CPU_RECIPE]
+    before = [] if options["config"] else recipe_beside(words, CPU_RECIPE)
     before += ["--steps", "null"] if options["epochs"] is not None else []
     after = ["--labeled", "labeled.csv", *([] if more else ["--unlabeled", "unlabeled.csv"])]
     return CommandLine(words, parse_config([*before, *words, *after]), own, more, options["dry_run"])
@@ -128,6 +143,7 @@ def _parser() -> Parser:
         DESCRIPTION,
         TYPES,
         recipes.TRAINING,
+        CPU_RECIPE,
         hidden=(*OWN, "dry_run"),
     )
     parser.add_argument("videos", nargs="?", metavar="VIDEOS", help=" ".join(VIDEOS.split()))

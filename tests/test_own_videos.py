@@ -115,14 +115,24 @@ def test_without_unlabeled_videos_one_network_learns_from_the_labels(own: Path, 
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["scheme"] == "none"
 
 
-def test_a_dry_run_says_what_would_be_done_and_leaves_the_lists_alone(own: Path, tmp_path: Path) -> None:
-    done = run(call(own, "-o", tmp_path / "run", *SHORT, "--dry-run"))
-    assert len(done.stdout.splitlines()) == 5
-    before = files_of(tmp_path / "run")
-    assert before.keys() == {f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")}
-    run(call(own, "-o", tmp_path / "run", *SHORT))
-    after = files_of(tmp_path / "run" / "lists")
-    assert {f"lists/{name}": text for name, text in after.items()} == before
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(own: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = run(call(own, "-o", folder, *SHORT, "--dry-run"))
+    assert len(done.stdout.splitlines()) == 5 and not folder.exists()
+    run(call(own, "-o", folder, *SHORT))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    names = {path.relative_to(folder).as_posix() for path in before}
+    assert {f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")} <= names
+    for options in ([], ["--overwrite"], ["--resume"]):
+        run(call(own, "-o", folder, *SHORT, *options, "--dry-run"))
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_lists_without_a_run_are_made_again(own: Path, tmp_path: Path) -> None:
+    (lists := tmp_path / "run" / "lists").mkdir(parents=True)
+    (lists / "made_from.json").write_text("{}")  # as a process that was killed before its first step left it
+    run(call(own, "-o", tmp_path / "run", *SHORT, "--resume"))
+    assert len(read_rows(lists / "labeled.csv")) == 9
 
 
 @pytest.mark.slow
@@ -176,8 +186,10 @@ def test_more_unlabeled_videos_come_from_a_folder_or_a_list(own: Path, videos: P
 
 def test_lists_that_are_given_take_a_folder_of_unlabeled_videos(own: Path, lists: Path, videos: Path, tmp_path: Path):
     given = ["--labeled", lists / "labeled.csv", "--root", videos, "-o", tmp_path / "run", *SHORT]
-    done = run(call(*given, "--unlabeled", own / "unlabeled", "--dry-run"))
+    typed = [*given, "--unlabeled", own / "unlabeled"]
+    done = run(call(*typed, "--dry-run"))
     assert re.search(r"unlabeled +1 videos", done.stdout) and re.search(r"validation +none", done.stdout)
+    run(call(*typed))
     rows = read_rows(tmp_path / "run" / "lists" / "unlabeled.csv")
     assert rows == [{"path": str(own / "unlabeled" / "spare_a.mp4")}]
 
@@ -463,6 +475,16 @@ def test_names_without_the_number_at_their_end() -> None:
         (["--device", "cuda"], 4801, ["--config", "finetune", "--steps", "3001"]),
         (["--device", "cpu", "--epochs", "3"], 2000, ["--config", "own_videos", "--steps", "null"]),
         (["--config", "demo"], 2000, []),
+        (["--device", "cpu", "--primary-stride=3"], 280, ["--config", "own_videos", "--spread", "false"]),
+        (["--device", "cpu", "--fps", "8"], 280, ["--config", "own_videos", "--spread", "false"]),
+        (["--device", "cuda", "--primary", "r3d50_half"], 280, ["--config", "finetune", "--init", "null"]),
+        (["--device", "cpu", "--primary", "r3d50"], 280, ["--config", "own_videos", "--init", "r3d50"]),
+        (["--device", "cpu", "--primary", "r3d50", "--init", "null"], 280, ["--config", "own_videos"]),
+        (
+            ["--device", "cpu", "--auxiliary", "r3d50_half"],
+            280,
+            ["--config", "own_videos", "--auxiliary-init", "null"],
+        ),
     ],
 )
 def test_the_recipe_follows_the_device_and_the_number_of_videos(words: list[str], labeled: int, expected: list[str]):

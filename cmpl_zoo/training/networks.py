@@ -115,7 +115,7 @@ def start_from(init: str, network: VideoModel, name: str) -> None:
     if classes != wanted:
         start.reset_classifier(network.num_classes)
     if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
-        raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}")
+        raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}, or null")
     for option in ("subtract_mean_frame", "normalize_clip"):
         if (needed := getattr(start, option)) != getattr(network, option):
             raise ValueError(f"cannot start {name} from {init}: that needs {flag(option)} {str(needed).lower()}")
