@@ -142,6 +142,8 @@ def extract_features(
         ) from None
     finally:
         unfinished.close()
+        if all(row is None for row in unfinished.rows):  # as with a wrong root, which the next call may mend
+            unfinished.file.unlink()
     unfinished.file.unlink(missing_ok=True)  # Windows deletes no open file
     return written
 

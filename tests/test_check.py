@@ -313,6 +313,13 @@ def test_options_that_are_refused(two, tmp_path, capsys, options, message):
     assert (tmp_path / "out" / "report.csv").read_bytes() == before
 
 
+def test_a_root_without_any_of_the_videos_is_refused_and_nothing_is_written(two, tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    said = refused(capsys, "check", two, "--root", tmp_path / "elsewhere", "-o", tmp_path / "out")
+    assert re.search(r"none of its 2 videos is there \(the first: .*a\.mp4\); check it and --root .*elsewhere", said)
+    assert not (tmp_path / "out").exists()
+
+
 def test_lists_and_folders_that_are_refused(two, tmp_path, capsys):
     out = tmp_path / "out"
     check = ["check", "--root", tmp_path, "-o"]

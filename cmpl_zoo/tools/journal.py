@@ -67,6 +67,12 @@ class Journal:
             raise ValueError(
                 f"--root {root}: no such folder; give the one that the paths in {video_list.file} are relative to"
             )
+        paths = video_list.paths
+        if not self.file.exists() and not any(os.path.exists(recording_of(path)) for path in paths):
+            raise ValueError(
+                f"{video_list.file}: none of its {len(paths)} videos is there (the first: {paths[0]}); check it and "
+                f"--root {root}"
+            )
         try:
             Path(directory).mkdir(parents=True, exist_ok=True)
         except OSError as error:
