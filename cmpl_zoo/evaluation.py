@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from timm.utils import unwrap_model
+from timm.utils import ModelEma, unwrap_model
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
@@ -89,7 +89,7 @@ def evaluate(
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
     """
-    ensemble = [unwrap_model(model) for model in ([models] if isinstance(models, nn.Module) else models)]
+    ensemble = [unwrap_model(model) for model in ([models] if isinstance(models, (nn.Module, ModelEma)) else models)]
     if not ensemble:
         raise ValueError("evaluate needs a model, and the list of models is empty; give at least one")
     for model in ensemble:
@@ -157,7 +157,7 @@ def evaluate_ensembles(
         iterate_views(batches, device, workers),
         total=len(batches),
         desc="evaluate",
-        disable=not ranks.first,
+        disable=None if ranks.first else True,  # None: where nobody looks
         leave=False,
     )
     with evaluation_mode(*models), classifier_inputs(ensemble[0] for ensemble in ensembles) as inputs:

@@ -60,8 +60,11 @@ def suggest(
         precision: as for `predict`.
 
     Raises:
+        TypeError: `videos` is one path.
         RuntimeError, ValueError, StorageError, WorkerError: as `predict`.
     """
+    if isinstance(videos, (str, os.PathLike)):
+        raise TypeError(f"suggest chooses among videos, and {videos} is one path; give a list of paths")
     found = list[Suggestion]()
     for one in predict(models, videos, topk=sys.maxsize, workers=workers, batch_size=batch_size, precision=precision):
         if one.error:

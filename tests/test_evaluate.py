@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 
 import numpy as np
 import pytest
@@ -70,16 +71,18 @@ def test_ctrl_c_ends_an_evaluation_in_one_line(videos, tmp_path):
     many = link_many(videos / "run" / "00.mp4", tmp_path / "many", 1000, label="run")
     args = [sys.executable, "train/evaluate.py", str(REPO / "model_cards" / "r3d50_quarter.cmpl_mocap13"),
             "--data", str(many), "--root", str(tmp_path / "many"), "--device", "cpu", "--test-clips", "10"]  # fmt: skip
-    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=REPO, start_new_session=True)
-    seen = ""
-    while not re.search(r"evaluate: .*\| [1-9]\d*/", seen):  # the progress bar, after the first videos
-        character = process.stderr.read(1)
-        assert character, seen
-        seen += character
+    terminal, its_end = os.openpty()
+    termios.tcsetwinsize(its_end, (24, 80))  # one without columns has no bar
+    process = subprocess.Popen(args, stderr=its_end, cwd=REPO, start_new_session=True)
+    seen = b""
+    while not re.search(rb"evaluate: .*\| [1-9]\d*/", seen):  # the progress bar, after the first videos
+        seen += os.read(terminal, 1)
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    assert re.search(r"^cmpl-zoo: stopped.*\n\Z", error, re.M) and "Traceback" not in error
+    assert process.wait(timeout=60) == 130
+    error = os.read(terminal, 65536)
+    os.close(terminal)
+    os.close(its_end)
+    assert re.search(rb"[\r\n]cmpl-zoo: stopped.*\r\n\Z", error) and b"Traceback" not in error
 
 
 def test_networks_vote_by_their_mean_probabilities(trained, videos, lists, tmp_path):

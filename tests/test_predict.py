@@ -196,8 +196,9 @@ def test_a_model_within_another_predicts_and_is_evaluated_as_itself(saved, video
         torch.compile(model, backend="eager"),
     ):
         assert predict(within, video) == predict([within, model], video) == expected
-        if isinstance(within, torch.nn.Module):
-            assert cmpl_zoo.evaluate(within, tmp_path / "list.csv", workers=0)["video_top1"] == 100
+        assert cmpl_zoo.evaluate(within, tmp_path / "list.csv", workers=0)["video_top1"] == 100
+    with pytest.raises(ValueError, match=r"topk is 0, .*at least 1"):
+        predict(model, video, topk=0)
     with pytest.raises(RuntimeError, match=r"call model\.eval\(\) first"):
         predict(torch.nn.DataParallel(model.train()), video)
     with pytest.raises(ValueError, match="VideoResNet has no clip settings"):

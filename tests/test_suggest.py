@@ -111,6 +111,8 @@ def test_the_function_gives_what_the_command_writes(pool: Path, networks: list[s
     rows = read_rows(tmp_path / "todo.csv")
     assert [row["path"] for row in rows] == [os.path.basename(one.path) for one in found]
     assert [row["predicted"] for row in rows] == [one.predicted for one in found]
+    with pytest.raises(TypeError, match="give a list of paths"):
+        cmpl_zoo.suggest(models, paths[0], 5)
 
 
 def test_labeled_videos_are_left_out_and_classes_and_recordings_are_even(

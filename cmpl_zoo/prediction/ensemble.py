@@ -91,7 +91,10 @@ class Ensemble:
 
         Raises:
             RuntimeError: they are not finite.
+            ValueError: `topk` is below 1.
         """
+        if topk < 1:
+            raise ValueError(f"topk is {topk}, and is a number of classes; give at least 1")
         if not probabilities.isfinite().all():
             raise not_finite_error(path)
         best = probabilities.topk(min(topk, len(self.names)))

@@ -95,7 +95,7 @@ def predict(
         VideoError: nothing of the one file can be decoded.
         RuntimeError: a model is in training mode, or its output is not finite.
         ValueError: a model has no classifier or one that is not of its `num_classes`, none of the settings that
-            `resolve_clip_config` looks for, or other classes than the first; or there is no model.
+            `resolve_clip_config` looks for, or other classes than the first; there is no model; or `topk` is below 1.
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs, and was reading none of the videos.
     """
