@@ -23,10 +23,10 @@ def add_parsers(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 def list_all(args: argparse.Namespace) -> int:
     from fnmatch import fnmatch
 
-    from cmpl_zoo.models.facts import catalogue, facts
+    from cmpl_zoo.models.facts import catalog, facts
 
     pattern = args.pattern if "*" in args.pattern else f"*{args.pattern}*"
-    if not (names := [name for name in catalogue() if fnmatch(name, pattern)]):
+    if not (names := [name for name in catalog() if fnmatch(name, pattern)]):
         raise ValueError(f"no network is called like {args.pattern}; `cmpl-zoo list` shows all")
     width = max(map(len, names))
     for name in names:
@@ -37,13 +37,13 @@ def list_all(args: argparse.Namespace) -> int:
 
 
 def tell(args: argparse.Namespace) -> int:
-    from cmpl_zoo.models.facts import facts, gmac
+    from cmpl_zoo.models.facts import facts, gmac, with_tag
 
-    known = facts(args.name)
+    known = facts(with_tag(args.name))
     height, width = known.size
     lines = {
         "parameters": f"{known.parameters:,}",
-        "cost": f"{gmac(args.name):.2f} GMAC a clip",
+        "cost": f"{gmac(known.name):.2f} GMAC a clip",
         "clip": f"{known.clip}, {height} x {width} pixels",
         "test views": f"{known.views} (clips x crops)",
         "classes": str(known.classes),

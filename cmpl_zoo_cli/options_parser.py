@@ -30,6 +30,7 @@ class Parser(jsonargparse.ArgumentParser):
         description: above its options.
         types: of the options, by name.
         recipe_folder: of the recipes that come with the package, below it.
+        example: one of these.
         hidden: options that no recipe has.
 
     Attributes:
@@ -43,6 +44,7 @@ class Parser(jsonargparse.ArgumentParser):
         description: str,
         types: Mapping[str, Any],
         recipe_folder: str,
+        example: str,
         hidden: Sequence[str] = (),
     ) -> None:
         jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -54,7 +56,7 @@ class Parser(jsonargparse.ArgumentParser):
             print_config="--print-config",
             allow_abbrev=False,
         )
-        self.types, self.recipe_folder, self.hidden = types, recipe_folder, hidden
+        self.types, self.recipe_folder, self.example, self.hidden = types, recipe_folder, example, hidden
         self.recipe: Path | None = None
         names = ", ".join(recipes.packaged(recipe_folder))
         self.add_argument(
@@ -76,6 +78,8 @@ class Parser(jsonargparse.ArgumentParser):
             kind: the dataclass, which has `steps` and `epochs`.
             values: by name, with the recipes as `config`.
         """
+        if values["steps"] is None and values["epochs"] is None and not values["config"]:
+            self.error(f"give --steps or --epochs, or a recipe: --config {self.example}")
         if values["steps"] is not None and values["epochs"] is not None:
             for name in ("steps", "epochs"):
                 if any(self.read(Path(str(recipe))).get(name) is not None for recipe in values["config"] or ()):

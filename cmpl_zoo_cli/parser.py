@@ -4,7 +4,7 @@ import argparse
 
 from cmpl_zoo_cli import (
     app,
-    catalogue,
+    catalog,
     check,
     convert,
     demo,
@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_parser(verbs)
     predict.add_parser(verbs)
     app.add_parser(verbs)
-    catalogue.add_parsers(verbs)
+    catalog.add_parsers(verbs)
     features.add_parser(verbs)
     probe.add_parser(verbs)
     suggest.add_parser(verbs)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cmpl_zoo.models.facts import catalogue, facts, gmac
+from cmpl_zoo.models.facts import catalog, facts, gmac
 from cmpl_zoo.models.pretrained import UNPUBLISHED
 
 REPO = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ def readme() -> str:
 def page() -> str:
     """The page."""
     weights, networks = [], []
-    for name in catalogue():
+    for name in catalog():
         known = facts(name)
         if not known.source:
             continue
@@ -40,7 +40,7 @@ def page() -> str:
             f"| [`{name}`](../model_cards/{name}.md) | {known.classes:,} | {known.clip}, {height} x {width} | "
             f"{known.accuracy or 'not stated'} | {known.license or 'none stated'} | {size} |"
         )
-    for name in sorted({name.partition(".")[0] for name in catalogue()}):
+    for name in sorted({name.partition(".")[0] for name in catalog()}):
         known = facts(name)
         height, width = known.size
         networks.append(

@@ -8,7 +8,7 @@ import pytest
 from made_videos import refused
 
 import cmpl_zoo
-from cmpl_zoo.models.facts import catalogue, facts, gmac
+from cmpl_zoo.models.facts import catalog, facts, gmac
 from cmpl_zoo_cli.main import main
 
 REPO = Path(__file__).resolve().parents[1]
@@ -28,8 +28,8 @@ def test_the_page_is_the_registrys(monkeypatch) -> None:
     assert shown == {*cmpl_zoo.list_models(pretrained=True), *cmpl_zoo.list_models()}
 
 
-def test_the_catalogue_names_each_network_once() -> None:
-    assert "r3d50.slow_k400" in catalogue() and "r3d50_half" in catalogue() and "r3d50" not in catalogue()
+def test_the_catalog_names_each_network_once() -> None:
+    assert "r3d50.slow_k400" in catalog() and "r3d50_half" in catalog() and "r3d50" not in catalog()
 
 
 def test_facts_of_a_network_and_of_weights() -> None:
@@ -51,5 +51,10 @@ def test_list_and_info_tell_them(capsys) -> None:
     told = capsys.readouterr().out
     for fact in ("33,024,208", "51.48 GMAC", "stride 9 at 30", "10 x 3", "apache-2.0", "74.58 %", "SLOW_8x8_R50.pyth"):
         assert fact in told
+    assert main(["info", "r3d50"]) == 0  # stands for these weights
+    assert capsys.readouterr().out == told
+    assert main(["info", "r3d50_half"]) == 0
+    assert "none; they are random" in capsys.readouterr().out
+    assert "README.md, tells what it is" in refused(capsys, "info", REPO / "model_cards" / "r3d50_quarter.cmpl_mocap13")
     assert "did you mean r3d50_half" in refused(capsys, "info", "r3d50_hal")
     assert "no network is called like x3d" in refused(capsys, "list", "x3d")

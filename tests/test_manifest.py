@@ -214,7 +214,7 @@ def test_videos_without_a_label_stay_unlabeled_or_are_left_out(tmp_path, capsys)
         (["--labels-per-class", "all"], "--labels-per-class all .*--val-share"),
         (
             ["--labels-per-class", "2", "--val-share", "0.01"],
-            "--val-share 0.01 of the videos of each class is less than half of",
+            r"--val-share 0.01 .* less than half of a video, as no class has more than 30; give at least 0.02, or",
         ),
         (
             ["--labels-per-class", "2", "--val-share", "0.2", "--group", "actor"],

@@ -119,6 +119,8 @@ def demo(output: Path, seeds: int) -> int:
         spread = f" +- {statistics.stdev(values):.1f} (n={len(values)})" if len(values) > 1 else ""
         seconds = statistics.median(per_seed[method]["seconds"] for per_seed in scores)
         print(f"  {method:14}{statistics.mean(values):5.1f}{spread}   {seconds:.0f} s of training")
+    if len(scores) == 1:
+        print("One seed ranks nothing: from seed to seed each of them moves by 20 points (experiments/README.md).")
     return 0
 
 

@@ -111,7 +111,7 @@ def class_ids(video_list: VideoList, classes: Sequence[str]) -> np.ndarray:
         if label not in ids:
             raise ListError(
                 f"{video_list.file_and_line(index)}: label {label!r} is not among the {len(ids)} classes "
-                f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it, or give "
-                "training the list of all classes with --classes"
+                f"({', '.join(list(classes)[:5])}{', ...' if len(ids) > 5 else ''}); correct it, or, to "
+                "train, give all classes with --classes"
             )
     return np.fromiter((ids[label] for label in video_list.labels), np.int32, len(video_list))

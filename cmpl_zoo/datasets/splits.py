@@ -1,5 +1,6 @@
 """Random splits of a list: videos that keep their label, unlabeled videos, and videos for validation."""
 
+import math
 import os
 import random
 from collections import Counter
@@ -66,8 +67,10 @@ def split_list(
     held_out = set(_draw_validation(video_list, labels, seed, val, group))
     validation = sorted(index for index in held_out if labels[index])
     if val and not validation:
+        most = max(Counter(filter(None, labels)).values())
         raise ListError(
-            f"{video_list.file}: --val-share {val} of the videos of each class is less than half of a video; raise it"
+            f"{video_list.file}: --val-share {val} of the videos of each class is less than half of a video, as no "
+            f"class has more than {most}; give at least {math.floor(50 / most + 1) / 100:.2f}, or 0 for no validation"
         )
     by_class: dict[str, list[int]] = {label: [] for label in sorted(set(labels))}
     for index, label in enumerate(labels):

@@ -24,7 +24,7 @@ def push(directory: str | os.PathLike[str], repository: str, *, private: bool = 
     Args:
         directory: as `save` and training write it.
         repository: `ORG/NAME`.
-        private: only members of the organisation see the repository.
+        private: only members of the organization see the repository.
         dry_run: only check the directory, without asking the Hub.
 
     Returns:

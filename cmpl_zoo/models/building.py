@@ -104,11 +104,11 @@ def build(
 # What people write for what is called otherwise here.
 _OTHER_NAMES = dict.fromkeys(
     ("img_size", "input_size", "image_size", "crop_size"),
-    "it runs on frames of any size; those that predict crops are pretrained_cfg_overlay={'input_size': (3, 224, 224)}",
+    "those that predict crops are pretrained_cfg_overlay={'input_size': (3, 224, 224)}; r3d networks take any size",
 )
 _OTHER_NAMES |= dict.fromkeys(
     ("num_frames", "frames", "clip_len", "stride", "sampling_rate", "fps"),
-    "it runs on any number of frames; those that predict reads are clip={'frames': 8, 'stride': 8}",
+    "those that predict reads are clip={'frames': 8, 'stride': 8}; r3d networks take any number",
 )
 _OTHER_NAMES |= {
     "token": "log in with `hf auth login`, or set HF_TOKEN",

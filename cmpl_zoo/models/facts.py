@@ -1,9 +1,11 @@
 """What there is to know of a name before it is chosen: size, cost, input, classes, source, accuracy."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from timm.models import get_pretrained_cfg
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -50,11 +52,24 @@ class Facts:
     megabytes: int | None
 
 
-def catalogue() -> list[str]:
+def catalog() -> list[str]:
     """Every name that can be loaded with weights, and every network that has none, sorted."""
     with_weights = list_models(pretrained=True)
     architectures = {name.partition(".")[0] for name in with_weights}
     return sorted({*with_weights, *list_models()} - architectures)
+
+
+def with_tag(name: str) -> str:
+    """A name with the tag of the weights that it stands for; a network without weights as it is.
+
+    Raises:
+        ValueError: it is a model directory, or on the Hub.
+    """
+    if "/" in name or "\\" in name or Path(name).is_dir():
+        raise ValueError(f"{name}: is no name of the zoo; the card of a model, its README.md, tells what it is")
+    default = get_pretrained_cfg(name, allow_unregistered=True)
+    tagged = f"{name}.{default.tag if default else None}"
+    return tagged if tagged in list_models(pretrained=True) else name
 
 
 def facts(name: str) -> Facts:

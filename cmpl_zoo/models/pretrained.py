@@ -23,9 +23,9 @@ UNPUBLISHED = {
 
 def hub_id(name: str) -> str | None:
     """The place on the Hugging Face Hub of weights that are not published yet: none, so that no stranger can put
-    weights under their name, unless CMPL_ZOO_ORG names the organisation that holds them."""
-    organisation = os.environ.get("CMPL_ZOO_ORG")
-    return f"{organisation}/{name}" if organisation else None
+    weights under their name, unless CMPL_ZOO_ORG names the organization that holds them."""
+    organization = os.environ.get("CMPL_ZOO_ORG")
+    return f"{organization}/{name}" if organization else None
 
 
 def with_source(name: str, cfg: PretrainedCfg, cache_dir: str | os.PathLike[str] | None = None) -> PretrainedCfg:
@@ -77,8 +77,8 @@ def missing(name: str, tag: str | None) -> str:
     """Why an architecture has no weights of a tag, and what to do."""
     if tag not in UNPUBLISHED:
         return (
-            f"{name} has no pretrained weights; take a name of cmpl_zoo.list_models(pretrained=True), or pass "
-            "pretrained=False"
+            f"{name} has no pretrained weights; take a name that `cmpl-zoo list` shows with some, as "
+            "cmpl_zoo.list_models(pretrained=True) does, or, to train it, pretrained=False"
         )
     return f"the weights {name}.{tag} are not published yet; {training(name, tag)}"
 
