@@ -10,14 +10,19 @@ from lists import data_of
 from results import FREE, Result, difference
 from rows import EXPERIMENTS, TableRow
 
+from cmpl_zoo.pretext import TASKS
 from cmpl_zoo_cli.pretrain_parser import RECIPES as PRETEXT_RECIPES
 from cmpl_zoo_cli.recipes import packaged
 from cmpl_zoo_cli.train_config import Config
 
-# What pretraining takes from the recipe of the rows, so that both see the same clips, and the stride where the clips of
-# the data set are shorter than those that the small recipes are for.
+# What pretraining takes from the recipe of the rows; dpc keeps its size, with which maps have more than one place.
 CLIP = ("size", "short_side", "crop_pct", "subtract_mean_frame", "normalize_clip")
-STRIDE = {"lips": 1}
+# Strides by data set and task, elsewhere those of the small recipes: on mocap13 that of the rows where a task shows one
+# clip at one pace, and less where 10 to 48 frames allow no more; on lips, where clips have 4 to 27 frames, 1.
+STRIDES = {
+    "lips": dict.fromkeys(TASKS, 1),
+    "mocap13": dict.fromkeys(("moco", "coclr", "rotation", "arrow"), 5) | dict.fromkeys(("speed", "tempo"), 2),
+}
 # Of train/cmpl.py, as YAML would give them.
 OPTIONS = json.loads(json.dumps({option.name: option.default for option in fields(Config) if option.name not in FREE}))
 
@@ -93,9 +98,10 @@ class Settings:
         """Options of train/pretrain.py for a network that the run starts from."""
         task = run.table_row.start
         recipe = yaml.safe_load(packaged(PRETEXT_RECIPES)[f"{task}_small"].read_text(encoding="utf-8"))
-        clip = {option: value for option, value in self.options(run).items() if option in CLIP}
-        data = data_of(self.lists_of(run))
-        stride = {"stride": STRIDE[data]} if data in STRIDE else {}
+        own = ("size", "short_side") if task == "dpc" else ()
+        clip = {option: value for option, value in self.options(run).items() if option in CLIP and option not in own}
+        strides = STRIDES[data_of(self.lists_of(run))]
+        stride = {"stride": strides[task]} if task in strides else {}
         steps = {"steps": self.pretraining_steps} if self.pretraining_steps else {}
         return recipe | {"model": model} | clip | stride | steps
 

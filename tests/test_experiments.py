@@ -284,7 +284,7 @@ def test_rows_with_a_start_learn_from_a_network_that_saw_the_same_videos(data, t
     [start] = starts.glob("*/*")
     assert start.relative_to(starts).as_posix() == "rotation/mocap13-r3d50_eighth-seed1"
     pretraining = json.loads((start / "summary.json").read_text())
-    assert (pretraining["step"], pretraining["config"]["size"], pretraining["config"]["stride"]) == (2, 32, 2)
+    assert (pretraining["step"], pretraining["config"]["size"], pretraining["config"]["stride"]) == (2, 32, 5)
     assert pretraining["config"]["subtract_mean_frame"]
     lists = tmp_path / "runs" / "lists" / "uniform-10-seed1"
     learned_from, labeled, unlabeled, held_out = (
