@@ -56,7 +56,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_submodules(), *(name for names in _FUNCTIONS.values() for name in names)})
+    on_first_use = {name for names in _FUNCTIONS.values() for name in names}
+    return sorted({"__version__", "create_model", "list_models", *on_first_use, *_submodules()})
 
 
 def _submodules() -> set[str]:

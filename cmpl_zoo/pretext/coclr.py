@@ -4,7 +4,6 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.pretext.flow import read_with_flow, seen_together
@@ -38,7 +37,7 @@ class CoCLR(MoCo):
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
         super().__init__(clip, videos)
-        self.view = v2.Compose([self.crop, self.mirror])  # of frames and flow; colors change frames alone
+        self.view = self.crop  # of frames and flow; colors change frames alone
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
         length = self.clip.frames

@@ -19,13 +19,13 @@ class MoCo(Task):
     """Which key is of the query's video: He et al., Momentum Contrast (CVPR 2020), version 2 (Chen et al.,
     arXiv:2003.04297), on videos as Han et al. (CoCLR, NeurIPS 2020) and Feichtenhofer et al. (CVPR 2021).
 
-    Papers and code: query and key are random clips of one video, each with its own crop of 20 to 100 % of the frame
-    (`short_side` has no effect), colors and mirroring. Keys are made by a slow average of the network, and kept in a
-    queue as negatives. A projection of two layers, to 128.
+    Papers and code: query and key are random clips of one video, each with its own crop, colors and mirroring. Keys are
+    made by a slow average of the network, and kept in a queue as negatives. A projection of two layers, to 128. The
+    temperature, 0.07, is CoCLR's; MoCo v2 has 0.2, Feichtenhofer et al. 0.1.
 
-    Our choice: no blur. The targets tell which video a clip is of, so that no key of the query's own video is a
-    negative. The queue is as long as the list at most, and has the keys of a batch before they are compared, so that
-    there are negatives from the first step on.
+    Our choice: square crops (`WeakView`), whose scale `short_side` gives; no blur. The targets tell which video a
+    clip is of, so that no key of the query's own video is a negative. The queue is as long as the list at most, and
+    has the keys of a batch before they are compared, so that there are negatives from the first step on.
     """
 
     clips = 2
@@ -37,8 +37,8 @@ class MoCo(Task):
         self.classes = min(self.queue, videos)  # the key of the query, and all others in the queue
         color = v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
         self.colors = v2.Compose([v2.RandomApply([color], p=0.8), v2.RandomGrayscale(p=0.2)])
-        self.crop, self.mirror = v2.RandomResizedCrop(clip.size, scale=(0.2, 1.0)), v2.RandomHorizontalFlip()
-        self.view = v2.Compose([self.crop, self.colors, self.mirror])
+        self.crop = self.view
+        self.view = v2.Compose([self.crop, self.colors])
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
         clip = self.clip
