@@ -136,20 +136,10 @@ def evaluate_ensembles(
     models = list(dict.fromkeys(model for ensemble in ensembles for model in ensemble))
     device = next(models[0].parameters()).device
     settings, places = distinct_views(models)  # views that models have in common are read once
-    classes = models[0].num_classes
-    class_of = torch.as_tensor(np.asarray(videos.ids, dtype=np.int64))
-    if outside := ((class_of < 0) | (class_of >= classes)).nonzero().flatten().tolist():
-        first = outside[0]
-        raise ValueError(
-            f"{videos.paths[first]}: its class id is {videos.ids[first]}, and those of the model are 0 to "
-            f"{classes - 1}; leave videos without a label out"
-        )
+    ids = ids_of(videos, models[0])
     mapped = set(np.linspace(0, len(videos) - 1, MAPPED).astype(int).tolist())
-    accuracies = [Accuracy(classes) for _ in ensembles]
-    per_video = [np.full((len(videos), classes), np.nan, np.float32) for _ in ensembles]
-    features: list[dict[int, np.ndarray]] = [{} for _ in ensembles]
+    votes = [Votes(ensemble, ids) for ensemble in ensembles]
     unreadable: dict[int, str] = {}
-    not_finite: list[list[int]] = [[] for _ in ensembles]
 
     own = np.arange(ranks.rank, len(videos), ranks.size)  # indices, which are the ids in a batch
     batches = EvaluationBatches(Videos(videos.paths[ranks.rank :: ranks.size], own), settings, batch=batch_size)
@@ -175,45 +165,85 @@ def evaluate_ensembles(
                     model: probabilities(model, views[place], batch_size)
                     for model, place in zip(models, places, strict=True)
                 }
-            for number, ensemble in enumerate(ensembles):
-                votes = torch.stack([per_model[model] for model in ensemble]).mean(dim=0).cpu()
-                finite = votes.isfinite().flatten(1).all(dim=1)
-                not_finite[number] += indices[~finite].tolist()
-                accuracies[number].update(votes[finite], class_of[indices[finite]])
-                per_video[number][indices.numpy()] = votes.mean(dim=1).numpy()
-                features[number] |= mean_over_views(inputs[ensemble[0]], indices, mapped)
+            for of_ensemble in votes:
+                features = mean_over_views(inputs[of_ensemble.models[0]], indices, mapped)
+                of_ensemble.add(indices, per_model, features)
             for kept in inputs.values():
                 kept.clear()
 
     unreadable = {index: reason for of_rank in ranks.gather(unreadable) for index, reason in of_rank.items()}
     if len(unreadable) == len(videos):
         raise VideoError(f"none of the {len(videos)} videos can be read; the first: {unreadable[0]}")
-    names, clip = label_names(models[0]), settings[0]
-    evaluations = []
-    for accuracy, own_rows, own_features, own_overflowed in zip(
-        accuracies, per_video, features, not_finite, strict=True
-    ):
-        rows = np.empty_like(own_rows)
-        for rank, rows_of_rank in enumerate(ranks.gather(own_rows[own])):
-            rows[rank :: ranks.size] = rows_of_rank
-        overflowed = sorted(index for of_rank in ranks.gather(own_overflowed) for index in of_rank)
-        rows[overflowed] = np.nan
-        if overflowed and ranks.first:
-            error = not_finite_error(videos.paths[overflowed[0]])
-            print(f"{len(overflowed)} videos count as wrong; {error}", file=sys.stderr)
-        by_index = {index: row for of_rank in ranks.gather(own_features) for index, row in of_rank.items()}
-        seen = sorted(by_index)
-        evaluations.append(
-            Evaluation(
-                accuracy.compute(videos.ids, names, clip["clips"], clip["crops"]),
-                rows,
-                unreadable | dict.fromkeys(overflowed, "its probabilities are not finite"),
-                overflowed,
-                np.stack([by_index[index] for index in seen]) if seen else np.empty((0, 0), np.float32),
-                np.array(seen, dtype=int),
-            )
+    return [of_ensemble.evaluation(videos, unreadable, ranks) for of_ensemble in votes]
+
+
+def ids_of(videos: Videos, model: VideoModel) -> Tensor:
+    """The class ids of videos, int64 (videos,).
+
+    Raises:
+        ValueError: one is not a class of the model.
+    """
+    ids = torch.as_tensor(np.asarray(videos.ids, dtype=np.int64))
+    if outside := ((ids < 0) | (ids >= model.num_classes)).nonzero().flatten().tolist():
+        first = outside[0]
+        raise ValueError(
+            f"{videos.paths[first]}: its class id is {videos.ids[first]}, and those of the model are 0 to "
+            f"{model.num_classes - 1}; leave videos without a label out"
         )
-    return evaluations
+    return ids
+
+
+class Votes:
+    """What an ensemble has made of the videos so far, of one rank its share.
+
+    Args:
+        models: of the ensemble.
+        ids: class ids of all videos, (videos,).
+    """
+
+    def __init__(self, models: Sequence[VideoModel], ids: Tensor) -> None:
+        self.models, self.ids = models, ids
+        self.accuracy = Accuracy(models[0].num_classes)
+        self.probabilities = np.full((len(ids), models[0].num_classes), np.nan, np.float32)
+        self.features: dict[int, np.ndarray] = {}
+        self.not_finite: list[int] = []
+
+    def add(self, indices: Tensor, per_model: dict[VideoModel, Tensor], features: dict[int, np.ndarray]) -> None:
+        """Count some videos.
+
+        Args:
+            indices: of the videos, (some,).
+            per_model: their probabilities, (some, views, classes), by model.
+            features: of those of them that are kept, (channels,), by index.
+        """
+        votes = torch.stack([per_model[model] for model in self.models]).mean(dim=0).cpu()
+        finite = votes.isfinite().flatten(1).all(dim=1)
+        self.not_finite += indices[~finite].tolist()
+        self.accuracy.update(votes[finite], self.ids[indices[finite]])
+        self.probabilities[indices.numpy()] = votes.mean(dim=1).numpy()
+        self.features |= features
+
+    def evaluation(self, videos: Videos, unreadable: dict[int, str], ranks: Ranks) -> Evaluation:
+        """What all ranks have counted; which videos none of them could read is known."""
+        rows = np.empty_like(self.probabilities)
+        for rank, of_rank in enumerate(ranks.gather(self.probabilities[ranks.rank :: ranks.size])):
+            rows[rank :: ranks.size] = of_rank
+        not_finite = sorted(index for of_rank in ranks.gather(self.not_finite) for index in of_rank)
+        rows[not_finite] = np.nan
+        if not_finite and ranks.first:
+            error = not_finite_error(videos.paths[not_finite[0]])
+            print(f"{len(not_finite)} videos count as wrong; {error}", file=sys.stderr)
+        features = {index: row for of_rank in ranks.gather(self.features) for index, row in of_rank.items()}
+        mapped = sorted(features)
+        clip = self.models[0].clip
+        return Evaluation(
+            self.accuracy.compute(videos.ids, label_names(self.models[0]), clip["clips"], clip["crops"]),
+            rows,
+            unreadable | dict.fromkeys(not_finite, "its probabilities are not finite"),
+            not_finite,
+            np.stack([features[index] for index in mapped]) if mapped else np.empty((0, 0), np.float32),
+            np.array(mapped, dtype=int),
+        )
 
 
 def check_finite(evaluation: Evaluation, videos: Videos) -> None:
