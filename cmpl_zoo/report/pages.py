@@ -1,11 +1,13 @@
 """HTML from the templates beside this file: every value is escaped, and a page is one file."""
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from cmpl_zoo._files import replace_text
 
@@ -33,12 +35,19 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else "…" + text[1 - LONGEST :]
 
 
+def with_options(text: str) -> Markup:
+    """A sentence in which options of a command line are code, which is not broken at their hyphens."""
+    return Markup(re.sub(r"--[a-z][a-z-]*[a-z]", r"<code>\g<0></code>", escape(text)))
+
+
 @cache
 def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["with_options"] = with_options
+    return templates
