@@ -24,7 +24,7 @@ from cmpl_zoo.report import sections
 from cmpl_zoo.report.contact_sheet import MOST_TILES, Tile, write_contact_sheet
 from cmpl_zoo.report.evaluation_report import write_evaluation
 from cmpl_zoo.report.intervals import wilson
-from cmpl_zoo.report.pages import LARGEST
+from cmpl_zoo.report.pages import LARGEST, with_options
 from cmpl_zoo.report.pictures import clip_frames, data_uri, frames_of, strip
 from cmpl_zoo.report.predictions import least_sure, most_confused, surest_mistakes, write_predictions
 from cmpl_zoo.report.pseudo_labels import pseudo_labels
@@ -231,6 +231,13 @@ def test_pseudo_labels_that_collapse_are_told() -> None:
     none = pseudo_labels([early | {"primary/mask": 0.0}], ["yes", "no"], [0, 1], 0.8)
     assert "no pseudo-label for the primary" in none["warnings"][0] and not none["rows"]
     assert pseudo_labels([{"step": 1, "loss": 2.0}], ["yes", "no"], [0, 1], 0.8) is None
+
+
+def test_options_in_sentences_are_code_and_the_rest_is_text() -> None:
+    made = with_options("'<b>': a longer --unlabeled-warmup, or --scheme none -- or not.")
+    assert made == (
+        "&#39;&lt;b&gt;&#39;: a longer <code>--unlabeled-warmup</code>, or <code>--scheme</code> none -- or not."
+    )
 
 
 def test_a_run_leaves_a_report(trained: Path, videos: Path, lists: Path) -> None:

@@ -37,7 +37,7 @@ def shortened(text: str) -> str:
 
 def with_options(text: str) -> Markup:
     """A sentence in which options of a command line are code, which is not broken at their hyphens."""
-    return Markup(re.sub(r"--[a-z][a-z-]*[a-z]", r"<code>\g<0></code>", escape(text)))
+    return Markup(re.sub(r"--[a-z][a-z-]*[a-z]", r"<code>\g<0></code>", str(escape(text))))
 
 
 @cache
