@@ -42,7 +42,7 @@ def _parser() -> Parser:
         DESCRIPTION,
         types_of(PretrainConfig),
         RECIPES,
-        "moco_small",
+        "rotation_small",
         hidden=("dry_run",),
     )
     parser.add_class_arguments(PretrainConfig, as_group=False)
