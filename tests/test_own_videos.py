@@ -123,7 +123,7 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(own: Path, tmp_pa
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     names = {path.relative_to(folder).as_posix() for path in before}
     assert {f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")} <= names
-    for options in ([], ["--overwrite"], ["--resume"]):
+    for options in (["--overwrite"], ["--resume"]):
         run(call(own, "-o", folder, *SHORT, *options, "--dry-run"))
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
