@@ -14,12 +14,19 @@ if TYPE_CHECKING:
 def main(argv: list[str]) -> int:
     """Pretrain with the options of a command line; see `cmpl_zoo_cli.main.main`."""
     from cmpl_zoo_cli.pretrain_parser import parse
-    from cmpl_zoo_cli.ranks import run_ranks
 
     config, dry_run = parse(argv)
-    with TemporaryDirectory() as folder:  # of a dry run, which leaves nothing
-        config = replace(config, output=folder) if dry_run else config
-        return run_ranks(config.output, config.timeout_minutes, lambda ranks: work(config, dry_run, ranks))
+    if not dry_run:
+        return start(config, dry_run)
+    with TemporaryDirectory() as folder:  # nothing is left
+        return start(replace(config, output=folder), dry_run)
+
+
+def start(config: "PretrainConfig", dry_run: bool) -> int:
+    """The exit status of a run, or of saying what it would do."""
+    from cmpl_zoo_cli.ranks import run_ranks
+
+    return run_ranks(config.output, config.timeout_minutes, lambda ranks: work(config, dry_run, ranks))
 
 
 def work(config: "PretrainConfig", dry_run: bool, ranks: "Ranks") -> None:

@@ -12,13 +12,20 @@ if TYPE_CHECKING:
 
 def main(argv: list[str]) -> int:
     """Train with the options of a command line; see `cmpl_zoo_cli.main.main`."""
-    from cmpl_zoo_cli.ranks import run_ranks
     from cmpl_zoo_cli.train_parser import parse
 
     line = parse(argv)
-    with TemporaryDirectory() as folder:  # of a dry run, which leaves nothing
-        line = line.within(folder) if line.dry_run else line
-        return run_ranks(line.config.output, line.config.timeout_minutes, lambda ranks: work(line, ranks))
+    if not line.dry_run:
+        return start(line)
+    with TemporaryDirectory() as folder:  # nothing is left
+        return start(line.within(folder))
+
+
+def start(line: "CommandLine") -> int:
+    """The exit status of what a command line asks for."""
+    from cmpl_zoo_cli.ranks import run_ranks
+
+    return run_ranks(line.config.output, line.config.timeout_minutes, lambda ranks: work(line, ranks))
 
 
 def work(line: "CommandLine", ranks: "Ranks") -> None:

@@ -40,7 +40,8 @@ DESCRIPTION = f"""{Config.__doc__}
 With VIDEOS, lists of them are made in DIR/lists, a share is held out for validation, and the run says what it will do
 before it begins. Without --group it warns where videos on both sides are in one subfolder of a class, or have one name
 but for a number at its end: they may be of one recording. Without --config the recipe is {GPU_RECIPE} where there is a
-GPU, and else {CPU_RECIPE}, with more steps where they would make fewer than {PASSES} passes over the labeled videos.
+GPU, and else {CPU_RECIPE}, with more steps where they would make fewer than {PASSES} passes over the labeled videos; a
+network that is typed then starts from its own weights in the zoo, or from random ones, and a stride replaces --spread.
 Without unlabeled videos one network learns from the labels alone. With --resume the lists and the recipe are those that
 the run began with.
 
