@@ -210,12 +210,7 @@ class Config(RunOptions, CMPLOptions):  # fields of the last base come first
         need(self.fps is None or self.fps > 0, f"--fps must be above 0, and is {self.fps}")
         need(
             not (self.spread and self.fps),
-            "--fps is the unit of strides, and with --spread, as in some recipes, there is none; give --spread false",
-        )
-        strides = (self.primary_stride, self.auxiliary_stride)
-        need(
-            not self.spread or strides == (Config.primary_stride, Config.auxiliary_stride),
-            "with --spread, as in some recipes, there is no stride; give --spread false, or leave the strides out",
+            "--fps is the unit of strides, and with --spread there is none; give --fps null or --spread false",
         )
         check_parts(self, ["labeled_batch", "unlabeled_batch"] if self.scheme != "none" else ["labeled_batch"])
         check_short_side(self.size, self.short_side)

@@ -1,8 +1,9 @@
 """The command line of training: a folder of videos or lists, every option of `Config`, and YAML recipes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from cmpl_zoo_cli import recipes
 from cmpl_zoo_cli.options_parser import Parser, arrange, types_of
@@ -98,13 +99,23 @@ def recipe_beside(words: Sequence[str], name: str) -> list[str]:
     return ["--config", name, *(["--spread", "false"] if strides and not gives(words, "spread") else [])]
 
 
+def check_stride(parser: Parser, words: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse a stride that is typed and would have no effect, as the recipe spreads the frames."""
+    for option in ("primary_stride", "auxiliary_stride"):
+        if options["spread"] and gives(words, option) and not gives(words, "spread"):
+            parser.error(f"{flag(option)} has no effect, as the recipe spreads the frames; add --spread false")
+
+
 def parse_config(args: Sequence[str]) -> Config:
     """The options of a command line and of the recipes that its --config names.
 
     Ends the program with a message and status 2 where an option is unknown or invalid.
     """
     parser = _parser()
-    return parser.made(Config, parser.parse_args(with_dashes(args)).as_dict())
+    words = with_dashes(args)
+    options = parser.parse_args(words).as_dict()
+    check_stride(parser, words, options)
+    return parser.made(Config, options)
 
 
 def parse(args: Sequence[str]) -> CommandLine:
@@ -125,6 +136,7 @@ def parse(args: Sequence[str]) -> CommandLine:
             parser.error(f"{flag(given[0])} is for lists that are made; give VIDEOS, the folder of the videos, too")
         if options["labeled"] is None:
             parser.error("VIDEOS or --labeled must be given")
+        check_stride(parser, words, options)
         return CommandLine(words, parser.made(Config, options), own, more, options["dry_run"])
     if options["labeled"] is not None:
         parser.error("VIDEOS and --labeled both give the labeled videos; leave one of them out")

@@ -105,6 +105,10 @@ def test_help_answers_without_torch_and_states_every_default(words: tuple[str, .
         ("train --labeled a -o b --steps x", r"--steps must be a whole number or null, not x"),
         ("train --labeled a -o b --resume maybe", r"--resume must be true or false, not maybe"),
         ("train --labeled a -o b --short-side 9", r"--short-side must be two whole numbers, such as 256,320, not 9"),
+        (
+            "train --labeled a -o b --unlabeled c --config own_videos --primary-stride 2",
+            r"--primary-stride has no effect, as the recipe spreads the frames; add --spread false",
+        ),
         ("train --labeled a -o b --steps 1 --threshold 2", r"--threshold is a probability from 0 to 1, not 2"),
         ("train --config k400_2pct", r"--config k400_2pct: no such file, nor a recipe .* are demo, finetune, k400"),
     ],
