@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from timm.utils import ModelEma, unwrap_model
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
@@ -25,7 +24,7 @@ from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
-from cmpl_zoo.prediction.ensemble import distinct_views, not_finite_error, probabilities
+from cmpl_zoo.prediction.ensemble import distinct_views, not_finite_error, probabilities, unwrapped
 from cmpl_zoo.records import Scores
 from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import VideoError
@@ -89,7 +88,7 @@ def evaluate(
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
     """
-    ensemble = [unwrap_model(model) for model in ([models] if isinstance(models, (nn.Module, ModelEma)) else models)]
+    ensemble = unwrapped(models)
     if not ensemble:
         raise ValueError("evaluate needs a model, and the list of models is empty; give at least one")
     for model in ensemble:

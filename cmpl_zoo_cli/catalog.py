@@ -1,6 +1,7 @@
 """`cmpl-zoo list` and `cmpl-zoo info`: what the zoo has."""
 
 import argparse
+import os
 
 
 def add_parsers(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -39,6 +40,8 @@ def list_all(args: argparse.Namespace) -> int:
 def tell(args: argparse.Namespace) -> int:
     from cmpl_zoo.models.facts import facts, gmac, with_tag
 
+    if "/" in args.name or "\\" in args.name or os.path.isdir(args.name):
+        raise ValueError(f"{args.name}: is no name of the zoo; the card of a model, its README.md, tells what it is")
     known = facts(with_tag(args.name))
     height, width = known.size
     lines = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cmpl_zoo_cli import recipes
 from cmpl_zoo_cli.run_options import flag
 from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, Config
-from cmpl_zoo_cli.train_parser import CommandLine, recipe_beside
+from cmpl_zoo_cli.train_parser import CommandLine, gives, recipe_beside
 
 if TYPE_CHECKING:
     from cmpl_zoo.tools.own_videos import MadeLists
@@ -116,18 +116,18 @@ def lists_of(line: CommandLine) -> "MadeLists":
 
 def words_before(line: CommandLine, made: "MadeLists") -> list[str]:
     """The recipe that the rule of `cmpl-zoo train --help` chooses; nothing where one is typed."""
-    if line.own.videos is None or line.gives("config"):
+    if line.own.videos is None or gives(line.words, "config"):
         return []
     name = GPU_RECIPE if on_gpu(line.config.device) else CPU_RECIPE
     recipe = recipes.read(recipes.find(name))
     words = recipe_beside(line.words, name)
     for network, start in (("primary", "init"), ("auxiliary", "auxiliary_init")):
-        if line.gives(network) and not line.gives(start):  # the recipe's weights are of another network
+        if gives(line.words, network) and not gives(line.words, start):  # the recipe's weights are of another network
             words += [flag(start), weights_of(getattr(line.config, network))]
-    if line.gives("epochs"):
+    if gives(line.words, "epochs"):
         return [*words, "--steps", "null"]
     passes = math.ceil(PASSES * made.labeled / recipe["labeled_batch"])
-    steps = line.config.steps if line.gives("steps") else max(passes, recipe["steps"])
+    steps = line.config.steps if gives(line.words, "steps") else max(passes, recipe["steps"])
     if steps != recipe["steps"]:
         words += ["--steps", str(steps)]
         if recipe["unlabeled_warmup"] == recipe["steps"]:  # lambda rises to the end
@@ -138,9 +138,9 @@ def words_before(line: CommandLine, made: "MadeLists") -> list[str]:
 def weights_of(network: str | None) -> str:
     """What a network that is typed starts from: its own weights in the zoo, or random ones, `null`."""
     from cmpl_zoo import list_models
+    from cmpl_zoo.models.facts import with_tag
 
-    with_weights = list_models(pretrained=True)  # NETWORK.TAG
-    return network if network in {*with_weights, *(name.partition(".")[0] for name in with_weights)} else "null"
+    return network if network and with_tag(network) in list_models(pretrained=True) else "null"
 
 
 def words_after(line: CommandLine, made: "MadeLists") -> list[str]:
@@ -154,7 +154,7 @@ def words_after(line: CommandLine, made: "MadeLists") -> list[str]:
     if not made.unlabeled:
         words += ["--unlabeled", "null"]
         for option, value in (("scheme", "none"), ("auxiliary", "null")):
-            if not line.gives(option):
+            if not gives(line.words, option):
                 words += [flag(option), value]
     return [*words, "--unlabeled-root", "null"]
 
@@ -180,7 +180,7 @@ def tell_plan(line: CommandLine, config: Config) -> None:
     else:  # training looks closer, and warns
         lists = read_lists(config)
         check_readable(config, lists)
-    chosen = line.own.videos is not None and not line.gives("config")
+    chosen = line.own.videos is not None and not gives(line.words, "config")
     reason = f"recipe {GPU_RECIPE}, as there is a GPU" if on_gpu(config.device) else f"recipe {CPU_RECIPE}, for a CPU"
     own = line.own
     held_out = f"held out by {own.group}" if own.group else "held out at random"

@@ -72,10 +72,6 @@ class CommandLine:
         """Whether lists are still to be made: of the folder of videos, or of a folder of unlabeled ones."""
         return self.own.videos is not None or (self.unlabeled is not None and Path(self.unlabeled).is_dir())
 
-    def gives(self, option: str) -> bool:
-        """Whether an option is typed."""
-        return gives(self.words, option)
-
     def within(self, folder: str) -> "CommandLine":
         """The same with another folder of the run."""
         return replace(self, words=[*self.words, "--output", folder], config=replace(self.config, output=folder))
@@ -99,11 +95,15 @@ def recipe_beside(words: Sequence[str], name: str) -> list[str]:
     return ["--config", name, *(["--spread", "false"] if strides and not gives(words, "spread") else [])]
 
 
-def check_stride(parser: Parser, words: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Refuse a stride that is typed and would have no effect, as the recipe spreads the frames."""
+def config_of(parser: Parser, words: Sequence[str], options: Mapping[str, Any]) -> Config:
+    """The options of words that are parsed.
+
+    Ends the program with a message and status 2 where they are invalid, or a stride that is typed has no effect.
+    """
     for option in ("primary_stride", "auxiliary_stride"):
         if options["spread"] and gives(words, option) and not gives(words, "spread"):
             parser.error(f"{flag(option)} has no effect, as the recipe spreads the frames; add --spread false")
+    return parser.made(Config, options)
 
 
 def parse_config(args: Sequence[str]) -> Config:
@@ -113,9 +113,7 @@ def parse_config(args: Sequence[str]) -> Config:
     """
     parser = _parser()
     words = with_dashes(args)
-    options = parser.parse_args(words).as_dict()
-    check_stride(parser, words, options)
-    return parser.made(Config, options)
+    return config_of(parser, words, parser.parse_args(words).as_dict())
 
 
 def parse(args: Sequence[str]) -> CommandLine:
@@ -136,8 +134,7 @@ def parse(args: Sequence[str]) -> CommandLine:
             parser.error(f"{flag(given[0])} is for lists that are made; give VIDEOS, the folder of the videos, too")
         if options["labeled"] is None:
             parser.error("VIDEOS or --labeled must be given")
-        check_stride(parser, words, options)
-        return CommandLine(words, parser.made(Config, options), own, more, options["dry_run"])
+        return CommandLine(words, config_of(parser, words, options), own, more, options["dry_run"])
     if options["labeled"] is not None:
         parser.error("VIDEOS and --labeled both give the labeled videos; leave one of them out")
     if options["root"] != Config.root:

@@ -48,8 +48,8 @@ def call(*words: str | Path) -> list[str]:
     return [sys.executable, str(REPO / "train" / "cmpl.py"), *map(str, words)]
 
 
-def files_of(folder: Path) -> dict[str, str]:
-    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def labels_of(own: Path) -> list[dict[str, str]]:
@@ -120,12 +120,11 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(own: Path, tmp_pa
     done = run(call(own, "-o", folder, *SHORT, "--dry-run"))
     assert len(done.stdout.splitlines()) == 5 and not folder.exists()
     run(call(own, "-o", folder, *SHORT))
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    names = {path.relative_to(folder).as_posix() for path in before}
-    assert {f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")} <= names
+    before = files_of(folder)
+    assert {f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")} <= before.keys()
     for options in (["--overwrite"], ["--resume"]):
         run(call(own, "-o", folder, *SHORT, *options, "--dry-run"))
-        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+        assert files_of(folder) == before
 
 
 def test_lists_without_a_run_are_made_again(own: Path, tmp_path: Path) -> None:

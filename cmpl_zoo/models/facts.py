@@ -1,7 +1,6 @@
 """What there is to know of a name before it is chosen: size, cost, input, classes, source, accuracy."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,13 +59,7 @@ def catalog() -> list[str]:
 
 
 def with_tag(name: str) -> str:
-    """A name with the tag of the weights that it stands for; a network without weights as it is.
-
-    Raises:
-        ValueError: it is a model directory, or on the Hub.
-    """
-    if "/" in name or "\\" in name or Path(name).is_dir():
-        raise ValueError(f"{name}: is no name of the zoo; the card of a model, its README.md, tells what it is")
+    """A name with the tag of the weights that it stands for; whatever stands for none, as it is."""
     default = get_pretrained_cfg(name, allow_unregistered=True)
     tagged = f"{name}.{default.tag if default else None}"
     return tagged if tagged in list_models(pretrained=True) else name

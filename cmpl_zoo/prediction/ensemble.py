@@ -22,6 +22,12 @@ UNCERTAIN = "uncertain"  # in place of a class, where none is probable enough
 _warned: WeakSet[nn.Module] = WeakSet()  # models of whose frame rate something was said
 
 
+def unwrapped(models: nn.Module | Sequence[nn.Module]) -> list[VideoModel]:
+    """A model or several, as `predict` takes them, out of what they are wrapped in."""
+    each = [models] if isinstance(models, (nn.Module, ModelEma)) else models
+    return [cast(VideoModel, unwrap_model(model)) for model in each]
+
+
 class Ensemble:
     """One model, or several of the same classes that vote: the mean of their softmax.
 
@@ -46,8 +52,7 @@ class Ensemble:
         batch_size: int = 32,
         precision: Precision = "float32",
     ) -> None:
-        models = [models] if isinstance(models, (nn.Module, ModelEma)) else models
-        self.models = [cast(VideoModel, unwrap_model(model)) for model in models]
+        self.models = unwrapped(models)
         if not self.models:
             raise ValueError("predict needs a model, and the list of models is empty; give at least one")
         self.settings, self._places = distinct_views(self.models)
