@@ -36,6 +36,7 @@ from cmpl_zoo.training.run import since_best
 
 EIGHTH = ["--primary", "r3d50_eighth", "--drop-rate", "0", "--threshold", "0", "--test-clips", "1"]
 ALONE = [*EIGHTH, "--scheme", "none", "--auxiliary", "null", "--val", "null"]
+MODEL = str(REPO / "model_cards" / "r3d50_quarter.cmpl_mocap13")
 SETTINGS = {"labeled": "a.csv", "unlabeled": "b.csv", "output": "o", "steps": 1, "size": 32, "short_side": (36, 40)}
 
 
@@ -156,6 +157,8 @@ def test_every_network_has_the_same_stages(name):
         (["--freeze", "2"], r"--freeze 2.*--init"),
         (["--patience", "2"], r"--patience 2.*--val.*--val-every"),
         (["--layer-decay", "1.5"], r"--layer-decay.*1\.5"),
+        (["--primary", MODEL], rf"--primary {MODEL} is a.*give --primary r3d50_quarter --init {MODEL}"),
+        (["--scheme", "self", "--auxiliary", MODEL], rf"give --auxiliary r3d50_quarter --auxiliary-init {MODEL}"),
     ],
 )
 def test_what_cannot_be_is_said_before_training(videos, lists, tmp_path, given, facts):

@@ -175,6 +175,7 @@ def test_mistakes_are_named_in_one_sentence(moco, videos, lists, tmp_path):
         ({"output": moco}, [], r"run already.*--resume.*--overwrite"),
         ({"output": moco}, ["--resume", "--task", "pace"], r"other options \(task was moco"),
         ({}, ["--model", "r3d55"], r"'r3d55' is neither.*did you mean r3d50"),
+        ({}, ["--model", str(moco / "model")], r"give --model r3d50_eighth --init .*moco/model"),
         ({}, ["--init", str(moco / "model"), "--model", "r3d50_quarter"], r"start r3d50_quarter from .*r3d50_eighth"),
         ({}, ["--init", str(moco / "model"), "--normalize-clip"], r"model: that needs --normalize-clip false"),
         ({}, ["--task", "motion", "--flow", str(empty)], rf"{re.escape(str(empty))}.*\.mp4.*cmpl-zoo flow"),

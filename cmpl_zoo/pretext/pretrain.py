@@ -28,7 +28,7 @@ from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.lists import check_some_readable
 from cmpl_zoo.training.loop import Loop
 from cmpl_zoo.training.meters import Meters
-from cmpl_zoo.training.networks import distribute, start_from
+from cmpl_zoo.training.networks import check_is_name, distribute, start_from
 from cmpl_zoo.training.optimization import Optimization
 from cmpl_zoo.training.plan import how_long
 from cmpl_zoo.training.progress import loss_in_words
@@ -250,6 +250,7 @@ def build_network(config: PretrainConfig) -> VideoModel:
         RunError: the model is unknown, cannot take such clips, or weights to start from do not fit it.
     """
     try:
+        check_is_name(config.model, "model", "init")
         network = create_model(
             config.model,
             num_classes=0,

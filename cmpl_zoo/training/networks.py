@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cmpl_zoo.datasets.training_steps import TrainingClip
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel, create_model
+from cmpl_zoo.models.factory import hubconf_names
 from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo_cli.run_options import RunOptions, flag
@@ -45,6 +46,9 @@ def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
         wanted.append((config.auxiliary, config.auxiliary_init))
     own, _ = training_clips(config)
     try:
+        check_is_name(config.primary, "primary", "init")
+        if config.auxiliary is not None:
+            check_is_name(config.auxiliary, "auxiliary", "auxiliary_init")
         networks = [build_network(config, *one, clip, classes) for one, clip in zip(wanted, own, strict=True)]
     except (ValueError, RuntimeError, OSError) as error:
         raise RunError(str(error)) from error
@@ -95,6 +99,23 @@ def build_network(
         if config.freeze is not None:
             freeze_stages(network, config.freeze)
     return network
+
+
+def check_is_name(name: str, option: str, start: str) -> None:
+    """Raise ValueError for a model with weights where the name of a network is wanted; the message says what to give.
+
+    Args:
+        name: as typed.
+        option: the one that it was typed for.
+        start: the one that weights are given by.
+    """
+    names = hubconf_names()
+    if name not in {*names, *names.values()} and (":" in name or Path(name).expanduser().exists()):
+        architecture = cast(VideoModel, create_model(name, pretrained=False)).pretrained_cfg["architecture"]
+        raise ValueError(
+            f"{flag(option)} {name} is a model with weights, and a name is wanted; to start from them give "
+            f"{flag(option)} {architecture} {flag(start)} {name}"
+        )
 
 
 def start_from(init: str, network: VideoModel, name: str) -> None:
