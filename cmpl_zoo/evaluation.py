@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +10,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 from tqdm import tqdm
 
 from cmpl_zoo.datasets.classes import class_ids
@@ -21,6 +18,7 @@ from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel
+from cmpl_zoo.models.config_json import ClipSettings
 from cmpl_zoo.models.labels import check_same_classes, label_names
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
@@ -202,8 +200,9 @@ class Votes:
 
     def __init__(self, models: Sequence[VideoModel], ids: Tensor) -> None:
         self.models, self.ids = models, ids
-        self.accuracy = Accuracy(models[0].num_classes)
-        self.probabilities = np.full((len(ids), models[0].num_classes), np.nan, np.float32)
+        classes = models[0].num_classes
+        self.probabilities = np.full((len(ids), classes), np.nan, np.float32)  # the mean over the views
+        self.right_views = {k: np.zeros(len(ids)) for k in ((1, 5) if classes > 5 else (1,))}  # shares, by top k
         self.features: dict[int, np.ndarray] = {}
         self.not_finite: list[int] = []
 
@@ -218,15 +217,16 @@ class Votes:
         votes = torch.stack([per_model[model] for model in self.models]).mean(dim=0).cpu()
         finite = votes.isfinite().flatten(1).all(dim=1)
         self.not_finite += indices[~finite].tolist()
-        self.accuracy.update(votes[finite], self.ids[indices[finite]])
         self.probabilities[indices.numpy()] = votes.mean(dim=1).numpy()
+        for k, shares in self.right_views.items():
+            right = in_top(votes, self.ids[indices][:, None], k).double().mean(dim=1)
+            shares[indices.numpy()] = torch.where(finite, right, 0).numpy()
         self.features |= features
 
     def evaluation(self, videos: Videos, unreadable: dict[int, str], ranks: Ranks) -> Evaluation:
         """What all ranks have counted; which videos none of them could read is known."""
-        rows = np.empty_like(self.probabilities)
-        for rank, of_rank in enumerate(ranks.gather(self.probabilities[ranks.rank :: ranks.size])):
-            rows[rank :: ranks.size] = of_rank
+        rows = of_all_ranks(self.probabilities, ranks)
+        right_views = {k: of_all_ranks(shares, ranks) for k, shares in self.right_views.items()}
         not_finite = sorted(index for of_rank in ranks.gather(self.not_finite) for index in of_rank)
         rows[not_finite] = np.nan
         if not_finite and ranks.first:
@@ -234,15 +234,22 @@ class Votes:
             print(f"{len(not_finite)} videos count as wrong; {error}", file=sys.stderr)
         features = {index: row for of_rank in ranks.gather(self.features) for index, row in of_rank.items()}
         mapped = sorted(features)
-        clip = self.models[0].clip
         return Evaluation(
-            self.accuracy.compute(videos.ids, label_names(self.models[0]), clip["clips"], clip["crops"]),
+            scores_of(rows, right_views, self.ids, label_names(self.models[0]), self.models[0].clip),
             rows,
             unreadable | dict.fromkeys(not_finite, "its probabilities are not finite"),
             not_finite,
             np.stack([features[index] for index in mapped]) if mapped else np.empty((0, 0), np.float32),
             np.array(mapped, dtype=int),
         )
+
+
+def of_all_ranks(rows: np.ndarray, ranks: Ranks) -> np.ndarray:
+    """The rows of all videos, of which each rank has filled in those of its own."""
+    whole = np.empty_like(rows)
+    for rank, own in enumerate(ranks.gather(rows[ranks.rank :: ranks.size])):
+        whole[rank :: ranks.size] = own
+    return whole
 
 
 def check_finite(evaluation: Evaluation, videos: Videos) -> None:
@@ -279,53 +286,47 @@ def mean_over_views(inputs: list[Tensor], indices: Tensor, wanted: set[int]) -> 
     return dict(zip(indices[rows].tolist(), per_video, strict=True))
 
 
-class Accuracy:
-    """What one ensemble has got right so far.
+def in_top(probabilities: Tensor, ids: Tensor, k: int) -> Tensor:
+    """Whether a class is among the k most probable ones, of equally probable ones the first: bool (...).
 
     Args:
-        classes: their number.
+        probabilities: (..., classes).
+        ids: class ids, (...).
+        k: of how many.
     """
+    most_probable = probabilities.argsort(dim=-1, descending=True, stable=True)[..., :k]
+    return (most_probable == ids[..., None]).any(dim=-1)
 
-    def __init__(self, classes: int) -> None:
-        tops = (1, 5) if classes > 5 else (1,)
-        shares: dict[str, Metric | MetricCollection] = {
-            f"top{k}": MulticlassAccuracy(classes, top_k=k, average="micro") for k in tops
-        }
-        # Metrics that agree on the first videos are not yet the same one.
-        self.clip_shares = MetricCollection(shares, prefix="clip_", compute_groups=False)
-        self.video_shares = self.clip_shares.clone(prefix="video_")
-        self.confusion = MulticlassConfusionMatrix(classes)
 
-    def update(self, probabilities: Tensor, ids: Tensor) -> None:
-        """Count the probabilities of some videos, (videos, views, classes), and their class ids, (videos,)."""
-        if not len(ids):
-            return
-        self.clip_shares.update(probabilities.flatten(0, 1), ids.repeat_interleave(probabilities.shape[1]))
-        per_video = probabilities.mean(dim=1)
-        self.video_shares.update(per_video, ids)
-        self.confusion.update(per_video, ids)
+def scores_of(
+    rows: np.ndarray, right_views: dict[int, np.ndarray], ids: Tensor, names: Sequence[str], clip: ClipSettings
+) -> Scores:
+    """The scores of videos; one without probabilities is wrong.
 
-    def compute(self, ids: Sequence[int] | np.ndarray, names: Sequence[str], clips: int, crops: int) -> Scores:
-        """The scores of all videos, whose class ids these are: a video that no rank could read is wrong."""
-        with warnings.catch_warnings():  # where no video has counted, as with damaged weights
-            warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before")
-            table = self.confusion.compute()  # torchmetrics adds up what the ranks have counted
-            shares = self.clip_shares.compute() | self.video_shares.compute()
-        readable = int(table.sum())
-        class_sizes = np.bincount(ids)
-        scores: dict[str, Any] = {
-            "clips": clips,
-            "crops": crops,
-            "videos": len(ids),
-            "unreadable": len(ids) - readable,
-            "largest_class": 100 * int(class_sizes.max()) / len(ids),
-            **{name: 100 * float(share) * readable / len(ids) for name, share in shares.items()},
-            "per_class": {
-                names[i]: 100 * int(table[i, i]) / int(class_sizes[i]) for i in np.flatnonzero(class_sizes).tolist()
-            },
-            "confusion": table.tolist(),
-        }
-        return cast(Scores, scores)
+    Args:
+        rows: the probabilities, (videos, classes); NaN where there are none.
+        right_views: by k, the share of a video's views whose k most probable classes hold its own, (videos,).
+        ids: class ids, (videos,).
+        names: of the classes.
+        clip: the models' clip settings.
+    """
+    read = torch.from_numpy(~np.isnan(rows[:, 0]))
+    probabilities, truth = torch.from_numpy(rows)[read], ids[read]
+    confusion = np.zeros((len(names), len(names)), int)
+    np.add.at(confusion, (truth.numpy(), probabilities.argmax(dim=-1).numpy()), 1)
+    sizes = ids.bincount().tolist()
+    scores: dict[str, Any] = {
+        "clips": clip["clips"],
+        "crops": clip["crops"],
+        "videos": len(ids),
+        "unreadable": len(ids) - len(truth),
+        "largest_class": 100 * max(sizes) / len(ids),
+        **{f"clip_top{k}": 100 * float(shares.mean()) for k, shares in right_views.items()},
+        **{f"video_top{k}": 100 * int(in_top(probabilities, truth, k).sum()) / len(ids) for k in right_views},
+        "per_class": {names[i]: 100 * int(confusion[i, i]) / size for i, size in enumerate(sizes) if size},
+        "confusion": confusion.tolist(),
+    }
+    return cast(Scores, scores)
 
 
 def check_alike(names: Sequence[str], models: Sequence[VideoModel]) -> None:

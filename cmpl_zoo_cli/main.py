@@ -14,7 +14,7 @@ from cmpl_zoo_cli.spelling import with_dashes
 
 # Packages that an extra of this one brings.
 EXTRAS = {
-    **dict.fromkeys(("cv2", "jsonargparse", "torchmetrics", "tensorboard", "yaml", "matplotlib"), "train"),
+    **dict.fromkeys(("cv2", "jsonargparse", "tensorboard", "yaml", "matplotlib"), "train"),
     **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "export"),
     "sklearn": "probe",
     "gradio": "app",

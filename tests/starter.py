@@ -18,7 +18,6 @@ import jsonargparse  # noqa: F401
 import matplotlib.figure  # noqa: F401
 import timm  # noqa: F401
 import torch.utils.tensorboard  # noqa: F401
-import torchmetrics.classification  # noqa: F401
 
 REPO = Path(__file__).resolve().parents[1]
 os.chdir(REPO)

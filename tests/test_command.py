@@ -258,7 +258,6 @@ def test_a_saved_config_repeats_the_run(tmp_path: Path) -> None:
     [
         ("jsonargparse", "train", "train --help"),
         ("yaml", "train", "train --config demo"),
-        ("torchmetrics", "train", "evaluate r3d50_eighth --data l.csv"),
         ("matplotlib", "train", "evaluate r3d50_eighth --data l.csv"),
         ("tensorboard", "train", "train --labeled a.csv --output o --scheme none --steps 1"),
         ("cv2", "train", "flow l.csv -o d"),

@@ -19,7 +19,7 @@ from training import CLASSES, command, options, read_rows, run, write_rows
 import cmpl_zoo
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.distributed import Ranks
-from cmpl_zoo.evaluation import Accuracy, Evaluation
+from cmpl_zoo.evaluation import Evaluation, scores_of
 from cmpl_zoo.report import sections
 from cmpl_zoo.report.contact_sheet import MOST_TILES, Tile, write_contact_sheet
 from cmpl_zoo.report.evaluation_report import write_evaluation
@@ -177,10 +177,10 @@ def hand_made() -> tuple[Videos, Evaluation]:
         np.float32,
     )
     videos = Videos([f"v/{number}.mp4" for number in range(7)], np.array([0, 0, 1, 2, 0, 1, 2]))
-    accuracy = Accuracy(3)
-    readable = ~np.isnan(probabilities[:, 0])
-    accuracy.update(torch.from_numpy(probabilities[readable])[:, None], torch.from_numpy(videos.ids[readable]))
-    scores = accuracy.compute(videos.ids, ["a", "b", "c"], 1, 1)
+    right_views = {1: np.array([1.0, 0, 0, 0, 1, 0, 1])}
+    scores = scores_of(
+        probabilities, right_views, torch.from_numpy(videos.ids), ["a", "b", "c"], {"clips": 1, "crops": 1}
+    )
     return videos, Evaluation(scores, probabilities, {5: "v/5.mp4: gone"}, [], np.empty((0, 0)), np.empty(0, int))
 
 
