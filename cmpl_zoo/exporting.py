@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import tempfile
-import time
+import timeit
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -236,9 +236,4 @@ def _load_pt2(content: bytes) -> tuple[str, Callable[[Tensor], Tensor]]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    def once() -> float:
-        begin = time.perf_counter()
-        work()
-        return time.perf_counter() - begin
-
-    return median(once() for _ in range(TIMED_RUNS))
+    return median(timeit.repeat(work, number=1, repeat=TIMED_RUNS))

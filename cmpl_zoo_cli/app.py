@@ -2,19 +2,20 @@
 
 import argparse
 
-from cmpl_zoo_cli.arguments import whole
+from cmpl_zoo_cli.arguments import Verbs, add_verb, whole
 
 SHIPPED = "r3d50_eighth.cmpl_demo"  # in the package
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs,
         "app",
-        help="a web page that shows what networks see of a video",
-        description="A web page: drop or record a video, and see its classes, its timeline, and the frames that the "
+        run,
+        "a web page that shows what networks see of a video",
+        "A web page: drop or record a video, and see its classes, its timeline, and the frames that the "
         "network saw. Needs gradio (pip install 'cmpl_zoo[app]'). Ctrl-C ends it.",
     )
-    verb.set_defaults(run=run)
     verb.add_argument(
         "models",
         nargs="*",

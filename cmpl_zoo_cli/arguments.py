@@ -6,6 +6,28 @@ import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_verb(
+    verbs: Verbs, name: str, run: Callable[[argparse.Namespace], int], help: str, description: str, **options: Any
+) -> argparse.ArgumentParser:
+    """The parser of a verb; its result has `run`, and the parser itself as `parser`.
+
+    Args:
+        verbs: where it is added.
+        name: of the verb.
+        run: does it and returns the exit status.
+        help: a line for the list of verbs.
+        description: begins its own help; filled to lines where it is one paragraph, else kept as it is.
+        **options: others of `argparse.ArgumentParser`.
+    """
+    form = argparse.RawDescriptionHelpFormatter if "\n" in description else argparse.HelpFormatter
+    verb = verbs.add_parser(name, help=help, description=description, formatter_class=form, **options)
+    verb.set_defaults(run=run, parser=verb)
+    return verb
 
 
 def add_list(verb: argparse.ArgumentParser) -> None:
@@ -71,17 +93,6 @@ def reading_workers(args: argparse.Namespace) -> int:
     return min(8, available_cores()) if args.workers is None else args.workers
 
 
-def probability(text: str) -> float:
-    """The type of an option that is a probability."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"must be a probability from 0 to 1, not {text}")
-    return number
-
-
 def check_output(output: str, *files: str, what: str = "this is the list that is read") -> None:
     """Raise ValueError where the output is one of the files that are read."""
     if any(Path(file).resolve() == Path(output).resolve() for file in files):
@@ -121,12 +132,20 @@ def whole(least: int, greatest: int | None = None) -> Callable[[str], int]:
     return parse
 
 
-def positive(text: str) -> float:
-    """The type of an option that is a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
-    return number
+def number(demand: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """The type of an option that is a number; the demand is what the message says where it does not fit."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f"{demand}, not {text}")
+        return value
+
+    return parse
+
+
+positive = number("must be above 0", lambda value: 0 < value < math.inf)
+probability = number("must be a probability from 0 to 1", lambda value: 0 <= value <= 1)

@@ -3,21 +3,23 @@
 import argparse
 import os
 
+from cmpl_zoo_cli.arguments import Verbs, add_verb
 
-def add_parsers(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "list", help="the networks and weights that there are", description="The networks and weights that there are."
+
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs, "list", list_all, "the networks and weights that there are", "The networks and weights that there are."
     )
-    verb.set_defaults(run=list_all)
     verb.add_argument(
         "pattern", nargs="?", default="*", metavar="PATTERN", help="part of a name, or a pattern such as 'tv_*'"
     )
-    verb = verbs.add_parser(
+    verb = add_verb(
+        verbs,
         "info",
-        help="what there is to know of a network",
-        description="Parameters, cost, input, classes, source and accuracy of a network; nothing is downloaded.",
+        tell,
+        "what there is to know of a network",
+        "Parameters, cost, input, classes, source and accuracy of a network; nothing is downloaded.",
     )
-    verb.set_defaults(run=tell)
     verb.add_argument("name", metavar="NAME", help="a name that `cmpl-zoo list` shows")
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cmpl_zoo_cli.arguments import add_list_or_folder, add_output, add_workers, positive, whole
+from cmpl_zoo_cli.arguments import Verbs, add_list_or_folder, add_output, add_verb, add_workers, positive, whole
 from cmpl_zoo_cli.video_words import list_of
 
 CHECK = """\
@@ -34,14 +34,8 @@ The same command continues a run that was stopped or killed. Exit status: 0 if
 every video was kept, 1 if some were left out, 2 if the command cannot run."""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "check",
-        help="find the videos of a list or folder that do not decode",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=CHECK,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "check", run, "find the videos of a list or folder that do not decode", CHECK)
     add_list_or_folder(verb)
     add_output(verb, "folder for the report and the new list")
     verb.add_argument(

@@ -2,16 +2,17 @@
 
 import argparse
 
-from cmpl_zoo_cli.arguments import add_output
+from cmpl_zoo_cli.arguments import Verbs, add_output, add_verb
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs,
         "convert",
-        help="make a model directory from another project's weights",
-        description="Make a model directory from another project's weights.",
+        run,
+        "make a model directory from another project's weights",
+        "Make a model directory from another project's weights.",
     )
-    verb.set_defaults(run=run)
     verb.add_argument(
         "kind",
         choices=["slow_r50"],

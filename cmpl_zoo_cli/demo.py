@@ -3,16 +3,17 @@
 import argparse
 from pathlib import Path
 
-from cmpl_zoo_cli.arguments import add_output, whole
+from cmpl_zoo_cli.arguments import Verbs, add_output, add_verb, whole
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs,
         "demo",
-        help="render the demo's videos",
-        description="Render the videos of the demo: figures doing eight actions, and their list, videos.csv.",
+        run,
+        "render the demo's videos",
+        "Render the videos of the demo: figures doing eight actions, and their list, videos.csv.",
     )
-    verb.set_defaults(run=run)
     add_output(verb, "folder for the videos and videos.csv")
     verb.add_argument(
         "--videos-per-class",

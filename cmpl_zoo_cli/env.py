@@ -5,19 +5,21 @@ import importlib
 import os
 import platform
 
+from cmpl_zoo_cli.arguments import Verbs, add_verb
 from cmpl_zoo_cli.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "av")
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
+def add_parser(verbs: Verbs) -> None:
+    add_verb(
+        verbs,
         "env",
-        help="versions and device, for an issue report",
-        description="Versions of the packages that results depend on, and the devices of this machine, for an issue "
+        run,
+        "versions and device, for an issue report",
+        "Versions of the packages that results depend on, and the devices of this machine, for an issue "
         "report. No path and no name of yours is among them.",
     )
-    verb.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cmpl_zoo_cli.arguments import add_computing, add_root, check_writable, reading_workers, whole
+from cmpl_zoo_cli.arguments import Verbs, add_computing, add_root, add_verb, check_writable, reading_workers, whole
+from cmpl_zoo_cli.spelling import flag
 
 if TYPE_CHECKING:
     from cmpl_zoo.records import Scores
@@ -24,14 +25,10 @@ evaluation of the same name is replaced:
   scores.json       the accuracies"""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = verbs.add_parser(
-        "evaluate",
-        help="accuracy of a model, or of several that vote, on a labeled list",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=EVALUATE,
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs, "evaluate", run, "accuracy of a model, or of several that vote, on a labeled list", EVALUATE
     )
-    parser.set_defaults(run=run)
     parser.add_argument(
         "models",
         nargs="+",
@@ -155,7 +152,7 @@ def command_of(args: argparse.Namespace) -> list[str]:
     defaults = {action.dest: action.default for action in args.parser._actions}
     for name in ("data", "root", "test_clips", "test_crops", "device", "precision", "output"):
         if (value := getattr(args, name)) != defaults[name]:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [flag(name), str(value)]
     return words
 
 

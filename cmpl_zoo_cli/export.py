@@ -2,6 +2,7 @@
 
 import argparse
 
+from cmpl_zoo_cli.arguments import Verbs, add_verb
 from cmpl_zoo_cli.video_words import matches_of, videos_of
 
 EXPORT = """\
@@ -19,14 +20,8 @@ pip install 'cmpl_zoo[export]'.
 """
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "export",
-        help="a model as one file for onnxruntime or torch.export",
-        description=EXPORT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "export", run, "a model as one file for onnxruntime or torch.export", EXPORT)
     verb.add_argument("model", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME")
     verb.add_argument("-o", "--output", required=True, metavar="FILE", help="NAME.onnx or NAME.pt2 (required)")
     verb.add_argument(

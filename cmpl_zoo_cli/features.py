@@ -3,7 +3,7 @@
 import argparse
 from typing import cast
 
-from cmpl_zoo_cli.arguments import add_computing, add_list, add_output, reading_workers
+from cmpl_zoo_cli.arguments import Verbs, add_computing, add_list, add_output, add_verb, reading_workers
 
 FEATURES = """\
 Compute what a model's classifier would see of each video of a list, the mean
@@ -20,14 +20,8 @@ killed. Exit status: 0, 1 if a video could not be read and was left out, 2 if
 the command cannot run."""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "features",
-        help="what a model computes of videos before its classifier, to probe",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=FEATURES,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "features", run, "what a model computes of videos before its classifier, to probe", FEATURES)
     verb.add_argument("model", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME")
     add_list(verb)
     add_output(verb, "file for the features, such as features.npz", metavar="FILE")

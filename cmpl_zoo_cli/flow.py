@@ -2,7 +2,7 @@
 
 import argparse
 
-from cmpl_zoo_cli.arguments import add_list_or_folder, add_output, add_workers, whole
+from cmpl_zoo_cli.arguments import Verbs, add_list_or_folder, add_output, add_verb, add_workers, whole
 from cmpl_zoo_cli.video_words import list_of
 
 FLOW = """\
@@ -29,14 +29,8 @@ The same command continues a run that was stopped or killed. Exit status: 0 if
 every video has its flow, 1 if some have none, 2 if the command cannot run."""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "flow",
-        help="compute the optical flow of a list's videos, for pretraining",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=FLOW,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "flow", run, "compute the optical flow of a list's videos, for pretraining", FLOW)
     add_list_or_folder(verb)
     add_output(verb, "folder for the flow")
     verb.add_argument(

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_output, check_output, positive
+from cmpl_zoo_cli.arguments import Verbs, add_output, add_verb, check_output, positive
 
 if TYPE_CHECKING:
     from cmpl_zoo.tools.find_videos import FoundVideos
@@ -103,40 +103,25 @@ Without an end, a segment goes to the end of the video.
 """
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "import",
-        help="make lists of the videos and lists that you have",
-        description=IMPORT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "import", run, "make lists of the videos and lists that you have", IMPORT)
     kinds = verb.add_subparsers(required=True, dest="kind", title="kinds", metavar="KIND")
 
-    def add(name: str, description: str, help: str) -> argparse.ArgumentParser:
-        raw = argparse.RawDescriptionHelpFormatter
-        kind = kinds.add_parser(name, description=description, help=help, formatter_class=raw)
-        kind.set_defaults(parser=kind)
-        return kind
-
-    kind = add("folders", FOLDERS, "a folder for each class")
-    kind.set_defaults(run=import_list)
+    kind = add_verb(kinds, "folders", run, "a folder for each class", FOLDERS)
     kind.add_argument("root", metavar="ROOT", help="folder of the class folders")
     add_output(kind, "the list to make", "LIST.csv")
 
-    kind = add("videos", VIDEOS, "a folder of unlabeled videos")
-    kind.set_defaults(run=import_list)
+    kind = add_verb(kinds, "videos", run, "a folder of unlabeled videos", VIDEOS)
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
     add_output(kind, "the list to make", "LIST.csv")
 
-    kind = add("kinetics", KINETICS, "Kinetics-400, -600 or -700")
-    kind.set_defaults(run=import_list)
+    kind = add_verb(kinds, "kinetics", run, "Kinetics-400, -600 or -700", KINETICS)
     kind.add_argument("file", metavar="ANNOTATIONS.csv", help="the official list, such as train.csv")
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
     add_output(kind, "the list to make", "LIST.csv")
 
     for name, title, text in (("ucf101", "UCF-101", UCF101), ("hmdb51", "HMDB-51", HMDB51)):
-        kind = add(name, text, title)
-        kind.set_defaults(run=import_split)
+        kind = add_verb(kinds, name, run, title, text)
         kind.add_argument("root", metavar="ROOT", help="folder of the videos")
         kind.add_argument(
             "--splits", required=True, metavar="SPLITS", help="folder of the official split files (required)"
@@ -146,8 +131,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         )
         add_output(kind, "folder for the lists")
 
-    kind = add("pairs", PAIRS, "lists of a path and a label per line, as other projects publish them")
-    kind.set_defaults(run=import_list)
+    kind = add_verb(kinds, "pairs", run, "lists of a path and a label per line, as other projects publish them", PAIRS)
     kind.add_argument("file", metavar="FILE", help="the list")
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
     kind.add_argument(
@@ -158,8 +142,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     add_output(kind, "the list to make", "LIST.csv")
 
-    kind = add("labelstudio", LABELSTUDIO, "labels from Label Studio")
-    kind.set_defaults(run=import_labels)
+    kind = add_verb(kinds, "labelstudio", run, "labels from Label Studio", LABELSTUDIO)
     kind.add_argument("file", metavar="FILE", help="the export, as JSON or JSON-MIN")
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
     kind.add_argument(
@@ -167,50 +150,42 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     add_output(kind, "the list to make", "LIST.csv")
 
-    kind = add("boris", BORIS, "labels from BORIS")
-    kind.set_defaults(run=import_labels)
+    kind = add_verb(kinds, "boris", run, "labels from BORIS", BORIS)
     kind.add_argument("file", nargs="+", metavar="FILE", help="the exports")
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
     add_output(kind, "the list to make", "LIST.csv")
 
-    kind = add("segments", SEGMENTS, "a table video,label,start,end")
-    kind.set_defaults(run=import_labels)
+    kind = add_verb(kinds, "segments", run, "a table video,label,start,end", SEGMENTS)
     kind.add_argument("file", metavar="FILE", help="the table")
     kind.add_argument("root", metavar="ROOT", help="folder of the videos")
     add_output(kind, "the list to make", "LIST.csv")
 
 
-def import_list(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import class_names
-    from cmpl_zoo.tools import importing
-
-    if args.kind == "folders":
-        listing = importing.folders(args.root)
-    elif args.kind == "videos":
-        listing = importing.videos(args.root)
-    elif args.kind == "kinetics":
-        check_output(args.output, args.file)
-        listing = importing.kinetics(args.file, args.root)
-    else:
-        check_output(args.output, args.file)
-        listing = importing.pairs(args.file, args.root, class_names(args.classes) if args.classes else None)
-    _write_list(listing, Path(args.output))
-    _tell_passed_over(listing)
-    return 0
-
-
-def import_labels(args: argparse.Namespace) -> int:
     from cmpl_zoo.tools import importing
     from cmpl_zoo.tools.boris import boris
     from cmpl_zoo.tools.label_studio import label_studio
 
-    check_output(args.output, *(args.file if args.kind == "boris" else [args.file]))
-    if args.kind == "labelstudio":
-        listing = label_studio(args.file, args.root, args.fps)
-    elif args.kind == "boris":
-        listing = boris(args.file, args.root)
-    else:
-        listing = importing.segments(args.file, args.root)
+    if "file" in args:
+        check_output(args.output, *(args.file if args.kind == "boris" else [args.file]))
+    match args.kind:
+        case "ucf101" | "hmdb51":
+            return import_split(args)
+        case "folders":
+            listing = importing.folders(args.root)
+        case "videos":
+            listing = importing.videos(args.root)
+        case "kinetics":
+            listing = importing.kinetics(args.file, args.root)
+        case "pairs":
+            listing = importing.pairs(args.file, args.root, class_names(args.classes) if args.classes else None)
+        case "labelstudio":
+            listing = label_studio(args.file, args.root, args.fps)
+        case "boris":
+            listing = boris(args.file, args.root)
+        case "segments":
+            listing = importing.segments(args.file, args.root)
     _write_list(listing, Path(args.output))
     _tell_passed_over(listing)
     return 0

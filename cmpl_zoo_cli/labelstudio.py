@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from cmpl_zoo_cli.arguments import add_output, add_root, check_output
+from cmpl_zoo_cli.arguments import Verbs, add_output, add_root, add_verb, check_output
 
 LABELSTUDIO = """\
 Make tasks for Label Studio of a list of videos, or of what cmpl-zoo predict has
@@ -20,14 +20,8 @@ labelstudio.
 """
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "labelstudio",
-        help="videos and predictions as tasks for Label Studio",
-        description=LABELSTUDIO,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "labelstudio", run, "videos and predictions as tasks for Label Studio", LABELSTUDIO)
     verb.add_argument("file", metavar="FILE", help="list or predictions; see above")
     add_output(verb, "the tasks", "TASKS.json")
     add_root(verb)

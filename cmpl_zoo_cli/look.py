@@ -6,7 +6,7 @@ from os.path import basename
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_root, check_writable
+from cmpl_zoo_cli.arguments import Verbs, add_root, add_verb, check_writable
 from cmpl_zoo_cli.prediction_text import printable
 from cmpl_zoo_cli.video_words import expanded, is_list, videos_of
 
@@ -22,14 +22,8 @@ some are shown, evenly spread.
 Exit status: 0, 1 if a video could not be read, 2 if the command cannot run."""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "look",
-        help="a page that shows the videos of a list or folder",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=LOOK,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "look", run, "a page that shows the videos of a list or folder", LOOK)
     verb.add_argument("videos", nargs="+", metavar="VIDEOS", help="see above")
     add_root(verb)
     verb.add_argument(

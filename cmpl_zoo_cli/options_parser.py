@@ -11,7 +11,8 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 import jsonargparse
 
 from cmpl_zoo_cli import recipes
-from cmpl_zoo_cli.run_options import RunOptions, flag
+from cmpl_zoo_cli.run_options import RunOptions
+from cmpl_zoo_cli.spelling import flag
 
 Options = TypeVar("Options", bound=RunOptions)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmpl_zoo_cli import recipes
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.spelling import flag
 from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, Config
 from cmpl_zoo_cli.train_parser import CommandLine, gives, recipe_beside
 

@@ -37,28 +37,24 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cmpl-zoo {__version__}")
     verbs = parser.add_subparsers(required=True, dest="verb", title="commands", metavar="COMMAND")
-    importing.add_parser(verbs)
-    check.add_parser(verbs)
-    look.add_parser(verbs)
-    prepare.add_parser(verbs)
-    split.add_parser(verbs)
-    shard.add_parser(verbs)
-    flow.add_parser(verbs)
+    for verb in (importing, check, look, prepare, split, shard, flow):
+        verb.add_parser(verbs)
     verbs.add_parser("pretrain", help="let a network learn from videos without any label first", add_help=False)
     verbs.add_parser("train", help="train networks that label unlabeled videos for each other", add_help=False)
-    evaluate.add_parser(verbs)
-    predict.add_parser(verbs)
-    app.add_parser(verbs)
-    catalog.add_parsers(verbs)
-    features.add_parser(verbs)
-    probe.add_parser(verbs)
-    suggest.add_parser(verbs)
-    labelstudio.add_parser(verbs)
-    export.add_parser(verbs)
-    push.add_parser(verbs)
-    convert.add_parser(verbs)
-    demo.add_parser(verbs)
-    env.add_parser(verbs)
-    for verb in verbs.choices.values():
-        verb.set_defaults(parser=verb)
+    for verb in (
+        evaluate,
+        predict,
+        app,
+        catalog,
+        features,
+        probe,
+        suggest,
+        labelstudio,
+        export,
+        push,
+        convert,
+        demo,
+        env,
+    ):
+        verb.add_parser(verbs)
     return parser

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_computing, add_root, probability, reading_workers, whole
+from cmpl_zoo_cli.arguments import Verbs, add_computing, add_root, add_verb, probability, reading_workers, whole
 from cmpl_zoo_cli.garbage import without_garbage_collection
 from cmpl_zoo_cli.predict_windows import add_windows, check_windows, predict_windows
 from cmpl_zoo_cli.prediction_files import CsvRows, JsonRows, PredictionFile
-from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, clock, report
+from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, report, tenths
 from cmpl_zoo_cli.video_words import expanded, is_stream, videos_of
 
 if TYPE_CHECKING:
@@ -35,14 +35,8 @@ One video is printed as a list of classes, several as a table, a line each.
 Exit status: 0, 1 if a video could not be read, 2 if the command cannot run."""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "predict",
-        help="the most probable classes of videos, of a stream or of a camera",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=PREDICT,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "predict", run, "the most probable classes of videos, of a stream or of a camera", PREDICT)
     verb.add_argument(
         "model",
         metavar="MODEL",
@@ -196,7 +190,7 @@ def predict_stream(args: argparse.Namespace, models: "Sequence[nn.Module]") -> i
                 for file in files:
                     file.write(path, window.classes)
                 if not files:
-                    show(f"{clock(window.start)}.{int(10 * window.start) % 10}", window.classes, table, args)
+                    show(tenths(window.start), window.classes, table, args)
         except VideoError as error:
             report(str(error))
             return 1

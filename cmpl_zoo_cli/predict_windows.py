@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import positive
 from cmpl_zoo_cli.prediction_files import Lines, csv_line
-from cmpl_zoo_cli.prediction_text import clock, printable, report
+from cmpl_zoo_cli.prediction_text import clock, printable, report, tenths
 
 if TYPE_CHECKING:
     from torch import nn
@@ -215,9 +215,3 @@ class Files:
                 self.bouts.append(csv_line([printable(bout.video), bout.label, *times, round(bout.probability, 5)]))
             elif self.printed:
                 print(f"  {tenths(bout.start)}  {tenths(bout.end)}  {bout.probability:6.1%}  {bout.label}")
-
-
-def tenths(seconds: float) -> str:
-    """A time as h:mm:ss.s."""
-    tenth = round(10 * seconds)
-    return f"{clock(tenth // 10)}.{tenth % 10}"

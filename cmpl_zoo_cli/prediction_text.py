@@ -78,6 +78,12 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
+def tenths(seconds: float) -> str:
+    """A time as h:mm:ss.s."""
+    tenth = round(10 * seconds)
+    return f"{clock(tenth // 10)}.{tenth % 10}"
+
+
 def printable(text: str) -> str:
     """In one line, and without what would steer a terminal."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

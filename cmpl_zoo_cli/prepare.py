@@ -2,7 +2,7 @@
 
 import argparse
 
-from cmpl_zoo_cli.arguments import add_list, add_output, add_workers, whole
+from cmpl_zoo_cli.arguments import Verbs, add_list, add_output, add_verb, add_workers, whole
 
 PREPARE = """\
 Re-encode every video of a list as H.264, and write to DIR:
@@ -32,14 +32,8 @@ The same command continues a run that was stopped or killed. Exit status: 0 if
 every video has a copy, 1 if some have none, 2 if the command cannot run."""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "prepare",
-        help="make small copies of a list's videos that are fast to read",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=PREPARE,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "prepare", run, "make small copies of a list's videos that are fast to read", PREPARE)
     add_list(verb)
     add_output(verb, "folder for the copies")
     verb.add_argument(

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from cmpl_zoo_cli.arguments import add_output
+from cmpl_zoo_cli.arguments import Verbs, add_output, add_verb
 
 PROBE = """\
 Fit scikit-learn's logistic regression to features of labeled videos, measure
@@ -17,14 +17,8 @@ within the videos that a fold fits to, so accuracy is of videos that played no
 part in it. Videos without a label are ignored."""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
-        "probe",
-        help="fit a classifier to features in seconds, as a model directory",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=PROBE,
-    )
-    verb.set_defaults(run=run)
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "probe", run, "fit a classifier to features in seconds, as a model directory", PROBE)
     verb.add_argument("features", metavar="FILE", help="features of labeled videos, from cmpl-zoo features")
     add_output(verb, "folder for the model, new or empty")
     verb.add_argument(

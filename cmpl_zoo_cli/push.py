@@ -2,14 +2,17 @@
 
 import argparse
 
+from cmpl_zoo_cli.arguments import Verbs, add_verb
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
+
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs,
         "push",
-        help="publish a model directory on the Hugging Face Hub",
-        description="Load a model directory, to check that it works, and upload it to the Hugging Face Hub.",
+        run,
+        "publish a model directory on the Hugging Face Hub",
+        "Load a model directory, to check that it works, and upload it to the Hugging Face Hub.",
     )
-    verb.set_defaults(run=run)
     verb.add_argument("directory", metavar="DIR", help="model directory, such as runs/NAME/primary")
     verb.add_argument("repository", metavar="ORG/NAME", help="repository on the Hub, which is made if there is none")
     verb.add_argument(

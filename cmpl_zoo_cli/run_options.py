@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from cmpl_zoo_cli.spelling import flag
+
 BELOW_1, ABOVE_0, ENDLESS = math.nextafter(1, 0), math.nextafter(0, 1), math.inf
 Range = tuple[str, float, float, str]  # option, least, greatest, and what a message says of it
 RANGES: list[Range] = [
@@ -130,8 +132,3 @@ def check_short_side(size: int, short_side: tuple[int, int]) -> None:
         f"--short-side {least},{greatest} must rise and start at the crop's --size ({size}) or above, such as "
         f"{round(1.1 * size)},{round(1.3 * size)}",
     )
-
-
-def flag(option: str) -> str:
-    """An option as it is typed."""
-    return "--" + option.replace("_", "-")

@@ -3,17 +3,18 @@
 import argparse
 import math
 
-from cmpl_zoo_cli.arguments import add_list, add_output
+from cmpl_zoo_cli.arguments import Verbs, add_list, add_output, add_verb, number
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs,
         "shard",
-        help="pack the videos of a list into tar shards",
-        description="Pack the videos of a list into tar shards in WebDataset's layout, with a byte index. The same "
+        run,
+        "pack the videos of a list into tar shards",
+        "Pack the videos of a list into tar shards in WebDataset's layout, with a byte index. The same "
         "command continues a run that was stopped or killed.",
     )
-    verb.set_defaults(run=run)
     add_list(verb)
     add_output(verb, "folder for the shards; afterwards give it as --root of lists of these videos")
     verb.add_argument(
@@ -30,11 +31,4 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def megabytes(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of MB above 0, not {text}")
-    return number
+megabytes = number("must be a number of MB above 0", lambda value: 0 < value < math.inf)

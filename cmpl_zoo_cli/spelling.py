@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 
 
+def flag(option: str) -> str:
+    """An option as it is typed."""
+    return "--" + option.replace("_", "-")
+
+
 def with_dashes(words: Sequence[str]) -> list[str]:
     """The words with `--batch_size` as `--batch-size`; what follows a lone `--` stays as it is."""
     end = words.index("--") if "--" in words else len(words)

@@ -3,17 +3,18 @@
 import argparse
 from pathlib import Path
 
-from cmpl_zoo_cli.arguments import add_output, whole
+from cmpl_zoo_cli.arguments import Verbs, add_output, add_verb, number, whole
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs,
         "split",
-        help="draw which videos of a list keep their label",
-        description="Draw which videos of a list keep their label. Writes labeled.csv, unlabeled.csv (unless all "
+        run,
+        "draw which videos of a list keep their label",
+        "Draw which videos of a list keep their label. Writes labeled.csv, unlabeled.csv (unless all "
         "videos keep a label) and, with --val-share, val.csv to DIR.",
     )
-    verb.set_defaults(run=run)
     verb.add_argument("list", metavar="LIST", help="CSV with the header path,label")
     verb.add_argument(
         "--labels-per-class",
@@ -73,11 +74,4 @@ def number_or_all(text: str) -> int | None:
     return None if text == "all" else whole(1)(text)
 
 
-def share(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"must be a share from 0 to below 1, not {text}")
-    return number
+share = number("must be a share from 0 to below 1", lambda value: 0 <= value < 1)

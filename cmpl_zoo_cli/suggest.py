@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import add_computing, add_root, check_output, check_writable, reading_workers, whole
+from cmpl_zoo_cli.arguments import (
+    Verbs,
+    add_computing,
+    add_root,
+    add_verb,
+    check_output,
+    check_writable,
+    reading_workers,
+    whole,
+)
 from cmpl_zoo_cli.prediction_text import report
 from cmpl_zoo_cli.unlabeled_videos import ListedVideo, lists_with_labels, relative, unlabeled_videos
 
@@ -31,15 +40,15 @@ and the other columns of the list. A page beside it, with .html in place of
 Exit status: 0, 1 if a video could not be read, 2 if the command cannot run."""
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = verbs.add_parser(
+def add_parser(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs,
         "suggest",
-        help="which videos to label next",
+        run,
+        "which videos to label next",
+        SUGGEST,
         usage="%(prog)s MODEL [MODEL] VIDEO [VIDEO ...] -o FILE [options]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=SUGGEST,
     )
-    verb.set_defaults(run=run)
     verb.add_argument(
         "model", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME; a second one has the same classes"
     )

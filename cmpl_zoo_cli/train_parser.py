@@ -7,8 +7,7 @@ from typing import Any
 
 from cmpl_zoo_cli import recipes
 from cmpl_zoo_cli.options_parser import Parser, arrange, types_of
-from cmpl_zoo_cli.run_options import flag
-from cmpl_zoo_cli.spelling import with_dashes
+from cmpl_zoo_cli.spelling import flag, with_dashes
 from cmpl_zoo_cli.train_config import CPU_RECIPE, GPU_RECIPE, PASSES, Config, OwnVideos
 
 # What the help calls the value of an option, where it is a text or a range.

@@ -24,7 +24,7 @@ from results import RESULTS, Result, ResultsWriter, facts_of, read_results
 
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets import VideoList, read_list, write_split
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.spelling import flag
 
 REPO = Path(__file__).resolve().parents[1]
 LABELS = {"fights": 10, "ut_interaction": 5}  # a class

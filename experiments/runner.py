@@ -44,7 +44,7 @@ from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.pretrain_config import FLOW_TASKS
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.spelling import flag
 from cmpl_zoo_cli.train_config import Config
 
 REPO = Path(__file__).resolve().parents[1]

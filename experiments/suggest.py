@@ -25,7 +25,7 @@ from cmpl_zoo.datasets import read_list, split_list
 from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.suggestions import disagreement, spread
 from cmpl_zoo_cli.main import main as command
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.spelling import flag
 
 LABELS = 5  # a class, at first
 POOL = 800  # videos of mocap13 that are learned from, as many as of lips, so that a run takes a minute

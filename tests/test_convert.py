@@ -170,7 +170,7 @@ def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "SLOW_8x8_R50.pkl").write_bytes(pickle.dumps({"blobs": {"conv1_w": [0.0]}}))
     (tmp_path / "four.txt").write_text("a\nb\nc\nd\n")
     for name, message in (
-        ("published-01234567.pth", "SHA-256 begins with .*its name says 01234567"),
+        ("published-01234567.pth", "SHA-256 begins with .*instead of 01234567"),
         ("training.pth", r"holds pathlib\.\w*Path beside the weights.*publish_model"),
         ("narrow.pth", "1 of another shape .*fc.weight"),
         ("shallow.pth", r"missing .*layer3\.2\.conv1\.weight"),

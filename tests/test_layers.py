@@ -7,9 +7,9 @@ import pytest
 
 import cmpl_zoo
 
-# From the bottom up. Parts of one line do not know each other. Of the command, the library knows the options alone.
+# From the bottom up. Parts of one line do not know each other. Of the command, the library knows the options alone, and how they are spelled.
 LAYERS = [
-    {"cmpl_zoo_cli.version", "cmpl_zoo_cli.run_options", "cmpl_zoo_cli.train_config", "cmpl_zoo_cli.pretrain_config"},
+    {f"cmpl_zoo_cli.{name}" for name in ("version", "spelling", "run_options", "train_config", "pretrain_config")},
     {"_appended_lines", "_files", "semi", "models", "records", "precision"},
     {"storage", "distributed"},
     {"video", "demo"},

@@ -7,6 +7,7 @@ samples that it would have seen without a break; nothing is saved or replayed fo
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 
 import numpy as np
@@ -16,6 +17,15 @@ import torch
 def derived_seed(*parts: object) -> int:
     """A 63-bit seed from any values, the same on every machine."""
     return random.Random("/".join(map(str, parts))).getrandbits(63)
+
+
+@contextmanager
+def drawing(*seed: object) -> Iterator[None]:
+    """What is drawn at random here depends on these values alone, and what is drawn after it not on it."""
+    with torch.random.fork_rng(devices=[]):
+        # Only the generator of the CPU: torch.manual_seed would also seed those of GPUs, which dropout uses.
+        torch.default_generator.manual_seed(derived_seed(*seed))
+        yield
 
 
 class SampleOrder:

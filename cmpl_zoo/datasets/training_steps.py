@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as tv
 
 from cmpl_zoo.datasets.lists import Videos
-from cmpl_zoo.datasets.order import BalancedOrder, SampleOrder, derived_seed, positions
+from cmpl_zoo.datasets.order import BalancedOrder, SampleOrder, drawing, positions
 from cmpl_zoo.datasets.views import StrongView, WeakView
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
@@ -201,9 +201,7 @@ class TrainingSteps(Dataset[Batch | VideoError | StorageError]):
 
         A labeled video needs one view, which is returned twice.
         """
-        with torch.random.fork_rng(devices=[]):
-            # Only the generator of the CPU: torch.manual_seed would also seed those of GPUs, which dropout uses.
-            torch.default_generator.manual_seed(derived_seed(self.seed, kind, pass_number, index))
+        with drawing(self.seed, kind, pass_number, index):
             with Video(path) as video:
                 indices = [i for clip in self._indices(video) for i in clip]
                 frames = video.read(indices).permute(0, 3, 1, 2)

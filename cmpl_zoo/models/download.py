@@ -14,12 +14,10 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabl
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import WeakFileLock
 
-__all__ = ["download"]
-
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.")  # the first digits of a file's SHA-256, as torch.hub's files are named
 
 
-def download(url: str, size: int | None = None, cache_dir: str | os.PathLike[str] | None = None) -> Path:
+def download(url: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """A file of weights, from the disk where it is there already.
 
     Looked for in the folder `CMPL_ZOO_WEIGHTS`, then in the cache, then at the address. `CMPL_ZOO_MIRROR`, such as
@@ -30,7 +28,6 @@ def download(url: str, size: int | None = None, cache_dir: str | os.PathLike[str
     Args:
         url: where it is published; with the first digits of its SHA-256 in its name, as `r3d_18-b3b3357e.pth`, these
             are checked, wherever the file was found.
-        size: in bytes, where it is known; checked likewise.
         cache_dir: folder to keep it in; torch.hub's `checkpoints` by default.
 
     Raises:
@@ -42,7 +39,7 @@ def download(url: str, size: int | None = None, cache_dir: str | os.PathLike[str
             raise RuntimeError(f"CMPL_ZOO_WEIGHTS is {own}, and there is no such folder; correct or unset it")
         file = Path(own).expanduser() / name
         if file.is_file():
-            return _checked(file, name, size, "put the published file there, or unset CMPL_ZOO_WEIGHTS")
+            return _checked(file, name, "put the published file there, or unset CMPL_ZOO_WEIGHTS")
     folder = Path(cache_dir).expanduser() if cache_dir else Path(torch.hub.get_dir(), "checkpoints")
     file, part = folder / name, folder / f"{name}.part"
     try:
@@ -50,14 +47,14 @@ def download(url: str, size: int | None = None, cache_dir: str | os.PathLike[str
         if not file.is_file():
             with WeakFileLock(folder / f"{name}.lock"):
                 if not file.is_file():  # which another process may have made meanwhile
-                    _fetch(_mirrored(url), part, name, size)
+                    _fetch(_mirrored(url), part, name)
                     os.replace(part, file)
     except OSError as error:
         raise RuntimeError(
             f"{file}: cannot be written ({error.strerror or error}); make room for it, or give another folder as "
             "cache_dir or in TORCH_HOME"
         ) from error
-    return _checked(file, name, size, "delete it and try again")
+    return _checked(file, name, "delete it and try again")
 
 
 def _mirrored(url: str) -> str:
@@ -71,20 +68,16 @@ def _mirrored(url: str) -> str:
     return urlunsplit((place.scheme, place.netloc, place.path.rstrip("/") + address.path, address.query, ""))
 
 
-def _fetch(address: str, part: Path, name: str, size: int | None) -> None:
+def _fetch(address: str, part: Path, name: str) -> None:
     """Download to `part`, from where it ends; RuntimeError unless all of the file is there afterwards."""
-    if part.is_file() and not _fault(part, name, size) and (size or _HASH.search(name)):
+    if part.is_file() and _HASH.search(name) and not fault_of(part, name):
         return  # ended between the last byte and its name
     elsewhere = (
         f"put {name} into a folder and set CMPL_ZOO_WEIGHTS to it, or set CMPL_ZOO_MIRROR to the address of a mirror"
     )
     try:
-        with part.open("ab") as target:
-            if size and target.tell() >= size:
-                target.seek(0)
-                target.truncate()  # it is of another file
-            with _retrying_silently():
-                http_get(address, target, resume_size=target.tell(), expected_size=size, displayed_filename=name)
+        with part.open("ab") as target, _retrying_silently():
+            http_get(address, target, resume_size=target.tell(), displayed_filename=name)
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status == 416:  # nothing is left of the file after what is there
@@ -103,10 +96,7 @@ def _fetch(address: str, part: Path, name: str, size: int | None) -> None:
             f"{address}: cannot be downloaded ({cause}); check the network and try again, what was received is kept; "
             f"or {elsewhere}"
         ) from error
-    except OSError as error:
-        if "Consistency check failed" not in str(error):
-            raise
-    if fault := _fault(part, name, size):
+    if fault := fault_of(part, name):
         part.unlink()
         raise RuntimeError(f"{address}: is not the published {name} ({fault}); try again, or {elsewhere}")
 
@@ -123,19 +113,17 @@ def _retrying_silently() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _checked(file: Path, name: str, size: int | None, advice: str) -> Path:
-    if fault := _fault(file, name, size):
+def _checked(file: Path, name: str, advice: str) -> Path:
+    if fault := fault_of(file, name):
         raise RuntimeError(f"{file}: is not the published file ({fault}); {advice}")
     return file
 
 
-def _fault(file: Path, name: str, size: int | None) -> str:
-    """Why a file is not the one that its name and size promise; "" where nothing speaks against it."""
+def fault_of(file: Path, name: str) -> str:
+    """Why a file is not the one that its name promises; "" where nothing speaks against it."""
     with file.open("rb") as opened:
         if opened.read(64).lstrip().startswith(b"<"):
             return "it is a web page"
-    if size is not None and (found := file.stat().st_size) != size:
-        return f"it has {found:,} bytes instead of {size:,}"
     if wanted := _HASH.search(name):
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()

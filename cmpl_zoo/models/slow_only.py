@@ -4,7 +4,6 @@ It is an `r3d50` whose stem, res2 and res3 see one frame at a time, so its kerne
 around them.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cmpl_zoo.models.config_json import ClipSettings
+from cmpl_zoo.models.download import fault_of
 
 
 class Project(NamedTuple):
@@ -151,14 +151,8 @@ def _rename(key: str, project: Project) -> str:
 
 def _weights(file: Path) -> dict[str, Tensor]:
     """The state dict in a checkpoint."""
-    if digits := re.search(r"-([0-9a-f]{8})\.pth$", file.name):  # as mmaction2 names what it publishes
-        with file.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-        if not found.startswith(digits[1]):
-            raise ValueError(
-                f"{file}: its SHA-256 begins with {found[:8]}, and its name says {digits[1]}; the download is cut or "
-                "another file, download it again"
-            )
+    if fault := fault_of(file, file.name):
+        raise ValueError(f"{file}: is not the published file ({fault}); the download is cut or another file, try again")
     with file.open("rb") as content:
         start = content.read(4096)
     if file.suffix == ".pkl" or b"blobs" in start:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cmpl_zoo.datasets.order import SampleOrder, derived_seed, positions
+from cmpl_zoo.datasets.order import SampleOrder, drawing, positions
 from cmpl_zoo.datasets.training_steps import UnreadableVideo, first_readable
 from cmpl_zoo.pretext.task import Task
 from cmpl_zoo.storage.remote import StorageError
@@ -75,9 +75,7 @@ class PretextSteps(Dataset[PretextBatch | VideoError | StorageError]):
         return positions(step, self.batch, self.rank, self.world_size)
 
     def _sample(self, path: str, pass_number: int, index: int) -> tuple[Tensor, Tensor]:
-        with torch.random.fork_rng(devices=[]), Video(path) as video:
-            # Only the generator of the CPU: torch.manual_seed would also seed those of GPUs.
-            torch.default_generator.manual_seed(derived_seed(self.seed, "pretext", pass_number, index))
+        with drawing(self.seed, "pretext", pass_number, index), Video(path) as video:
             if video.num_frames < self.task.least_frames:
                 raise VideoError(
                     f"{path}: has {video.num_frames} frame{'s'[: video.num_frames > 1]}, and the task needs at least "

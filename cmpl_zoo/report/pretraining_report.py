@@ -10,7 +10,7 @@ from torch import Tensor
 from cmpl_zoo.report import sections
 from cmpl_zoo.report.pages import render, write_page
 from cmpl_zoo.report.training_parts import LR, clip_picture, drawn, machine, series
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.spelling import flag
 
 
 def write_pretraining_report(

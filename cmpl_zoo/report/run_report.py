@@ -14,7 +14,7 @@ from cmpl_zoo.report.pages import render, shortened, write_page
 from cmpl_zoo.report.predictions import write_predictions
 from cmpl_zoo.report.pseudo_labels import pseudo_labels
 from cmpl_zoo.report.training_parts import LR, clip_picture, drawn, machine, series
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.spelling import flag
 from cmpl_zoo_cli.train_config import Config
 
 

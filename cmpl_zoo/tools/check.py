@@ -16,18 +16,6 @@ from cmpl_zoo.video.video import Video
 
 KEPT_BY_CHECK = ("ok", "odd")  # verdicts
 NO_TIMES = "so the rate is the codec's"  # part of the cause where timestamps do not tell time
-CHECK_COLUMNS = (
-    "path",
-    "verdict",
-    "cause",
-    "stated_frames",
-    "frames",
-    "fps",
-    "width",
-    "height",
-    "codec",
-    "longest_gop",
-)
 
 
 class CheckRow(TypedDict, total=False):
@@ -54,6 +42,9 @@ class CheckRow(TypedDict, total=False):
     height: int
     codec: str
     longest_gop: int
+
+
+CHECK_COLUMNS = ("path", *CheckRow.__annotations__)
 
 
 def check(

@@ -20,7 +20,6 @@ from cmpl_zoo.video.flow import as_color
 from cmpl_zoo.video.video import Video
 
 KEPT_BY_FLOW = ("made", "there")  # verdicts
-FLOW_COLUMNS = ("path", "verdict", "cause", "frames", "seconds")
 # In RGB: colors at half resolution would move motion boundaries, which are differences of neighboring pixels. A third
 # or less of the size without loss (benchmarks/README.md). A keyframe every 16 frames, as clips are read from anywhere.
 X264_OPTIONS = {"crf": "12", "g": "16", "bf": "0", "threads": "1"}
@@ -40,6 +39,9 @@ class FlowRow(TypedDict, total=False):
     cause: str
     frames: int
     seconds: float
+
+
+FLOW_COLUMNS = ("path", *FlowRow.__annotations__)
 
 
 def make_flow(

@@ -18,6 +18,7 @@ from cmpl_zoo.datasets.lists import VideoList
 from cmpl_zoo.tools.worker_pool import LostTask, every_video
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.segments import recording_of
+from cmpl_zoo_cli.spelling import flag
 
 
 class Journal:
@@ -193,7 +194,7 @@ def cause_of(error: VideoError, path: str) -> str:
 
 def _as_option(name: str, value: Any) -> str:
     """An option as on the command line: `with --max-short-side 256`, `without --copy`."""
-    option = "--" + name.replace("_", "-")
+    option = flag(name)
     if isinstance(value, bool) or value is None:
         return f"with{'' if value else 'out'} {option}"
     return f"with {option} {value}"

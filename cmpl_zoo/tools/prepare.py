@@ -25,8 +25,6 @@ from cmpl_zoo.video.shown import is_as_shown
 from cmpl_zoo.video.video import Video
 
 KEPT_BY_PREPARE = ("encoded", "copied")  # verdicts
-PREPARE_COLUMNS = ("path", "verdict", "cause", "frames", "bytes_before", "bytes_after", "seconds")
-
 # Seven B-frames between others, to which no frame refers, so that a clip is read without those that it does not need;
 # and x264's tuning for fast decoding (no arithmetic coding, no deblocking): benchmarks/README.md has what they cost and
 # save. a53cc=0 drops captions of the source.
@@ -91,6 +89,9 @@ class PrepareRow(TypedDict, total=False):
     bytes_before: int | None
     bytes_after: int
     seconds: float
+
+
+PREPARE_COLUMNS = ("path", *PrepareRow.__annotations__)
 
 
 def prepare(

@@ -4,13 +4,13 @@ import hashlib
 import io
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from cmpl_zoo._files import atomic_write
 from cmpl_zoo.training.errors import RunError
 
 
@@ -40,20 +40,15 @@ class States:
         Where it cannot be written, as on a full disk, a warning says so, the former states stay and training continues.
         """
         file = self.folder / f"step-{step:09d}.pt"
-        unfinished = file.with_suffix(".writing")
         content = io.BytesIO()
         torch.save(state, content)
         try:
-            self.folder.mkdir(exist_ok=True)
-            with unfinished.open("wb") as out:
+            with atomic_write(file) as unfinished, unfinished.open("wb") as out:
                 out.write(hashlib.sha256(content.getbuffer()).digest())
                 out.write(content.getbuffer())
                 out.flush()
                 os.fsync(out.fileno())
-            os.replace(unfinished, file)
         except OSError as error:
-            with suppress(OSError):
-                unfinished.unlink()
             tqdm.write(
                 f"warning: step {step}: the state cannot be saved ({file}: {error.strerror}); training continues, and "
                 f"if it stops before the next state, --resume {self.resumption}",

@@ -15,7 +15,8 @@ from cmpl_zoo.models import VideoModel, create_model
 from cmpl_zoo.models.factory import hubconf_names
 from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training.errors import RunError
-from cmpl_zoo_cli.run_options import RunOptions, flag
+from cmpl_zoo_cli.run_options import RunOptions
+from cmpl_zoo_cli.spelling import flag
 from cmpl_zoo_cli.train_config import Config
 
 

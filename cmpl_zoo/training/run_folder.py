@@ -13,7 +13,7 @@ from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.provenance import versions
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
-from cmpl_zoo_cli.run_options import flag
+from cmpl_zoo_cli.spelling import flag
 from cmpl_zoo_cli.train_config import Config
 
 LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what

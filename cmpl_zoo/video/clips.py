@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
 
 from cmpl_zoo.models.video_model import VideoModel
-from cmpl_zoo.video.sampling import uniform_clips, uniform_spread
+from cmpl_zoo.video.sampling import clips_for_testing
 from cmpl_zoo.video.video import Video
 
 # Frames of a clip that are this many seconds apart or more show no motion between them; our choice.
@@ -129,10 +129,8 @@ def clip_indices(
     video: Video, frames: int, stride: int = 8, clips: int = 1, fps: float | None = None, spread: bool = False
 ) -> list[list[int]]:
     """The indices of the frames of each test clip; arguments as in `load_clip`."""
-    if spread:
-        return uniform_spread(video.num_frames, frames, clips)
-    times, unit = frame_times(video, fps)
-    return uniform_clips(times, frames, stride * unit, clips)
+    seconds = video.timestamps if fps and not spread else None
+    return clips_for_testing(video.num_frames, seconds, frames, stride, clips, fps, spread)
 
 
 def load_views(

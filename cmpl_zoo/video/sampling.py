@@ -103,6 +103,36 @@ def uniform_spread(num_frames: int, frames: int, clips: int) -> list[list[int]]:
     ]
 
 
+def clips_for_testing(
+    num_frames: int,
+    seconds: Sequence[float] | None,
+    frames: int,
+    stride: float = 8,
+    clips: int = 1,
+    fps: float | None = None,
+    spread: bool = False,
+) -> list[list[int]]:
+    """Clips for testing as the settings of a model say, which are the last five.
+
+    Args:
+        num_frames: as in `uniform_spread`.
+        seconds: when each frame is shown; looked at only with `fps`, and None where there are no times.
+        frames: frames of a clip.
+        stride: as in `uniform_clips`, in frames or, with `fps` and `seconds`, in 1/fps seconds.
+        clips: as in `uniform_clips`.
+        fps: how many frames a second `stride` counts.
+        spread: spread a clip over the video, whatever its stride.
+
+    Returns:
+        `clips` lists of `frames` indices of frames.
+    """
+    if spread:
+        return uniform_spread(num_frames, frames, clips)
+    if fps and seconds is not None:
+        return uniform_clips(seconds, frames, stride / fps, clips)
+    return uniform_clips(num_frames, frames, stride, clips)
+
+
 def far_apart(one: float, other: float) -> bool:
     """Whether two frame rates differ so much that a network which counts frames sees another motion."""
     return max(one, other) >= FAR * min(one, other)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cmpl_zoo.video.clips import ViewConfig, crop_views, short_side_at_test
 from cmpl_zoo.video.errors import VideoError
-from cmpl_zoo.video.sampling import uniform_clips, uniform_spread
+from cmpl_zoo.video.sampling import clips_for_testing
 from cmpl_zoo.video.segments import FLOAT_SLACK
 from cmpl_zoo.video.video import Video
 
@@ -168,13 +168,9 @@ def _wanted_frames(video: Video, window: float, hop: float, settings: Sequence[V
 
 def _clip(times: Sequence[float], frames: range, view: ViewConfig) -> list[int]:
     """Indices of the frames of the clip at the center of a window, given the indices of all its frames."""
-    length, stride = view["frames"], view.get("stride", 8)
-    if view.get("spread"):
-        [clip] = uniform_spread(len(frames), length, 1)
-    elif fps := view.get("fps"):
-        [clip] = uniform_clips([times[i] - times[frames.start] for i in frames], length, stride / fps, 1)
-    else:
-        [clip] = uniform_clips(len(frames), length, stride, 1)
+    seconds = [times[i] - times[frames.start] for i in frames]
+    stride, fps, spread = view.get("stride", 8), view.get("fps"), view.get("spread", False)
+    [clip] = clips_for_testing(len(frames), seconds, view["frames"], stride, 1, fps, spread)
     return [frames[i] for i in clip]
 
 
