@@ -7,7 +7,8 @@ import pytest
 
 import cmpl_zoo
 
-# From the bottom up. Parts of one line do not know each other. Of the command, the library knows the options alone, and how they are spelled.
+# From the bottom up. Parts of one line do not know each other. Of the command, the library knows the options alone and
+# how they are spelled.
 LAYERS = [
     {f"cmpl_zoo_cli.{name}" for name in ("version", "spelling", "run_options", "train_config", "pretrain_config")},
     {"_appended_lines", "_files", "semi", "models", "records", "precision"},
