@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+from commands import REPO
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pages import REPO
 from results import Result, RunsByRow
 from scipy.stats import ttest_1samp
 

@@ -13,20 +13,18 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from commands import REPO, script
 from lists import decode_once
 from probe import SEEDS, split
 from results import RESULTS, Result, ResultsWriter, facts_of, read_results
 
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets import VideoList, read_list, write_split
-from cmpl_zoo_cli.spelling import flag
 
-REPO = Path(__file__).resolve().parents[1]
 LABELS = {"fights": 10, "ut_interaction": 5}  # a class
 FRAMES = 64  # pixels of the short side that videos are decoded to, once
 
@@ -85,9 +83,7 @@ def run(row: str, options: dict[str, Any], seed: int, lists: Path, frames: Path,
                                   "unlabeled": lists / "unlabeled.csv", "output": folder, "seed": seed}  # fmt: skip
     if options.get("scheme") == "none":
         del options["unlabeled"]
-    words = [sys.executable, str(REPO / "train" / "cmpl.py"), "--config", "own_videos", "--resume"]
-    for name, value in options.items():
-        words += [flag(name), str(value) if isinstance(value, str | Path) else json.dumps(value)]
+    words = [*script("cmpl.py", {"config": "own_videos"} | options), "--resume"]
     with folder.with_suffix(".log").open("a") as log:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run(words, stdout=log, stderr=log, check=True, cwd=REPO, env=environment)

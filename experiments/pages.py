@@ -3,11 +3,10 @@
 import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
+from commands import REPO
 from scipy.stats import ttest_1samp
 
-REPO = Path(__file__).resolve().parents[1]
 PAGES = [
     *(REPO / folder / "README.md" for folder in ("experiments", "benchmarks")),
     *sorted((REPO / "docs").glob("*.md")),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from pages import mean_and_spread
 
 import cmpl_zoo
 from cmpl_zoo._files import as_csv, replace_text
@@ -83,7 +84,7 @@ def main() -> None:
             target = args.work / f"{data}.{Path(place).name}.npz"
             features = extract_features(network, place, videos, root, target)
             whole = fit_probe(features, group)
-            rows.append([data, f"`{name}`", f"{whole.videos}", "held-out groups, 5 folds", *told(whole.accuracies),
+            rows.append([data, f"`{name}`", f"{whole.videos}", "held-out groups, 5 folds", str(len(whole.accuracies)), mean_and_spread(whole.accuracies),
                          f"{whole.largest_class:.1f}"])  # fmt: skip
             for labels in (None, 10, 5):
                 if data == "ut_interaction" and labels == 10:
@@ -97,17 +98,21 @@ def main() -> None:
                     largest.append(largest_class)
                 count = " to ".join(map(str, sorted({min(sizes), max(sizes)})))
                 how = "held-out sources" if data == "fights" else "the second scene"
-                rows.append([data, f"`{name}`", count, how, *told(accuracies), f"{statistics.mean(largest):.1f}"])
+                rows.append(
+                    [
+                        data,
+                        f"`{name}`",
+                        count,
+                        how,
+                        str(len(accuracies)),
+                        mean_and_spread(accuracies),
+                        f"{statistics.mean(largest):.1f}",
+                    ]
+                )
     columns = ["videos", "features of", "labeled videos", "tested on", "draws or folds", "top-1, %", "largest class, %"]
     caption = "Mean ± standard deviation over folds or draws; the network's own test views, features in float32."
     replace_text(RESULT, json.dumps({"caption": caption, "columns": columns, "rows": rows}, indent=1) + "\n")
     print(RESULT)
-
-
-def told(accuracies: list[float]) -> list[str]:
-    """Their number, and mean and standard deviation as text."""
-    mean = f"{statistics.mean(accuracies):.1f}"
-    return [str(len(accuracies)), f"{mean} ± {statistics.stdev(accuracies):.1f}" if len(accuracies) > 1 else mean]
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from typing import Any, Literal, NamedTuple
 
 import jsonargparse
 import yaml
+from commands import REPO, script
 from lists import data_of, decode_once, make_lists
 from results import FREE, Result, ResultsWriter, difference, facts_of, read_results
 from rows import EXPERIMENTS, data_set, lists_needed
@@ -44,10 +45,8 @@ from cmpl_zoo.datasets.lists import read_list
 from cmpl_zoo.datasets.loader import available_cores
 from cmpl_zoo_cli.main import reporting
 from cmpl_zoo_cli.pretrain_config import FLOW_TASKS
-from cmpl_zoo_cli.spelling import flag
 from cmpl_zoo_cli.train_config import Config
 
-REPO = Path(__file__).resolve().parents[1]
 RECIPES = {
     ("mocap13", "cpu"): REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13_cpu.yaml",
     ("mocap13", "gpu"): REPO / "cmpl_zoo" / "training" / "recipes" / "mocap13.yaml",
@@ -240,14 +239,6 @@ class Place:
             **{key: self.settings.made_with(run)[key] for key in ("lists", "center", "judged")},
             "curves": curves,
         }  # fmt: skip
-
-
-def script(name: str, options: dict[str, Any]) -> list[str]:
-    """The command of a script in train/ with options."""
-    words = [sys.executable, str(REPO / "train" / name)]
-    for option, value in options.items():
-        words += [flag(option), str(value) if isinstance(value, str | Path) else json.dumps(value)]
-    return words
 
 
 def per_speaker(folder: Path) -> dict[str, dict[str, dict[str, float]]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from commands import words_of
 from lists import cut, decode_once, with_recordings, write_rows
 from results import RESULTS, Result, ResultsWriter, facts_of, read_results
 from torch import Tensor
@@ -25,7 +26,6 @@ from cmpl_zoo.datasets import read_list, split_list
 from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.suggestions import disagreement, spread
 from cmpl_zoo_cli.main import main as command
-from cmpl_zoo_cli.spelling import flag
 
 LABELS = 5  # a class, at first
 POOL = 800  # videos of mocap13 that are learned from, as many as of lips, so that a run takes a minute
@@ -145,9 +145,7 @@ def run(data: str, row: str, seed: int, lists: dict[str, Rows], frames: Path, fo
     options = OPTIONS | LENGTH[data] | {"root": frames, "output": folder, "seed": seed, "resume": True}
     for part, videos in lists.items():
         write_rows(options.setdefault(part, folder.with_name(f"{folder.name}-{part}.csv")), videos)
-    words = ["train"]
-    for name, value in options.items():
-        words += [flag(name), str(value) if isinstance(value, str | Path) else json.dumps(value)]
+    words = ["train", *words_of(options)]
     if command(words):
         raise SystemExit(f"{folder}: {' '.join(words)} failed; see above, and start again")
     summary = json.loads((folder / "summary.json").read_text())
