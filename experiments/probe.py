@@ -84,8 +84,8 @@ def main() -> None:
             target = args.work / f"{data}.{Path(place).name}.npz"
             features = extract_features(network, place, videos, root, target)
             whole = fit_probe(features, group)
-            rows.append([data, f"`{name}`", f"{whole.videos}", "held-out groups, 5 folds", str(len(whole.accuracies)), mean_and_spread(whole.accuracies),
-                         f"{whole.largest_class:.1f}"])  # fmt: skip
+            found = [str(len(whole.accuracies)), mean_and_spread(whole.accuracies), f"{whole.largest_class:.1f}"]
+            rows.append([data, f"`{name}`", f"{whole.videos}", "held-out groups, 5 folds", *found])
             for labels in (None, 10, 5):
                 if data == "ut_interaction" and labels == 10:
                     continue  # all there are
@@ -98,17 +98,8 @@ def main() -> None:
                     largest.append(largest_class)
                 count = " to ".join(map(str, sorted({min(sizes), max(sizes)})))
                 how = "held-out sources" if data == "fights" else "the second scene"
-                rows.append(
-                    [
-                        data,
-                        f"`{name}`",
-                        count,
-                        how,
-                        str(len(accuracies)),
-                        mean_and_spread(accuracies),
-                        f"{statistics.mean(largest):.1f}",
-                    ]
-                )
+                found = [str(len(accuracies)), mean_and_spread(accuracies), f"{statistics.mean(largest):.1f}"]
+                rows.append([data, f"`{name}`", count, how, *found])
     columns = ["videos", "features of", "labeled videos", "tested on", "draws or folds", "top-1, %", "largest class, %"]
     caption = "Mean ± standard deviation over folds or draws; the network's own test views, features in float32."
     replace_text(RESULT, json.dumps({"caption": caption, "columns": columns, "rows": rows}, indent=1) + "\n")
