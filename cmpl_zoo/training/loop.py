@@ -15,7 +15,8 @@ from cmpl_zoo.datasets.training_steps import UnreadableVideo
 from cmpl_zoo.distributed import RankError, Ranks
 from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError, StopRequested
-from cmpl_zoo.training.meters import Log, Meters
+from cmpl_zoo.training.log import Log
+from cmpl_zoo.training.meters import Meters
 from cmpl_zoo.training.progress import Progress, loss_in_words
 from cmpl_zoo.training.provenance import commit, hardware
 from cmpl_zoo.training.signals import Interrupt

@@ -1,21 +1,15 @@
-"""What a run logs: numbers summed on the device, read once a log step, and what it warns of."""
+"""What a run measures while it trains: numbers summed on the device, and read once a log step."""
 
-import json
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
-from cmpl_zoo._files import replace_text
 from cmpl_zoo.datasets.training_steps import ClipBatch
 from cmpl_zoo.distributed import Ranks
-from cmpl_zoo.records import collapse_share
 from cmpl_zoo.semi import CMPLLoss
 
 
@@ -182,99 +176,3 @@ def _memory(device: torch.device) -> float:
         return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-class Log:
-    """metrics.jsonl, one line per log step, and the same numbers for TensorBoard.
-
-    Args:
-        folder: of the run.
-        start: step that the run starts from; later lines, of a run that got further than its state, are dropped.
-    """
-
-    def __init__(self, folder: Path, start: int) -> None:
-        self.file = folder / "metrics.jsonl"
-        kept = []
-        if self.file.exists():
-            lines = self.file.read_text().splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]  # a killed run may have cut off the last one
-            kept = [line for line in whole if json.loads(line)["step"] <= start]
-        replace_text(self.file, "".join(kept))
-        self.tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.file.read_text().splitlines()]
-
-    def validated(self) -> dict[int, float]:
-        """The primary network's validation accuracy, by step."""
-        return {line["step"]: line[key] for line in self.lines() if (key := "primary/val_top1") in line}
-
-    def write(self, step: int, line: dict[str, Any]) -> None:
-        with self.file.open("a") as file:
-            file.write(json.dumps({"step": step, **line}) + "\n")
-        for key, value in line.items():
-            if isinstance(value, float):
-                self.tensorboard.add_scalar(key, value, step)
-
-    def close(self) -> None:
-        self.tensorboard.close()
-
-
-class PseudoLabelWarnings:
-    """Warns once of each of two faults that the losses do not show.
-
-    Most pseudo-labels are of one class, see `collapse_share`: the networks may agree on nonsense. It is judged by fifty
-    labels at least, of as many log lines as that takes (our choice).
-
-    No pseudo-label counts although lambda has risen to half of its value: the unlabeled videos teach nothing. It is
-    said where a tenth of the run's clips, and fifty at least, have passed without one (our choice).
-
-    Args:
-        classes: their names.
-        clips: unlabeled ones of the whole run.
-        risen: the step from which lambda has half of its value.
-    """
-
-    def __init__(self, classes: list[str], clips: int, risen: float) -> None:
-        self.classes, self.clips, self.risen = classes, clips, risen
-        self.labels: dict[str, list[float]] = {}  # of each network by class, since it was judged last
-        self.without: dict[str, int] = {}  # clips of each network since the last pseudo-label that counts
-        self.said: set[str] = set()
-
-    def check(self, step: int, line: dict[str, Any], clips: int) -> None:
-        """Check a log line, which is of `clips` unlabeled clips."""
-        for key, shares in line.items():
-            network, _, what = key.partition("/")
-            if what != "pseudo_classes":
-                continue
-            passed = line[f"{network}/mask"] * clips
-            self._check_classes(step, network, [share * passed for share in shares])
-            self.without[network] = 0 if passed or step < self.risen else self.without.get(network, 0) + clips
-            if self.without[network] >= max(50, self.clips / 10):
-                self._say(
-                    "none",
-                    f"warning: step {step}: none of the last {self.without[network]} unlabeled clips has a "
-                    f"pseudo-label for the {network} network that passes --threshold, so that they teach it nothing; "
-                    "a lower --threshold or more labeled videos help",
-                )
-
-    def _check_classes(self, step: int, network: str, labels: list[float]) -> None:
-        before = self.labels.get(network, [0.0] * len(labels))
-        counts = self.labels[network] = [sum(both) for both in zip(before, labels, strict=True)]
-        if round(sum(counts)) < 50:
-            return
-        self.labels.pop(network)
-        share = max(counts) / sum(counts)
-        if share > collapse_share(len(counts)):
-            name = self.classes[counts.index(max(counts))]
-            self._say(
-                "one class",
-                f"warning: step {step}: {share:.0%} of the pseudo-labels for the {network} network are {name!r}; the "
-                "networks may be agreeing on nonsense: a longer --unlabeled-warmup or a higher --threshold guards "
-                "against it",
-            )
-
-    def _say(self, fault: str, message: str) -> None:
-        if fault not in self.said:
-            tqdm.write(message, file=sys.stderr)
-            self.said.add(fault)

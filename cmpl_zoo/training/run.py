@@ -17,9 +17,10 @@ from cmpl_zoo.models import VideoModel
 from cmpl_zoo.records import Scores, Summary
 from cmpl_zoo.training.lists import TrainingLists
 from cmpl_zoo.training.loop import Loop
-from cmpl_zoo.training.meters import CMPLMeters, PseudoLabelWarnings
+from cmpl_zoo.training.meters import CMPLMeters
 from cmpl_zoo.training.progress import loss_in_words
 from cmpl_zoo.training.provenance import digests
+from cmpl_zoo.training.pseudo_label_warnings import PseudoLabelWarnings
 from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_report, write_summary
 from cmpl_zoo.video.video import VideoError
 from cmpl_zoo_cli.train_config import Config
