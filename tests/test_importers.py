@@ -304,6 +304,8 @@ def test_unreadable_lists_and_the_list_itself_as_output(tmp_path, capsys):
     out = tmp_path / "out.csv"
     (tmp_path / "bytes.csv").write_bytes(b"label,youtube_id\xff\n")
     refused(capsys, "bytes.csv: not a text file in UTF-8", "kinetics", tmp_path / "bytes.csv", root, "-o", out)
+    (tmp_path / "book.xlsx").write_bytes(b"PK\x03\x04\xff")
+    refused(capsys, "book.xlsx: is a spreadsheet; save it as CSV", "kinetics", tmp_path / "book.xlsx", root, "-o", out)
     refused(capsys, "none.csv: cannot read this list: No such", "kinetics", tmp_path / "none.csv", root, "-o", out)
     file = write(tmp_path / "pairs.txt", "a.mp4 x\n")
     refused(capsys, "this is the list that is read", "pairs", file, root, "-o", root / ".." / "pairs.txt")

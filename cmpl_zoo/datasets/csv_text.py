@@ -34,4 +34,4 @@ def not_text(error: UnicodeDecodeError) -> str:
     """What a file is that is not text in UTF-8, and what to do; the first bytes tell spreadsheets."""
     if error.object[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         return "is a spreadsheet; save it as CSV in UTF-8"
-    return f"not a text file in UTF-8 ({error}); save it as CSV in UTF-8"
+    return f"not a text file in UTF-8 ({error}); save it in UTF-8"

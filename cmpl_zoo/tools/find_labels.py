@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmpl_zoo.datasets.csv_text import ENCODING, csv_rows, not_text
+from cmpl_zoo.datasets.csv_text import csv_rows
 from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
 from cmpl_zoo.tools.importing import UNLABELED, add_subfolders, folder_of
+from cmpl_zoo.tools.text_files import read_text
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.segments import recording_of, split_fragment
 
@@ -168,12 +169,7 @@ def without_fragments(rows: list[ListRow]) -> list[ListRow]:
 
 def read_labels(file: str) -> list[ListRow]:
     """The rows of a file of labels, with `path` in place of another name of that column; see `labels_of_files`."""
-    try:
-        text = Path(file).read_text(encoding=ENCODING)
-    except OSError as error:
-        raise ListError(f"{file}: cannot read these labels: {error.strerror}; check --labels") from error
-    except UnicodeDecodeError as error:
-        raise ListError(f"{file}: {not_text(error)}") from error
+    text = read_text(Path(file), "these labels", "check --labels")
     reader = None
     try:
         header, reader = csv_rows(io.StringIO(text))

@@ -1,19 +1,24 @@
-"""Text files of the importers, whose errors are a `ListError`."""
+"""Text files of importers and labels, whose errors are a `ListError`."""
 
 from pathlib import Path
 
 from cmpl_zoo._files import replace_text
+from cmpl_zoo.datasets.csv_text import ENCODING, not_text
 from cmpl_zoo.datasets.lists import ListError
 
 
-def read_text(file: Path) -> str:
-    """The text of a file in UTF-8; raises a ListError where it cannot be read."""
+def read_text(file: Path, what: str = "this list", advice: str = "check the path") -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        ListError: it cannot be read; the message says what should be in the file, and the advice.
+    """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding=ENCODING)
     except OSError as error:
-        raise ListError(f"{file}: cannot read this list: {error.strerror}; check the path") from error
+        raise ListError(f"{file}: cannot read {what}: {error.strerror}; {advice}") from error
     except UnicodeDecodeError as error:
-        raise ListError(f"{file}: not a text file in UTF-8 ({error}); save it in UTF-8") from error
+        raise ListError(f"{file}: {not_text(error)}") from error
 
 
 def write_text(file: Path, text: str) -> None:
