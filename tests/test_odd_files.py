@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from made_videos import copy_packets, decode_everything, encode, turn
-from PIL import Image
+from PIL import ExifTags, Image
 
 from cmpl_zoo.tools.check import examine
 from cmpl_zoo.tools.prepare import PrepareSettings, prepare_video
@@ -34,6 +34,58 @@ def write_frames(path: Path, frames: list[av.VideoFrame], codec: str, pix_fmt: s
 
 def read_one_by_one(path: Path, number: int) -> torch.Tensor:
     return torch.cat([read_frames(path, [index]) for index in range(number)])
+
+
+# Colors
+
+
+@pytest.mark.parametrize(("tagged", "read_as"), [("bt2020c", "bt2020nc"), ("ICtCp", "bt2020nc"), ("YCgCo", "bt709")])
+def test_colors_of_a_matrix_that_ffmpeg_cannot_convert_by_are_read_by_the_nearest(tmp_path, tagged, read_as):
+    """In the video, in its prepared copy, and where `check` says so."""
+    files = {}
+    for matrix in (tagged, read_as):
+        files[matrix] = encode(tmp_path / f"{matrix}.mp4", 12, **{"x264-params": f"colormatrix={matrix}"})
+        prepare_video(str(files[matrix]), str(tmp_path / f"{matrix} copy.mp4"), PrepareSettings(24))
+    assert torch.equal(read_frames(files[tagged], range(12)), read_frames(files[read_as], range(12)))
+    copies = [read_frames(tmp_path / f"{matrix} copy.mp4", range(12)) for matrix in files]
+    assert torch.equal(*copies) and copies[0].shape == (12, 24, 32, 3)
+    assert re.fullmatch(
+        r"colors of matrix \d+ of ITU-T H\.273, read as BT\.(2020|709)", examine(str(files[tagged]))["cause"]
+    )
+    assert examine(str(files[read_as]))["verdict"] == "ok"
+
+
+# Side data
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_jpeg_pictures_that_say_how_the_camera_was_held(tmp_path, orientation):
+    """As a folder and as Motion JPEG, whose EXIF no PyAV so far has a name for."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    frames = np.random.default_rng(0).integers(0, 255, (3, 6, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    with av.open(str(tmp_path / "film.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj444p"
+        for number, frame in enumerate(frames):
+            Image.fromarray(frame).save(file := folder / f"{number}.jpg", exif=exif, quality=95, subsampling=0)
+            packet = av.Packet(file.read_bytes())
+            packet.stream, packet.pts, packet.dts, packet.is_keyframe = stream, number, number, True
+            packet.time_base = Fraction(1, 25)
+            container.mux(packet)
+    turned = np.rot90(frames, {1: 0, 3: 2, 6: 3, 8: 1}[orientation], axes=(1, 2))
+    for path in (folder, tmp_path / "film.avi"):
+        found = read_frames(path, [0, 1, 2])
+        assert found.shape == turned.shape and np.abs(found.numpy().astype(int) - turned).mean() < 8
+        assert examine(str(path), min_frames=1)["verdict"] in ("ok", "odd")
+
+
+def test_gray_pictures_of_sixteen_bits_lose_the_lower_eight(tmp_path):
+    gray = np.linspace(0, 65535, 16 * 16).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(gray).save(tmp_path / "0.png")
+    assert np.array_equal(read_frames(tmp_path, [0])[0, ..., 0].numpy(), gray >> 8)
 
 
 # Seeking

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_videos import encode, start
+from made_videos import encode, start, turn
 
 import cmpl_zoo
 from cmpl_zoo.prediction import streams
@@ -197,6 +197,26 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
     network = cmpl_zoo.create_model(DEMO, pretrained=True).eval()
     with broadcast(page, seconds=0.1) as address, pytest.raises(VideoError, match=r"live: cannot be opened"):
         list(predict_stream(network, address))
+
+
+def test_a_turned_video_is_shown_upright_as_from_disk(film: Path, tmp_path: Path) -> None:
+    """As a phone films: the frames lie on their side, and a note says how to turn them."""
+    turned = encode(tmp_path / "turned.mp4", 8 * FPS, bf="0", g="25", movflags="faststart")
+    turn(turned, 1)
+    network = cmpl_zoo.create_model(DEMO, pretrained=True).eval()
+    with broadcast(turned, seconds=4) as address:
+        windows = list(predict_stream(network, address, topk=99))
+    assert windows
+    for window in windows:
+        assert dict(window.classes) == pytest.approx(expected(network, turned, window.start), abs=1e-4)
+        assert dict(window.classes) != pytest.approx(expected(network, film, window.start), abs=1e-2)
+
+
+def test_a_stream_shorter_than_a_window_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = encode(tmp_path / "short.ts", 10)
+    with broadcast(short, seconds=0.1) as address:
+        assert main(["predict", DEMO, address, "--device", "cpu"]) == 1
+    assert re.search(r"live: ended after 0\.4 s, before a clip of 1\.0 s; download it", capsys.readouterr().err)
 
 
 def test_a_password_is_not_shown() -> None:

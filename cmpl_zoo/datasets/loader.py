@@ -34,8 +34,8 @@ def iterate(
 
     Raises:
         Exception: an item that is an exception, which the data sets of this package return if they cannot read.
-        WorkerError: a worker died, or has been reading one file for a minute, or shared memory or the number of open
-            files is used up.
+        WorkerError: a worker died, or has been reading one file for five minutes, or shared memory or the number of
+            open files is used up.
     """
     items = (_raise_if_error(item) for item in _read_items(dataset, device, workers, indices))
     if device.type != "cuda":

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 import torch
 from torch import Tensor
 
-MAX_SECONDS_PER_FILE = 60.0  # a worker that reads one file for longer hangs; our choice
+MAX_SECONDS_PER_FILE = 300.0  # a worker that reads one file for longer hangs; our choice
 CHECK_EVERY = 5  # seconds between two checks of the workers, while an item is awaited
 _MAX_PATH_BYTES = 4096  # the limit of the system for paths; longer addresses are cut
 # What workers and the main process share, by the error of the system where it is used up.
@@ -143,7 +143,7 @@ def watching(processes: list[BaseProcess], current_files: CurrentFiles) -> Itera
     On Windows, which has no timer signals, a dead worker is noticed, and one that hangs is not.
 
     Raises:
-        WorkerError: a worker is dead, or has been reading one file for a minute while its items are awaited.
+        WorkerError: a worker is dead, or has been reading one file for five minutes while its items are awaited.
     """
     waited = 0.0  # counted in checks, so that time in which Ctrl-Z stops all processes does not count
 
@@ -204,6 +204,6 @@ def _check_workers(processes: list[BaseProcess], current_files: CurrentFiles, wa
         next(process for process in processes if process.pid == longest.pid).kill()  # else the program cannot end
         raise WorkerError(
             f"{longest.path or 'no file being read'}: a worker process has been stuck for {longest.seconds:.0f} s; "
-            "check the disk or server, or delete the file from the list",
+            "check the disk or server; delete the file from the list, or cut it if it takes so long to decode",
             longest.path,
         )

@@ -14,6 +14,7 @@ import av
 import torch
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
@@ -23,7 +24,7 @@ from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses
 from cmpl_zoo.video.clips import ViewConfig, crop_views, short_side_at_test
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import TIMESTAMP_SLACK
-from cmpl_zoo.video.shown import pixel_shape, shown_size
+from cmpl_zoo.video.shown import Shape, as_rgb, pixel_shape, shape_of
 from cmpl_zoo.video.times import stated_rate
 
 TIMEOUT = 30.0  # seconds without a frame after which a stream is given up; our choice
@@ -70,7 +71,7 @@ def predict_stream(
         precision: as in `predict`.
 
     Raises:
-        VideoError: it cannot be opened, holds no video, or breaks off.
+        VideoError: it cannot be opened, holds no video, breaks off, or ends before its first window does.
         RuntimeError, ValueError: as `predict`.
     """
     ensemble = Ensemble(model, batch_size=batch_size, precision=precision)
@@ -158,7 +159,8 @@ class _Reader(Thread):
             with _open(self._address, self._shown) as container:
                 stream = cast(VideoStream, container.streams.best("video"))
                 live = container.duration is None  # else it is a file, which waits
-                for window in _windows(self._frames(container, stream), stream, self._settings):
+                frames = self._frames(container, stream)
+                for window in _windows(frames, stream, self._settings, self._shown):
                     self._put(window, live)
         except FFmpegError as error:
             last = VideoError(f"{self._shown}: the stream broke off: {_reason(error)}; start again when it is back")
@@ -205,8 +207,14 @@ def _reason(error: Exception) -> object:
     return getattr(error, "strerror", None) or error
 
 
-def _windows(frames: Iterable[av.VideoFrame], stream: VideoStream, settings: Sequence[ViewConfig]) -> Iterator[_Window]:
-    """The windows of the frames of a stream, one after the other."""
+def _windows(
+    frames: Iterable[av.VideoFrame], stream: VideoStream, settings: Sequence[ViewConfig], name: str
+) -> Iterator[_Window]:
+    """The windows of the frames of a stream, one after the other.
+
+    Raises:
+        VideoError: it ends before the first one does.
+    """
     rate = stated_rate(stream) or USUAL_FPS
     times = [clip_times(views, rate) for views in settings]
     length = max(end for _, end in times)
@@ -218,6 +226,7 @@ def _windows(frames: Iterable[av.VideoFrame], stream: VideoStream, settings: Seq
     frame: _Frame | None = None
     clips: list[list[Tensor]] = [[] for _ in settings]
     done = 0  # frames of the window that are in its clips
+    some = False  # whether there was a window
     for decoded in frames:
         now = before + 1 / rate if decoded.time is None else decoded.time
         first = now if first is None else first
@@ -230,8 +239,14 @@ def _windows(frames: Iterable[av.VideoFrame], stream: VideoStream, settings: Seq
             if done == len(wanted):
                 views = [_crop(clip, per_clip) for clip, per_clip in zip(clips, settings, strict=True)]
                 yield _Window(start - first, start + length - first, views)
+                some = True
                 start, done, clips = start + length, 0, [[] for _ in settings]
-        before, frame = now, _Frame(decoded, frame.size if frame else _size(decoded, stream))
+        before, frame = now, _Frame(decoded, frame.shape if frame else shape_of(decoded, pixel_shape(stream)))
+    if not some:
+        shown = 0.0 if first is None else before - first
+        raise VideoError(
+            f"{name}: ended after {shown:.1f} s, before a clip of {length:.1f} s; download it and predict the file"
+        )
 
 
 def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
@@ -259,28 +274,23 @@ def clip_times(views: ViewConfig, rate: float) -> tuple[list[float], float]:
     return [i * step for i in range(frames)], frames * step
 
 
-def _size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    return shown_size(frame.width, frame.height, pixel_shape(stream))
-
-
 class _Frame:
     """A decoded frame, made RGB once it is needed.
 
     Args:
         frame: as decoded.
-        size: width and height as shown, those of the first frame.
+        shape: in which it is shown.
     """
 
-    def __init__(self, frame: av.VideoFrame, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, frame: av.VideoFrame, shape: Shape) -> None:
+        self.shape = shape
         self._frame = frame
         self._rgb: Tensor | None = None
 
     def resized(self, views: ViewConfig) -> Tensor:
         """uint8 (3, height, width), with the short side of the settings."""
         if self._rgb is None:
-            rgb = self._frame.to_ndarray(format="rgb24", width=self.size[0], height=self.size[1])
-            self._rgb = torch.from_numpy(rgb).permute(2, 0, 1)
+            self._rgb = torch.from_numpy(as_rgb(self._frame, self.shape, VideoReformatter())).permute(2, 0, 1)
         return tv.resize(self._rgb, [short_side_at_test(views["size"], views["crop_pct"])], antialias=True)
 
 

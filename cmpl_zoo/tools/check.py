@@ -11,7 +11,7 @@ from typing import TypedDict
 from cmpl_zoo.datasets.lists import VideoList
 from cmpl_zoo.tools.journal import Journal, cause_of
 from cmpl_zoo.video.errors import VideoError
-from cmpl_zoo.video.shown import hdr_transfer, orientation, shown_size
+from cmpl_zoo.video.shown import BT709, hdr_transfer, nearest_matrix, orientation, shown_size
 from cmpl_zoo.video.video import Video
 
 KEPT_BY_CHECK = ("ok", "odd")  # verdicts
@@ -124,10 +124,13 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
     keys: list[int] = []
     sizes: dict[tuple[int, int], int] = {}
     repaired = interlaced = 0
-    orientation_flags, transfer = (False, False, False), ""
+    orientation_flags, transfer, colors = (False, False, False), "", ""
     for index, frame in enumerate(video.decode()):
         if index == 0:
             orientation_flags, transfer = orientation(frame), hdr_transfer(frame)
+            if (nearest := nearest_matrix(frame)) != int(frame.colorspace):
+                read_as = "BT.709" if nearest == BT709 else "BT.2020"
+                colors = f"colors of matrix {int(frame.colorspace)} of ITU-T H.273, read as {read_as}"
         times.append(frame.pts)
         sizes.setdefault((frame.width, frame.height), index)
         repaired += frame.is_corrupt
@@ -157,6 +160,7 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
             f"pixels of {pixel.numerator}:{pixel.denominator}, not square" if pixel != 1 else "",
             f"{interlaced} interlaced frames" if interlaced else "",
             f"HDR ({transfer})" if transfer else "",
+            colors,
             f"starts between two keyframes: {lost} frames without what they are predicted from" if lost else "",
             "no duration in the header" if video.container.duration is None else "",  # type: ignore[union-attr]
             "no number of frames in the header" if stated is None else "",

@@ -10,7 +10,7 @@ from av.error import FFmpegError
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from cmpl_zoo.video.shown import hdr_transfer, orientation, shown_size
+from cmpl_zoo.video.shown import hdr_transfer, nearest_matrix, orientation, shown_size
 
 Filter = tuple[str, str | None]  # FFmpeg's name of a filter, and its options
 DEINTERLACE: Filter = ("bwdif", "mode=send_frame:deint=interlaced")
@@ -82,6 +82,7 @@ class FrameConverter:
                 self.to_bt709 = to_bt709
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        frame.colorspace = nearest_matrix(frame)
         return self.turn(
             self.reformatter.reformat(
                 self.to_bt709(frame),

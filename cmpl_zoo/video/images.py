@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from cmpl_zoo.video.errors import VideoError
@@ -43,8 +43,9 @@ class ImageFolder:
         file = self.files[index]
         try:
             with Image.open(file) as image, Image.open(self.files[0]) as first:
-                rgb = image.convert("RGB")
-                return torch.from_numpy(np.array(rgb if rgb.size == first.size else rgb.resize(first.size)))
+                size = first.size[::-1] if _is_transposed(first) else first.size
+                rgb = as_rgb(image)
+                return torch.from_numpy(np.array(rgb if rgb.size == size else rgb.resize(size)))
         except Exception as error:  # Pillow raises errors of many types for damaged images
             raise VideoError(f"{file}: not an image that can be decoded ({error})") from error
 
@@ -113,6 +114,20 @@ class AnimatedImage:
 
     def close(self) -> None:
         self.image.close()
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image in RGB of 8 bits, turned as its camera noted: the upper 8 bits of 16, where Pillow would cut off."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.format == "JPEG":  # of a PNG the note is after its pixels, and all of it would be decoded again to see it
+        image = ImageOps.exif_transpose(image)
+    return image.convert("RGB")
+
+
+def _is_transposed(image: Image.Image) -> bool:
+    """Whether `as_rgb` swaps its width and height."""
+    return image.format == "JPEG" and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
 
 
 def _natural_order(file: Path) -> list[tuple[int, int | str]]:

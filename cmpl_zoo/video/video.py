@@ -18,7 +18,6 @@ from itertools import groupby, islice
 from typing import Literal, overload
 
 import av
-import numpy as np
 import torch
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -32,7 +31,7 @@ from cmpl_zoo.video.file_index import keep_index, kept_index
 from cmpl_zoo.video.images import AnimatedImage, FrameArray, ImageFolder
 from cmpl_zoo.video.opening import NO_FRAME, open_video
 from cmpl_zoo.video.segments import frames_in_segment, split_fragment
-from cmpl_zoo.video.shown import orientation, pixel_shape, shown_size
+from cmpl_zoo.video.shown import as_rgb, pixel_shape, shape_of
 from cmpl_zoo.video.timeline import (
     Packet,
     Timeline,
@@ -451,13 +450,16 @@ class Video:
         return results, wanted[-1]
 
     def as_shown(self, frame: av.VideoFrame, first: av.VideoFrame) -> Tensor:
-        """A frame of `decode` as RGB, uint8 (height, width, 3), in the shown size and orientation of the first one."""
-        width, height = shown_size(first.width, first.height, self.pixel_shape)
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-        transposed, upside_down, mirrored = orientation(first)
-        if transposed:
-            rgb = rgb.transpose(1, 0, 2)
-        return torch.from_numpy(np.ascontiguousarray(rgb[:: -1 if upside_down else 1, :: -1 if mirrored else 1]))
+        """A frame of `decode` as RGB, uint8 (height, width, 3), in the shown size and orientation of the first one.
+
+        Raises:
+            VideoError: FFmpeg cannot convert it.
+        """
+        try:
+            return torch.from_numpy(as_rgb(frame, shape_of(first, self.pixel_shape), self._reformatter))
+        except FFmpegError as error:
+            kind = frame.format.name
+            raise VideoError(f"{self.path}: FFmpeg cannot convert its pixels, {kind} ({error.strerror})") from error
 
 
 def video_info(path: str | os.PathLike[str]) -> VideoInfo:
