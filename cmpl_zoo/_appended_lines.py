@@ -15,11 +15,13 @@ class AppendedLines:
         file: as given.
 
     Raises:
-        OSError: it cannot be opened, or another process has it.
+        OSError: it is no regular file, cannot be opened, or another process has it.
     """
 
     def __init__(self, file: Path, next_step: str = "the same command continues") -> None:
         self.file, self._next_step = file, next_step
+        if file.exists() and not file.is_file():  # a pipe, or a device
+            raise OSError(f"{file}: is no regular file, and cannot be continued; give the name of one")
         as_it_is = getattr(os, "O_BINARY", 0)  # else Windows writes \r\n for \n
         self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | as_it_is, 0o666)
         try:

@@ -157,6 +157,9 @@ def read_features(file: str | os.PathLike[str]) -> Features:
     """
     file = Path(file)
     try:
+        with file.open("rb") as opened:
+            if not zipfile.is_zipfile(opened):  # numpy would take it for a pickle
+                raise ValueError("it is no .npz file")
         with np.load(file, allow_pickle=False) as arrays:
             found = Features(
                 file,
@@ -173,7 +176,6 @@ def read_features(file: str | os.PathLike[str]) -> Features:
             raise ValueError("its arrays do not belong together")
     except OSError:
         raise
-    # Whatever another file makes of numpy, which returns an array, without `with`, for a .npy file.
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(

@@ -67,7 +67,7 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
     Args:
         features: videos without a label are ignored.
         group: a column of the list, such as a scene or a day; videos with the same value are in one fold together. By
-            default those of one recording are, as segments of a file.
+            default, and where a video has none, those of one recording are, as segments of a file.
 
     Raises:
         ValueError: there are fewer than two classes, a class has fewer than two videos, or with `group` is in one
@@ -85,11 +85,9 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
             f"{features.file}: has no column {group!r} to group by (its columns: {columns}); add it to the list, and "
             "make the features again"
         )
-    if group:
-        groups = np.array([features.columns[group][index] for index in labeled])
-    else:  # without segments, each video is a group of its own
-        numbers: dict[str, int] = {}
-        groups = np.array([numbers.setdefault(features.recording(index), len(numbers)) for index in labeled])
+    named = features.columns[group] if group else [""] * len(features.labels)
+    numbers: dict[str, int] = {}  # of the groups; a video without one is of its recording
+    groups = np.array([numbers.setdefault(named[i] or features.recording(i), len(numbers)) for i in labeled])
     for number, count in sorted(_groups_per_class(ids, groups).items()):
         if count < 2:
             name = str(classes[number])

@@ -1,6 +1,7 @@
 """`cmpl-zoo evaluate`."""
 
 import argparse
+import hashlib
 import json
 import re
 import time
@@ -142,8 +143,10 @@ def default_folder(models: Sequence[str], data: str) -> Path:
     for model in models:
         parts = (Path(model).resolve() if Path(model).exists() else Path(model.removeprefix("hf-hub:"))).parts
         names.append("-".join(parts[-2:] if len(parts) > 1 else parts))
-    name = f"{'+'.join(names)}-on-{Path(data).stem}"
-    return Path("evaluations", re.sub(r"[^\w.+-]+", "-", name)[:100])
+    networks, videos = (re.sub(r"[^\w.+-]+", "-", name) for name in ("+".join(names), Path(data).stem))
+    if len(networks) > 100:
+        networks = f"{networks[:91]}-{hashlib.sha256(networks.encode()).hexdigest()[:8]}"
+    return Path("evaluations", f"{networks}-on-{videos[:100]}")
 
 
 def command_of(args: argparse.Namespace) -> list[str]:

@@ -1,6 +1,7 @@
 """`cmpl-zoo features`."""
 
 import argparse
+import os
 from typing import cast
 
 from cmpl_zoo_cli.arguments import Verbs, add_computing, add_list, add_output, add_verb, reading_workers
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     video_list = read_list(args.list, args.root, labeled=False)
     model = cast(VideoModel, create_model(args.model, pretrained=True)).to(set_up_device(args.device))
+    there = os.path.exists(args.output)
     with device_errors_explained():
         features = extract_features(
             model,
@@ -48,5 +50,6 @@ def run(args: argparse.Namespace) -> int:
             precision=args.precision,
         )
     left_out = f", {len(features.unreadable)} unreadable ones left out" if features.unreadable else ""
-    print(f"{args.output}  {len(features)} videos, {features.features.shape[1]} channels{left_out}")
+    before = "; it was there, so delete it if videos have changed since" if there else ""
+    print(f"{args.output}  {len(features)} videos, {features.features.shape[1]} channels{left_out}{before}")
     return 1 if features.unreadable else 0

@@ -1,6 +1,7 @@
 """`cmpl-zoo predict`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -167,7 +168,7 @@ def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", vide
     written = [file for file in (args.csv, args.json) if file]
     if "-" not in written:
         left_out = f", {failed} unreadable left out" if failed else ""
-        for file in written:
+        for file in filter(os.path.exists, written):
             print(f"{file}  {len(videos) - failed} videos{left_out}")
     return failed
 

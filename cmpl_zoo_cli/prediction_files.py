@@ -115,6 +115,8 @@ class PredictionFile:
         self.name, self.former = file, list[Row]()
         self._rows, self._min_probability = rows, min_probability
         self._done: set[str] = set()
+        if file != "-" and Path(file).exists() and not Path(file).is_file():
+            raise ValueError(f"{file}: is no regular file; give the name of one, or - for the standard output")
         if file != "-" and Path(file).exists() and (data := Path(file).read_bytes()):
             if not resume:
                 raise ValueError(f"{file}: is there already; --resume continues it, or give another file")
@@ -156,7 +158,7 @@ class PredictionFile:
 
 
 class Lines:
-    """A file of lines, or the standard output for `-`; one that stays empty is deleted.
+    """A file of lines, or the standard output for `-`; a new one that stays empty is deleted.
 
     Args:
         file: its path; a last line that is not complete is deleted.
@@ -170,7 +172,7 @@ class Lines:
     def __init__(self, file: str, header: str, next_step: str) -> None:
         from cmpl_zoo._appended_lines import AppendedLines
 
-        self._header, self._lines = header, None
+        self._header, self._lines, self._new = header, None, not Path(file).exists()
         if file == "-":
             return
         try:
@@ -192,7 +194,7 @@ class Lines:
         """Close it."""
         if self._lines:
             self._lines.close()  # Windows deletes no open file
-            if not self._lines.file.stat().st_size:
+            if self._new and not self._lines.file.stat().st_size:
                 self._lines.file.unlink()
 
 

@@ -35,7 +35,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.features import read_features
     from cmpl_zoo.linear_probe import check_empty, check_held_out, fit_probe, probe_accuracy, save_probe
-    from cmpl_zoo.tools.list_doubts import doubtful_folds
+    from cmpl_zoo.tools.list_doubts import doubtful_folds, untold_recordings
 
     check_empty(args.output)
     features = read_features(args.features)
@@ -43,14 +43,16 @@ def run(args: argparse.Namespace) -> int:
     if test:
         check_held_out(features, test)
     probe = fit_probe(features, args.group)
+    rows = [
+        {"path": features.recording(index)} | {name: values[index] for name, values in features.columns.items()}
+        for index, label in enumerate(features.labels)
+        if label
+    ]
+    doubts = untold_recordings(rows, args.group) if args.group else []
     if not args.group and "recording" not in features.columns:
-        labeled = [index for index, label in enumerate(features.labels) if label]
-        rows = [
-            {"path": features.recording(index)} | {name: values[index] for name, values in features.columns.items()}
-            for index in labeled
-        ]
-        for doubt in doubtful_folds(rows):
-            print(f"warning: {doubt}", file=sys.stderr)
+        doubts = doubtful_folds(rows)
+    for doubt in doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
     tested = ""
     if test:
         accuracy, largest_class = probe_accuracy(probe, test)

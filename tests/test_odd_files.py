@@ -45,13 +45,12 @@ def test_colors_of_a_matrix_that_ffmpeg_cannot_convert_by_are_read_by_the_neares
     files = {}
     for matrix in (tagged, read_as):
         files[matrix] = encode(tmp_path / f"{matrix}.mp4", 12, **{"x264-params": f"colormatrix={matrix}"})
-        prepare_video(str(files[matrix]), str(tmp_path / f"{matrix} copy.mp4"), PrepareSettings(24))
+        prepare_video(str(files[matrix]), str(tmp_path / f"{matrix} copy.mp4"), PrepareSettings(24, 12))
     assert torch.equal(read_frames(files[tagged], range(12)), read_frames(files[read_as], range(12)))
     copies = [read_frames(tmp_path / f"{matrix} copy.mp4", range(12)) for matrix in files]
     assert torch.equal(*copies) and copies[0].shape == (12, 24, 32, 3)
-    assert re.fullmatch(
-        r"colors of matrix \d+ of ITU-T H\.273, read as BT\.(2020|709)", examine(str(files[tagged]))["cause"]
-    )
+    cause = examine(str(files[tagged]))["cause"]
+    assert re.fullmatch(r"colors of matrix \d+ of ITU-T H\.273, read as BT\.(2020|709)", cause)
     assert examine(str(files[read_as]))["verdict"] == "ok"
 
 

@@ -212,7 +212,10 @@ def test_words_stand_for_videos(
         (["/dev/video77", "--csv", "p.csv", "--resume"], r"/dev/video77: a stream cannot be resumed"),
         (["v.mp4", "--resume"], r"--resume .*--csv FILE or --json FILE"),
         (["v.mp4", "--csv", "-", "--json", "-"], r"--csv - and --json -"),
-        (["v.mp4", "--csv", "folder"], r"folder.*[Ii]s a directory"),
+        (["v.mp4", "--csv", "folder"], r"folder: is no regular file"),
+        (["v.mp4", "--csv", "/dev/null"], r"/dev/null: is no regular file; .*- for the standard output"),
+        (["v.mp4", "--json", "pipe"], r"pipe: is no regular file"),
+        (["v.mp4", "--windows", "1", "--bouts", "/dev/null"], r"/dev/null: is"),
         (["v.mp4", "--csv", "locked/p.csv"], r"locked/p\.csv: its folder cannot be made"),
         (["v.mp4", "--json", "notes.md"], r"notes\.md: is there already; --resume"),
         (["v.mp4", "--json", "notes.md", "--resume"], r"notes\.md: cannot be continued: it begins with b'# Notes'"),
@@ -234,6 +237,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence_and_leaves_nothing(
     shutil.copy(videos / "walk" / "00.mp4", "v.mp4")
     for folder in ("empty", "folder", "shards"):
         Path(folder).mkdir()
+    os.mkfifo("pipe")
     Path("locked").touch()  # a file where a folder is wanted: root may write into any folder
     Path("list.csv").write_text("file,label\nv.mp4,x\n")
     Path("shards/shards.csv").write_text("nothing\n")

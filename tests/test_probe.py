@@ -115,6 +115,7 @@ def test_groups_show_what_scenes_alone_explain(tmp_path: Path) -> None:
         ),
         ("walk_{}.mp4", {"day": ["a", "b"] * 6}, r"looks better than it is: give --group day$"),
         ("walk_{}.mp4", {"recording": ["a", "b"] * 6}, ""),
+        ("{}.mp4", {"day": ["1", "2", "3", "", "", ""] * 2}, r"^6 of 12 labeled videos have nothing in the column day"),
         ("walk.mp4#t={},9", {}, ""),  # segments of a file are in one fold
     ],
 )
@@ -125,7 +126,8 @@ def test_videos_that_may_be_of_one_recording_are_warned_of(
     letters = "abcdefghijkl"
     paths = [names.format(letters[number] if names == "{}.mp4" else number) for number in range(12)]
     _write(replace(features, paths=paths, columns=columns))
-    main(["probe", str(tmp_path / "f.npz"), "-o", str(tmp_path / "probe")])
+    by_day = ["--group", "day"] if "" in columns.get("day", ()) else []
+    main(["probe", str(tmp_path / "f.npz"), "-o", str(tmp_path / "probe"), *by_day])
     warned = [line.removeprefix("warning: ") for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert bool(warned) == bool(expected) and all(re.search(expected, line) for line in warned)
 
@@ -273,7 +275,7 @@ def test_files_that_hold_no_features(tmp_path: Path, capsys: pytest.CaptureFixtu
     file.write_bytes(whole[:middle] + b"damaged!" + whole[middle + 8 :])
     assert re.search(r"f\.npz: no features of .*CRC", message())
     file.write_text("path,label\n")
-    assert re.search(r"f\.npz: no features of", message())
+    assert re.search(r"f\.npz: no features of .*it is no \.npz file", message())
     with file.open("wb") as handle:
         np.savez(handle, features=np.array([Trap()], dtype=object), paths=np.array(["a"]))
     assert re.search(r"f\.npz: no features of .*pickle", message())

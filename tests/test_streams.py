@@ -220,5 +220,13 @@ def test_a_stream_shorter_than_a_window_is_named(tmp_path: Path, capsys: pytest.
 
 
 def test_a_password_is_not_shown() -> None:
-    assert without_password("rtsp://a:b@host/x@y") == "rtsp://host/x@y"
-    assert without_password("/dev/video0") == "/dev/video0"
+    for address, shown in {
+        "rtsp://a:b@host/x@y": "rtsp://host/x@y",
+        "rtsp://a:b@c@host/x": "rtsp://host/x",
+        "rtsp://a:b/c@host/x": "rtsp://host/x",
+        "rtsp://host/user=a&password=b": "rtsp://host/user=a&password=***",
+        "http://host/live?user=a&pwd=b&size=3": "http://host/live?user=a&pwd=***&size=3",
+        "http://host:80/a@b?monkey=1": "http://host:80/a@b?monkey=1",
+        "/dev/video0": "/dev/video0",
+    }.items():
+        assert without_password(address) == shown

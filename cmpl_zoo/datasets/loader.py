@@ -33,10 +33,13 @@ def iterate(
         indices: indices of the items, in this order; all by default.
 
     Raises:
+        ValueError: there are fewer than no workers.
         Exception: an item that is an exception, which the data sets of this package return if they cannot read.
         WorkerError: a worker died, or has been reading one file for five minutes, or shared memory or the number of
             open files is used up.
     """
+    if workers < 0:
+        raise ValueError(f"workers is {workers}, and is a number of processes; give 0 or more")
     items = (_raise_if_error(item) for item in _read_items(dataset, device, workers, indices))
     if device.type != "cuda":
         for item in items:

@@ -35,8 +35,8 @@ def split_list(
             Table 4).
         val: share of the videos of each class, in [0, 1), that is held out before labels are drawn.
         group: name of a column, such as a source or an actor; videos with the same value are held out together or not
-            at all. A group counts for its most frequent class. By default the groups are the recordings: each video,
-            or all segments of a file (see `VideoList.recording`).
+            at all. A group counts for its most frequent class. By default, and where a video has no value, the groups
+            are the recordings: each video, or all segments of a file (see `VideoList.recording`).
 
     Returns:
         Indices into the list, increasing: `labeled`, `unlabeled` (the rest, if there is one or labels are drawn), and
@@ -116,7 +116,7 @@ def _draw_validation(
     """
     groups: dict[str, list[int]] = {}
     for index, row in enumerate(video_list.rows):
-        groups.setdefault(row[group] if group else video_list.recording(index), []).append(index)
+        groups.setdefault((group and row[group]) or video_list.recording(index), []).append(index)
     by_class: dict[str, list[list[int]]] = {label: [] for label in sorted(set(labels) - {""})}
     for members in groups.values():
         if counts := Counter(labels[i] for i in members if labels[i]):
@@ -175,7 +175,7 @@ def write_split(video_list: VideoList, split: dict[str, list[int]], directory: s
     """
     rows, columns = video_list.rows, list(video_list.rows[0])
     if group and (video_list.recordings or any(split_fragment(path)[1] for path in video_list.paths)):
-        rows = [row | {"recording": row[group]} for row in rows]
+        rows = [row | {"recording": row[group] or row.get("recording", "")} for row in rows]
         columns = list(rows[0])
     for name, indices in split.items():
         hide = name == "unlabeled" and not keep_labels

@@ -23,8 +23,16 @@ _warned: WeakSet[nn.Module] = WeakSet()  # models of whose frame rate something 
 
 
 def unwrapped(models: nn.Module | Sequence[nn.Module]) -> list[VideoModel]:
-    """A model or several, as `predict` takes them, out of what they are wrapped in."""
-    each = [models] if isinstance(models, (nn.Module, ModelEma)) else models
+    """A model or several, as `predict` takes them, out of what they are wrapped in.
+
+    Raises:
+        ValueError: one is the name of a model.
+    """
+    each = [models] if isinstance(models, (nn.Module, ModelEma, str)) else models
+    if names := [name for name in each if isinstance(name, str)]:
+        raise ValueError(
+            f"{names[0]!r} is a name and no model; cmpl_zoo.create_model({names[0]!r}, pretrained=True).eval() makes it"
+        )
     return [cast(VideoModel, unwrap_model(model)) for model in each]
 
 
@@ -65,6 +73,8 @@ class Ensemble:
                 raise RuntimeError(
                     "the model is in training mode, in which the video would change it; call model.eval() first"
                 )
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, and is a number of views; give at least 1")
         check_same_classes([f"model {number}" for number in range(1, len(self.models) + 1)], self.models)
         self.names = label_names(self.models[0])
         self.batch_size, self.precision = batch_size, precision

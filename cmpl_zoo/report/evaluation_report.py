@@ -42,10 +42,6 @@ def write_evaluation(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     scores = evaluation.scores
-    replace_text(
-        folder / "scores.json", json.dumps({"model": list(models), "data": list_file, **scores}, indent=2) + "\n"
-    )
-    write_predictions(folder / "predictions.csv", videos, classes, {"model": evaluation})
     name = " and ".join(models)
     voted = ", which vote by the mean of their probabilities," if len(models) > 1 else ""
     page = render(
@@ -65,7 +61,11 @@ def write_evaluation(
         map=sections.video_map(videos, classes, evaluation),
         machine=machine,
     )
-    write_page(folder / "report.html", page)
+    write_page(folder / "report.html", page)  # the largest first: a disk that is full keeps the former evaluation
+    write_predictions(folder / "predictions.csv", videos, classes, {"model": evaluation})
+    replace_text(
+        folder / "scores.json", json.dumps({"model": list(models), "data": list_file, **scores}, indent=2) + "\n"
+    )
     return folder / "report.html"
 
 

@@ -105,7 +105,7 @@ def default_cache() -> Cache:
     gigabytes = os.environ.get("CMPL_ZOO_CACHE_GB", "20")
     try:
         return Cache(Path(folder), int(float(gigabytes) * 1e9))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise StorageError(
             f"CMPL_ZOO_CACHE_GB must be a number of gigabytes, not {gigabytes!r}; correct this environment variable"
         ) from error

@@ -39,6 +39,7 @@ class Journal:
         file: the report.
         kept_file: the list of the videos to keep, which has the file name of the old list.
         verdicts: verdicts of the rows written so far, by an earlier run or by this one.
+        finished_before: how many of them an earlier run wrote.
 
     Raises:
         ValueError: the folder holds the report of another list or of other options, or the list itself; or there is
@@ -82,6 +83,7 @@ class Journal:
         self._lines = AppendedLines(self.file)
         try:
             self.verdicts = self._read()
+            self.finished_before = len(self.verdicts)
         except ValueError:
             self._lines.close()
             raise
@@ -152,7 +154,7 @@ class Journal:
             KeyboardInterrupt: Ctrl-C; the message says that the same command continues.
             Exception: as `every_video`.
         """
-        finished = len(self.verdicts)
+        finished = self.finished_before
         results = every_video(work, tasks[finished:], workers)
         try:
             with closing(results), tqdm(total=len(tasks), initial=finished, unit="video", disable=None) as bar:
@@ -184,7 +186,10 @@ class Journal:
         order = [*kept, *sorted(counts.keys() - kept)]
         per_verdict = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
         videos = f"{len(kept_rows)} of {len(self.verdicts)} videos"
-        return f"{per_verdict}; {self.kept_file} lists {videos}, {self.file} says why"
+        summary = f"{per_verdict}; {self.kept_file} lists {videos}, {self.file} says why"
+        if self.finished_before < len(self.verdicts):
+            return summary
+        return f"{summary}; all of it is of an earlier run, so delete {self.file} if videos have changed since"
 
 
 def cause_of(error: VideoError, path: str) -> str:

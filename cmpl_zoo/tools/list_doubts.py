@@ -35,8 +35,9 @@ def classes_alike(sizes: Mapping[str, int]) -> list[str]:
 
 
 def untold_recordings(rows: list[ListRow], group: str) -> list[str]:
-    """A sentence where labeled videos have no value in the column of their groups, and are groups of their own."""
-    untold = [row["path"] for row in rows if row[group] == row["path"]] if group != "folder" else []
+    """A sentence where labeled videos have no value, or their path, in the column of their groups, and are groups of
+    their own."""
+    untold = [row["path"] for row in rows if row[group] in ("", row["path"])] if group != "folder" else []
     if not untold:
         return []
     return [

@@ -94,7 +94,8 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
             try:
                 row = json.loads(line)
                 probability = str(row["probabilities"].get(row["label"], ""))
-                yield _video_row(row["path"], row["label"], probability)
+                times = {name: seconds_text(row[name]) for name in ("start", "end") if name in row}  # of --windows
+                yield _video_row(row["path" if "path" in row else "video"], row["label"], probability) | times
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ListError(f"{file}, line {number}: is of an unknown form ({error!r}); give {FORM}") from error
         return
@@ -106,12 +107,22 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
         if "predicted" in row:  # of cmpl-zoo suggest; somebody may have typed the label
             label, probability = (label, "") if label else (row["predicted"], probability.replace(",", "."))
         elif "path" in row:
-            probability = row.get(label, "")  # of cmpl-zoo predict
+            probability = row.get(label, "")  # of cmpl-zoo predict, or of another column that is called like the class
+            probability = probability if is_number(probability) else ""
         start, end = (seconds_of(row[name], where) if row.get(name) else None for name in ("start", "end"))
         if (start or 0) < 0 or (end is not None and end <= (start or 0)):
             raise ListError(f"{where}: a bout must start at 0 s or later and before it ends; correct its times")
         times = {name: row[name] for name in ("start", "end") if row.get(name)}
         yield _video_row(row.get("path", row.get("video", "")), label, probability) | times
+
+
+def is_number(text: str) -> bool:
+    """Whether it is one as `float` takes it."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _video_row(path: str, label: str, probability: str) -> dict[str, str]:

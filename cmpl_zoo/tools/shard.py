@@ -155,7 +155,7 @@ def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
     if file.exists():
         progress.update(len(members))
         return
-    with atomic_write(file) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with atomic_write(file) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
         for member in members:
             with open(member.path, "rb") as video:
                 _add(tar, f"{member.key}{Path(member.path).suffix.lower() or '.video'}", video, member.size)

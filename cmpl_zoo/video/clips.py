@@ -137,7 +137,7 @@ def load_views(
     path: str | os.PathLike[str] | Video,
     frames: int,
     stride: int = 8,
-    size: Sequence[int] = (224, 224),
+    size: int | Sequence[int] = (224, 224),
     crop_pct: float = 0.875,
     clips: int = 1,
     crops: int = 1,
@@ -151,6 +151,7 @@ def load_views(
     Returns:
         uint8 (clips * crops, 3, frames, height, width); the crops of one clip follow each other.
     """
+    size = (size, size) if isinstance(size, int) else size
     with nullcontext(path) if isinstance(path, Video) else Video(path) as video:
         return read_views(video, frames, stride, size, crop_pct, clips, crops, fps, spread)[0]
 
@@ -203,7 +204,7 @@ def load_clip(
     path: str | os.PathLike[str],
     frames: int = 8,
     stride: int = 8,
-    size: Sequence[int] = (224, 224),
+    size: int | Sequence[int] = (224, 224),
     crop_pct: float = 0.875,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
@@ -223,7 +224,7 @@ def load_clip(
         path: video file, GIF, or folder of JPEG or PNG frames.
         frames: frames of a clip.
         stride: distance between two frames of a clip, in frames of the video, or with `fps` in 1/fps seconds.
-        size: height and width of a crop, in pixels.
+        size: height and width of a crop, in pixels, or one number for both.
         crop_pct: max(size) divided by the short side after resizing, in (0, 1].
         mean: mean of each channel, for values in 0..1.
         std: standard deviation of each channel, for values in 0..1.

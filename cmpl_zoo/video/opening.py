@@ -45,7 +45,9 @@ def open_video(path: str, content: bytes | None) -> tuple[InputContainer, VideoS
         if content is None:
             if not os.path.exists(path):
                 raise VideoError(f"{path}: there is no such file")
-            if not os.path.isfile(path) or os.path.getsize(path) == 0:
+            if not os.path.isfile(path):
+                raise VideoError(f"{path}: is a pipe or a device, and a video is read from several places; save it")
+            if os.path.getsize(path) == 0:
                 raise VideoError(f"{path}: the file is empty")
         # Always a local file, even if its name looks like a URL; and no other file that a playlist names.
         options = {"protocol_whitelist": "file"}
