@@ -18,9 +18,10 @@ output folder:
 verdicts:
   ok          kept
   odd         kept: variable frame rate, timestamps that do not increase,
-              rotated, pixels that are not square, interlaced, HDR, a start
-              between two keyframes, no duration or frame count in the header,
-              frames that change size, pictures that the decoder had to repair
+              rotated, pixels that are not square, interlaced, HDR, colors of
+              a rare matrix, a start between two keyframes, no duration or frame
+              count in the header, frames that change size, pictures that the
+              decoder had to repair
   truncated   left out: fewer frames decode than the file states, or decoding
               fails half-way
   too short   left out: fewer frames than --min-frames

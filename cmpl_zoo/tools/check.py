@@ -87,9 +87,9 @@ def examine(path: str, alive: Callable[[], None] = lambda: None, *, min_frames: 
     """Decode one video from start to end.
 
     A video is `odd` if its frame rate varies, timestamps are missing or do not increase, it has display rotation or
-    mirroring, its pixels are not square, it is interlaced or in HDR, it starts between two keyframes, its header has
-    no duration or no number of frames or states fewer frames than decode, its size changes, or the decoder had to
-    repair frames.
+    mirroring, its pixels are not square, it is interlaced or in HDR, its colors are of a matrix that FFmpeg's scaler
+    does not know, it starts between two keyframes, its header has no duration or no number of frames or states fewer
+    frames than decode, its size changes, or the decoder had to repair frames.
 
     Args:
         path: video file, GIF, or folder of frames; of a segment, only its frames are decoded and judged.
