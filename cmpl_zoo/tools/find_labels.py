@@ -5,6 +5,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cmpl_zoo.datasets.csv_text import csv_rows
@@ -69,48 +70,64 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
             of the videos is found.
     """
     all_rows = {file: read_labels(file) for file in files}
-    rows = {file: [row for row in all_rows[file] if row["label"]] for file in files}
-    if empty := [file for file in files if not rows[file]]:
+    labeled = {file: [row for row in all_rows[file] if row["label"]] for file in files}
+    if empty := [file for file in files if not labeled[file]]:
         instead = ", or leave the file out" if len(files) > 1 else ""
         raise ListError(f"{empty[0]}: no row has a label; fill in the column label{instead}")
     # A label that somebody corrected counts more than the folder that the video is in.
     finder = VideoFinder(root, folders_are_classes=False)
-    listed = {file: without_fragments(rows[file]) for file in rows}
-    paths_outside = {row["path"] for file in rows for row in listed[file] if is_outside(row["path"], root)}
-    outside = {file: [row for row in listed[file] if row["path"] in paths_outside] for file in rows}
-    below = {file: [row for row in listed[file] if row["path"] not in paths_outside] for file in rows}
-    found = finder.find(below) if any(below.values()) else {}
-    merged = FoundVideos([], [], found[files[0]].passed_over if found else Counter())
-    first: dict[tuple[str, object, object], tuple[str, str]] = {}  # label and file of each video or segment
-    for file in rows:
-        merged.left_out.extend(found[file].left_out if found else ())
-        for row in [*(found[file].rows if found else ()), *outside[file]]:
+    found = videos_of_files(labeled, finder)
+    rows = merged({file: of_file.rows for file, of_file in found.items()})
+    left_out = [row for of_file in found.values() for row in of_file.left_out]
+
+    of_rows = {row["path"] for row in rows}
+    others = [path for path in finder.videos if path not in of_rows]
+    group_of: dict[str, str] = {}  # of the others, where it is told
+    if group and any(group in row for row in rows):
+        rows = [row | {group: row[group] or row["path"]} for row in rows]
+        unlabeled = [row for file in files for row in all_rows[file] if not row["label"]]
+        group_of = groups_told(unlabeled, group, finder)
+    elif group == "folder":
+        class_folders = {row["label"] for row in rows} | {UNLABELED}
+        rows = [row | {"folder": folder_of(row["path"], class_folders)} for row in rows]
+        group_of = {path: folder_of(path, class_folders) for path in others}
+    passed_over = found[files[0]].passed_over
+    return FoundVideos(rows, left_out, passed_over), [
+        without_label(path, group, group_of.get(path, "")) for path in others
+    ]
+
+
+def videos_of_files(labeled: dict[str, list[ListRow]], finder: VideoFinder) -> dict[str, FoundVideos]:
+    """The videos of the rows of each file: below the folder by their names, or outside of it."""
+    listed = {file: without_fragments(rows) for file, rows in labeled.items()}
+    outside = {row["path"] for rows in listed.values() for row in rows if is_outside(row["path"], finder.root)}
+    below = {file: [row for row in rows if row["path"] not in outside] for file, rows in listed.items()}
+    nothing = FoundVideos([], [], Counter())
+    found = finder.find(below) if any(below.values()) else dict.fromkeys(listed, nothing)
+    return {
+        file: replace(found[file], rows=found[file].rows + [row for row in rows if row["path"] in outside])
+        for file, rows in listed.items()
+    }
+
+
+def merged(rows_of_files: dict[str, list[ListRow]]) -> list[ListRow]:
+    """The rows of all files with the columns of all, each video or segment once.
+
+    Raises:
+        ListError: two files give one of them other labels.
+    """
+    rows: dict[tuple[str, object, object], ListRow] = {}
+    source: dict[tuple[str, object, object], str] = {}
+    for file, of_file in rows_of_files.items():
+        for row in of_file:
             video = row["path"], _time(row.get("start") or "0"), _time(row.get("end") or "inf")
-            label, other = first.get(video, (row["label"], ""))
+            label, other = rows.setdefault(video, row)["label"], source.setdefault(video, file)
             if label != row["label"]:
                 raise ListError(
                     f"{row['path']} is {label!r} in {other} and {row['label']!r} in {file}; correct one of them"
                 )
-            if video not in first:
-                first[video] = label, file
-                merged.rows.append(row)
-    columns = dict.fromkeys(name for row in merged.rows for name in row)
-    merged.rows[:] = [{name: row.get(name, "") for name in columns} for row in merged.rows]
-    class_folders = {row["label"] for row in merged.rows} | {UNLABELED}
-    by_folder = group == "folder" and "folder" not in columns
-    if by_folder:
-        for row in merged.rows:
-            row["folder"] = folder_of(row["path"], class_folders)
-    elif group in columns:
-        for row in merged.rows:
-            row[group] = row[group] or row["path"]
-    unlabeled = [row for file in files for row in all_rows[file] if not row["label"]]
-    told = groups_told(unlabeled, group, finder) if group and group in columns else {}
-    labeled = {row["path"] for row in merged.rows}
-    others = [path for path in finder.videos if path not in labeled]
-    if by_folder:
-        told = {path: folder_of(path, class_folders) for path in others}
-    return merged, [without_label(path, group, told.get(path, "")) for path in others]
+    columns = dict.fromkeys(name for row in rows.values() for name in row)
+    return [{name: row.get(name, "") for name in columns} for row in rows.values()]
 
 
 def groups_told(rows: list[ListRow], group: str, finder: VideoFinder) -> dict[str, str]:
@@ -129,7 +146,7 @@ def without_label(path: str, group: str | None, value: str = "") -> ListRow:
     return {"path": path} if group is None else {"path": path, group: value}
 
 
-def is_outside(path: str, root: str) -> bool:
+def is_outside(path: str, root: str | os.PathLike[str]) -> bool:
     """Whether a path is absolute, and that of a file which is not below a folder."""
     return (
         os.path.isabs(path) and os.path.exists(path) and not Path(path).resolve().is_relative_to(Path(root).resolve())
