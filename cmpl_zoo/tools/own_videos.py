@@ -7,13 +7,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets.classes import sorted_classes
 from cmpl_zoo.datasets.lists import ListError, read_list
-from cmpl_zoo.datasets.splits import split_list, write_split
+from cmpl_zoo.datasets.splits import split_list, split_texts
 from cmpl_zoo.tools.find_labels import labels_of_files, labels_of_folders, without_label
 from cmpl_zoo.tools.find_videos import ListRow, find_videos
 from cmpl_zoo.tools.importing import UNLABELED, folder_of
@@ -94,44 +94,15 @@ def make_lists(
         val_share = 0
         held = HeldOut(val, val_root or root, group)
         out = [row["path"] for row in [*found.rows, *others] if held.has(row, root)]
-        found.rows[:] = [row for row in found.rows if not held.has(row, root)]
+        found = replace(found, rows=[row for row in found.rows if not held.has(row, root)])
         others = [row for row in others if not held.has(row, root)]
         if not found.rows:
             raise ListError(f"{source}: all labeled videos are in {val}, or of recordings in it; label others")
         doubts += [of_videos_held_out(len(out), out[0], val)] if out else []
-    sizes = Counter(row["label"] for row in found.rows)
-    if len(sizes) < 2:
-        raise ListError(f"{source}: all labeled videos are of one class, {next(iter(sizes))!r}; label at least two")
-    doubts += predicted_labels(found.rows) + (alike := classes_alike(sizes))
-    if alone := [name for name in sorted_classes(sizes) if val_share and sizes[name] < 2]:
-        raise ListError(
-            f"{source}: class {alone[0]!r} has one video, and one to learn from and one to validate on are needed; add "
-            f"videos, or leave the class out{''.join(f'; {doubt}' for doubt in alike)}"
-        )
+    doubts += predicted_labels(found.rows) + check_classes(found.rows, source, val_share)
     if group and group not in found.rows[0]:
-        known = [column for column in found.rows[0] if column not in ("path", "label")]
-        if labels:
-            instead = f"there are {', '.join([*known, 'folder'])}"
-        elif group == "folder":
-            instead = "make a subfolder for each recording in the class folders"
-        else:
-            instead = f"give a file with the columns path,label,{group} by --labels" + (
-                ", or --group folder" if known else ""
-            )
-        raise ListError(f"{source}: no column {group!r} to group by; {instead}")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "labeled.csv")
-        replace_text(file, as_csv(found.rows, list(found.rows[0])))
-        parts = {"labeled": found.rows}
-        if val_share:
-            try:
-                video_list = read_list(file, root)
-                indices = split_list(video_list, None, seed, val=val_share, group=group)
-            except ListError as error:  # told of the file that exists
-                raise ListError(str(error).replace(str(file), source)) from error
-            write_split(video_list, indices, folder, group=group)
-            parts = {name: [video_list.rows[i] for i in of_part] for name, of_part in indices.items()}
-        files = {file.name: file.read_text(encoding="utf-8") for file in Path(folder).iterdir()}
+        raise no_group(found.rows[0], source, group, labels)
+    files, parts = split_rows(found.rows, root, source, val_share, group, seed)
     held_out = {row[group] for row in parts.get("val", ())} if group else set()
     learned = [row for row in others if row.get(group or "") not in held_out]
     if learned:
@@ -147,6 +118,60 @@ def make_lists(
             parts["labeled"], parts.get("val", [])
         )
     return MadeLists(files, len(parts["labeled"]), len(learned), found.left_out, doubts)
+
+
+def check_classes(rows: list[ListRow], source: str, val_share: float) -> list[str]:
+    """The doubts about the names of classes.
+
+    Raises:
+        ListError: there is one class alone, or one of a single video although some are to be held out.
+    """
+    sizes = Counter(row["label"] for row in rows)
+    if len(sizes) < 2:
+        raise ListError(f"{source}: all labeled videos are of one class, {next(iter(sizes))!r}; label at least two")
+    alike = classes_alike(sizes)
+    if alone := [name for name in sorted_classes(sizes) if val_share and sizes[name] < 2]:
+        raise ListError(
+            f"{source}: class {alone[0]!r} has one video, and one to learn from and one to validate on are needed; add "
+            f"videos, or leave the class out{''.join(f'; {doubt}' for doubt in alike)}"
+        )
+    return alike
+
+
+def no_group(row: ListRow, source: str, group: str, labels: Sequence[str]) -> ListError:
+    """The error where labeled videos, of which this is a row, have no column of groups."""
+    known = [column for column in row if column not in ("path", "label")]
+    if labels:
+        instead = f"there are {', '.join([*known, 'folder'])}"
+    elif group == "folder":
+        instead = "make a subfolder for each recording in the class folders"
+    else:
+        instead = f"give a file with the columns path,label,{group} by --labels" + (
+            ", or --group folder" if known else ""
+        )
+    return ListError(f"{source}: no column {group!r} to group by; {instead}")
+
+
+def split_rows(
+    rows: list[ListRow], root: str, source: str, val_share: float, group: str | None, seed: int
+) -> tuple[dict[str, str], dict[str, list[ListRow]]]:
+    """The lists of labeled videos as text by file name, and their rows: `labeled` and, unless `val_share` is 0, `val`.
+
+    Raises:
+        ListError: as `split_list`.
+    """
+    labeled = as_csv(rows, list(rows[0]))
+    if not val_share:
+        return {"labeled.csv": labeled}, {"labeled": rows}
+    with tempfile.TemporaryDirectory() as folder:
+        replace_text(file := Path(folder, "labeled.csv"), labeled)
+        try:
+            video_list = read_list(file, root)
+            split = split_list(video_list, None, seed, val=val_share, group=group)
+        except ListError as error:  # told of the file that exists
+            raise ListError(str(error).replace(str(file), source)) from error
+        parts = {name: [video_list.rows[i] for i in indices] for name, indices in split.items()}
+        return split_texts(video_list, split, group=group), parts
 
 
 def file_of(row: ListRow, root: str) -> str:
