@@ -25,9 +25,9 @@ UNLISTABLE_REASON = (
 ListRow = dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class FoundVideos:
-    """The videos of a list that are on this disk, and those that are left out.
+    """The videos of a list that are on this disk, and those that are left out, as they are found.
 
     Attributes:
         rows: videos found: `path`, relative to the root, `label` and the other columns of the list.
