@@ -105,6 +105,8 @@ class Parser(jsonargparse.ArgumentParser):
             message = f"{where} must be {expected(self.types.get(option, bool))}, not {value}"
         elif missing := re.fullmatch(r"the following arguments are required: (.*)", message):
             message = f"{', '.join(map(flag, missing[1].split(', ')))} must be given"
+        elif word := re.match(r"[Uu]nrecognized arguments: ([^-]\S*)", message):
+            message = f"{word[1]} follows no option; videos without a label are given with --unlabeled"
         elif unknown := re.match(r"[Uu]nrecognized arguments: (\S+)", message):
             message += f"; {recipes.advice(unknown[1], ['--config', *map(flag, self.types)], self.prog)}"
         self.print_usage(sys.stderr)

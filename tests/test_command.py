@@ -99,6 +99,7 @@ def test_help_answers_without_torch_and_states_every_default(words: tuple[str, .
         ("train -o b --labeled a --group day", r"--group is for lists that are made; give VIDEOS"),
         ("train v -o b --lr fast", r"--lr must be a number, not fast"),
         ("train v -o b --size 99", r"--short-side 50,58 must rise and start at the crop's --size \(99\)"),
+        ("pretrain videos -o r", r"error: videos follows no option; videos without a label .*--unlabeled"),
         ("train --lamda_u 2", r"unrecognized arguments: --lamda-u; did you mean --lambda-u\?"),
         ("train --labeled a -o b --lr fast", r"--lr must be a number, not fast"),
         ("train --labeled a -o b --scheme crosss", r"--scheme must be one of cross, self-first, .*, not crosss"),
