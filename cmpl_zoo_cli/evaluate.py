@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 EVALUATE = """\
 Top-1 and top-5 accuracy of a model, or of several that vote, on a labeled
-list of videos. It is printed, and a folder is written, in which a former
-evaluation of the same name is replaced:
+list of videos, or on a folder that holds a folder of videos for each class.
+It is printed, and a folder is written, in which a former evaluation of the
+same name is replaced:
 
   report.html       a page to look at: interval, confused classes, the surest
                     mistakes, a map of the videos
@@ -37,7 +38,11 @@ def add_parser(verbs: Verbs) -> None:
         help="model directory, name, or hf-hub:ORG/NAME; several vote together, as do the networks of a run's folder",
     )
     parser.add_argument(
-        "--data", required=True, metavar="LIST", help="labeled list: CSV with the header path,label (required)"
+        "--data",
+        required=True,
+        metavar="LIST|DIR",
+        help="labeled list: CSV with the header path,label; or a folder of class folders, where others are left out "
+        "(required)",
     )
     add_root(parser)
     parser.add_argument(
@@ -91,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.prediction.loading import networks_of
     from cmpl_zoo.report.evaluation_report import write_evaluation
+    from cmpl_zoo.tools.find_labels import videos_of_folders
     from cmpl_zoo.training.lists import check_some_readable
     from cmpl_zoo.training.provenance import hardware, versions
 
@@ -103,8 +109,10 @@ def run(args: argparse.Namespace) -> int:
                 model.clip["clips"] = args.test_clips or model.clip["clips"]
                 model.clip["crops"] = args.test_crops or model.clip["crops"]
             check_alike(names, models)
-            video_list = read_list(args.data, args.root)
-            videos = videos_to_measure_on(video_list, label_names(models[0]))
+            if Path(args.data).is_dir():
+                videos = videos_of_folders(args.data, label_names(models[0]))
+            else:
+                videos = videos_to_measure_on(read_list(args.data, args.root), label_names(models[0]))
             check_some_readable(videos.paths, args.data, "--data and --root")
             began = time.perf_counter()
             [found] = evaluate_ensembles(

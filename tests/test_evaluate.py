@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,25 @@ def test_the_folder_of_a_run_is_its_networks_which_vote(trained, videos, lists, 
         assert main(["predict", *model, str(videos / "run" / "00.mp4"), "--device", "cpu"]) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == said[1] != said[2]
+
+
+def test_a_folder_of_class_folders_is_measured_as_its_list(trained, videos, tmp_path):
+    """Without what is in no class folder."""
+    for label in CLASSES:
+        (tmp_path / "videos" / label / "monday").mkdir(parents=True)
+        for video in sorted((videos / label).iterdir())[:2]:
+            shutil.copy(video, tmp_path / "videos" / label / "monday")
+    shutil.copy(video, tmp_path / "videos" / "z.mp4")
+    shutil.copytree(tmp_path / "videos" / "run", tmp_path / "videos" / "unlabeled")
+    listed = tmp_path / "videos" / "videos.csv"
+    rows = [f"{label}/monday/0{number}.mp4,{label}\n" for label in CLASSES for number in range(2)]
+    listed.write_text("path,label\n" + "".join(rows))
+    scores = []
+    for data in ([str(listed), "--root", str(tmp_path / "videos")], [str(tmp_path / "videos")]):
+        words = ["evaluate", str(trained), "--data", *data, "--workers", "0", "--device", "cpu"]
+        assert main([*words, "--json", str(tmp_path / "s.json")]) == 0
+        scores.append(json.loads((tmp_path / "s.json").read_text()))
+    assert scores[0] | {"data": ""} == scores[1] | {"data": ""} and scores[0]["videos"] == 6
 
 
 def test_what_cannot_be_measured_is_refused(videos, lists):

@@ -329,9 +329,12 @@ def test_evaluate_leaves_a_folder_that_is_replaced(trained, videos, lists, tmp_p
     days = Page(Path("evaluations", f"{trained.name}-primary-on-days", "report.html"))
     assert "The 9 videos are of 4 recordings: on other recordings the accuracy may be farther off" in days.text
     capsys.readouterr()
+    (tmp_path / "other" / "sit").mkdir(parents=True)
+    encode(tmp_path / "other" / "sit" / "a.mp4")
     for more, message in (
         (["-o", "test list.csv"], r"--output test list\.csv/report\.html cannot be written"),
-        (["--data", str(videos)], r"videos0?: is a folder; `cmpl-zoo import folders .*` makes a list of it.*--root"),
+        (["--data", str(tmp_path / "other")], r"other: the folder 'sit' is none of the 3 classes \(run, walk, wave"),
+        (["--data", str(tmp_path / "other" / "sit")], r"sit: none of its videos is in a class folder"),
         (["-o", "a", "--json", "b.json"], r"--json: not allowed with argument -o"),
     ):
         with suppress(SystemExit):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cmpl_zoo.datasets.csv_text import csv_rows
-from cmpl_zoo.datasets.lists import ListError
+from cmpl_zoo.datasets.lists import ListError, Videos
 from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
 from cmpl_zoo.tools.importing import UNLABELED, add_subfolders, folder_of
 from cmpl_zoo.tools.text_files import read_text
@@ -50,6 +50,27 @@ def labels_of_folders(root: str, group: str | None = None) -> tuple[FoundVideos,
         if path not in labeled
     ]
     return FoundVideos(rows, left_out, scan.passed_over), others
+
+
+def videos_of_folders(root: str, classes: Sequence[str]) -> Videos:
+    """The videos of a folder that holds a folder for each class, to be measured on; others are left out.
+
+    Args:
+        root: the folder.
+        classes: class names by class id.
+
+    Raises:
+        ListError: there is no such folder, no video in a class folder, or one of another class.
+    """
+    rows = labels_of_folders(root)[0].rows
+    ids = {name: number for number, name in enumerate(classes)}
+    if others := sorted({row["label"] for row in rows} - ids.keys()):
+        known = ", ".join(list(classes)[:5]) + (", ..." if len(classes) > 5 else "")
+        raise ListError(
+            f"{root}: the folder {others[0]!r} is none of the {len(ids)} classes ({known}); move it out of there, or "
+            "give a list without its videos"
+        )
+    return Videos([os.path.join(root, row["path"]) for row in rows], [ids[row["label"]] for row in rows])
 
 
 def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -> tuple[FoundVideos, list[ListRow]]:
