@@ -15,6 +15,7 @@ from harness import device_and_rounds, kind, save, where
 
 from cmpl_zoo.models import create_model
 from cmpl_zoo.pretext import TASKS, MoCo, Motion
+from cmpl_zoo.pretext.order import Order
 from cmpl_zoo.pretext.pretrain import Pretext
 from cmpl_zoo.pretext.task import PretextClip
 from cmpl_zoo_cli.pretrain_config import FLOW_TASKS, PretrainConfig
@@ -35,11 +36,16 @@ def main() -> None:
         task = task_type(PretextClip(FRAMES, 1, size, (size, size)), videos=1000)
         pretext = Pretext(create_model(name, num_classes=0), task, config).to(device)
         pretext = pretext.to(memory_format=torch.channels_last_3d).train()
-        targets = torch.arange(clips) // task.clips if isinstance(task, MoCo) else torch.arange(clips) % task.classes
+        whole = clips - clips % task.clips  # clips of whole videos
+        targets = torch.arange(whole) % task.classes
+        if isinstance(task, MoCo):
+            targets = torch.arange(whole) // task.clips
+        if isinstance(task, Order):
+            targets = torch.arange(whole) % task.clips
         if isinstance(task, Motion):
             targets = targets[:, None].expand(-1, 14)
         batch = {
-            "clips": torch.randint(256, (clips, 3, FRAMES, size, size), dtype=torch.uint8, device=device),
+            "clips": torch.randint(256, (whole, 3, FRAMES, size, size), dtype=torch.uint8, device=device),
             "targets": targets.to(device),
         }
         seconds[task_name] = measured(both_passes(pretext, batch), step_of(pretext, batch), device, rounds)
@@ -49,8 +55,8 @@ def main() -> None:
         print(*rows[-1], sep="\t", flush=True)
     result = {
         "experiment": f"pretext-{kind(device)}",
-        "caption": f"A step of {name} on {clips} clips of {FRAMES}x{size}^2, float32; {where(device)}; {rounds} "
-        "interleaved rounds.",
+        "caption": f"A step of {name} on {clips} clips of {FRAMES}x{size}^2, of `order` on "
+        f"{clips - clips % Order.clips}, float32; {where(device)}; {rounds} interleaved rounds.",
         "columns": ["", "forward and backward, ms", "step, ms", "ratio"],
         "rows": rows,
         "seconds": seconds,
