@@ -85,9 +85,11 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
             f"{features.file}: has no column {group!r} to group by (its columns: {columns}); add it to the list, and "
             "make the features again"
         )
-    named = features.columns[group] if group else [""] * len(features.labels)
-    numbers: dict[str, int] = {}  # of the groups; a video without one is of its recording
-    groups = np.array([numbers.setdefault(named[i] or features.recording(i), len(numbers)) for i in labeled])
+    if group:
+        groups = np.array([features.columns[group][index] or features.recording(index) for index in labeled])
+    else:  # without segments, each video is a group of its own
+        numbers: dict[str, int] = {}
+        groups = np.array([numbers.setdefault(features.recording(index), len(numbers)) for index in labeled])
     for number, count in sorted(_groups_per_class(ids, groups).items()):
         if count < 2:
             name = str(classes[number])
