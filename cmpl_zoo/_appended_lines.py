@@ -20,8 +20,10 @@ class AppendedLines:
 
     def __init__(self, file: Path, next_step: str = "the same command continues") -> None:
         self.file, self._next_step = file, next_step
-        if file.exists() and not file.is_file():  # a pipe, or a device
-            raise OSError(f"{file}: is no regular file, and cannot be continued; give the name of one")
+        if file.exists() and not (file.is_file() or file.is_dir()):  # a pipe, or a device
+            raise OSError(
+                f"{file}: is no regular file; give the name of one, or where the command can, - for the standard output"
+            )
         as_it_is = getattr(os, "O_BINARY", 0)  # else Windows writes \r\n for \n
         self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | as_it_is, 0o666)
         try:

@@ -218,9 +218,9 @@ class Votes:
         finite = votes.isfinite().flatten(1).all(dim=1)
         self.not_finite += indices[~finite].tolist()
         self.probabilities[indices.numpy()] = votes.mean(dim=1).numpy()
+        places = place_of(self.ids[indices][:, None], votes)
         for k, shares in self.right_views.items():
-            right = in_top(votes, self.ids[indices][:, None], k).double().mean(dim=1)
-            shares[indices.numpy()] = torch.where(finite, right, 0).numpy()
+            shares[indices.numpy()] = torch.where(finite, (places < k).double().mean(dim=1), 0).numpy()
         self.features |= features
 
     def evaluation(self, videos: Videos, unreadable: dict[int, str], ranks: Ranks) -> Evaluation:
@@ -286,16 +286,15 @@ def mean_over_views(inputs: list[Tensor], indices: Tensor, wanted: set[int]) -> 
     return dict(zip(indices[rows].tolist(), per_video, strict=True))
 
 
-def in_top(probabilities: Tensor, ids: Tensor, k: int) -> Tensor:
-    """Whether a class is among the k most probable ones, of equally probable ones the first: bool (...).
+def place_of(ids: Tensor, probabilities: Tensor) -> Tensor:
+    """The place of a class among all by probability, int64 (...), from 0; of equally probable ones the first is ahead.
 
     Args:
-        probabilities: (..., classes).
         ids: class ids, (...).
-        k: of how many.
+        probabilities: (..., classes).
     """
-    most_probable = probabilities.argsort(dim=-1, descending=True, stable=True)[..., :k]
-    return (most_probable == ids[..., None]).any(dim=-1)
+    most_probable = probabilities.argsort(dim=-1, descending=True, stable=True)
+    return (most_probable == ids[..., None]).int().argmax(dim=-1)
 
 
 def scores_of(
@@ -314,7 +313,7 @@ def scores_of(
     probabilities, truth = torch.from_numpy(rows)[read], ids[read]
     confusion = np.zeros((len(names), len(names)), int)
     np.add.at(confusion, (truth.numpy(), probabilities.argmax(dim=-1).numpy()), 1)
-    sizes = ids.bincount().tolist()
+    sizes, places = ids.bincount().tolist(), place_of(truth, probabilities)
     scores: dict[str, Any] = {
         "clips": clip["clips"],
         "crops": clip["crops"],
@@ -322,7 +321,7 @@ def scores_of(
         "unreadable": len(ids) - len(truth),
         "largest_class": 100 * max(sizes) / len(ids),
         **{f"clip_top{k}": 100 * float(shares.mean()) for k, shares in right_views.items()},
-        **{f"video_top{k}": 100 * int(in_top(probabilities, truth, k).sum()) / len(ids) for k in right_views},
+        **{f"video_top{k}": 100 * int((places < k).sum()) / len(ids) for k in right_views},
         "per_class": {names[i]: 100 * int(confusion[i, i]) / size for i, size in enumerate(sizes) if size},
         "confusion": confusion.tolist(),
     }

@@ -107,7 +107,7 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", vid
     if "-" not in (args.csv, args.json, args.bouts):
         done = len(videos) - failed
         told = f"{done} recording{'' if done == 1 else 's'}" + (f", {failed} unreadable left out" if failed else "")
-        for file in filter(None, (args.csv, args.json, args.bouts)):
+        for file in [file for file in (args.csv, args.json, args.bouts) if file and os.path.exists(file)]:
             none = (
                 ", no bout that --min-probability and --shortest leave" if file == args.bouts and not bout_count else ""
             )

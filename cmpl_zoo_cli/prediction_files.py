@@ -115,9 +115,7 @@ class PredictionFile:
         self.name, self.former = file, list[Row]()
         self._rows, self._min_probability = rows, min_probability
         self._done: set[str] = set()
-        if file != "-" and Path(file).exists() and not Path(file).is_file():
-            raise ValueError(f"{file}: is no regular file; give the name of one, or - for the standard output")
-        if file != "-" and Path(file).exists() and (data := Path(file).read_bytes()):
+        if file != "-" and Path(file).is_file() and (data := Path(file).read_bytes()):
             if not resume:
                 raise ValueError(f"{file}: is there already; --resume continues it, or give another file")
             try:

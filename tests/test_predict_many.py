@@ -212,7 +212,7 @@ def test_words_stand_for_videos(
         (["/dev/video77", "--csv", "p.csv", "--resume"], r"/dev/video77: a stream cannot be resumed"),
         (["v.mp4", "--resume"], r"--resume .*--csv FILE or --json FILE"),
         (["v.mp4", "--csv", "-", "--json", "-"], r"--csv - and --json -"),
-        (["v.mp4", "--csv", "folder"], r"folder: is no regular file"),
+        (["v.mp4", "--csv", "folder"], r"folder.*[Ii]s a directory"),
         (["v.mp4", "--csv", "/dev/null"], r"/dev/null: is no regular file; .*- for the standard output"),
         (["v.mp4", "--json", "pipe"], r"pipe: is no regular file"),
         (["v.mp4", "--windows", "1", "--bouts", "/dev/null"], r"/dev/null: is"),

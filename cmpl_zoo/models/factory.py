@@ -55,6 +55,12 @@ def hubconf_names() -> dict[str, str]:
     return {name.replace(".", "_"): name for name in list_models() + list_tags()} | _ALIASES
 
 
+def registered(name: str) -> str | None:
+    """The name by which timm knows a name of this zoo, also one of hubconf.py; None for any other."""
+    name = hubconf_names().get(name, name)
+    return name if name in list_models() or name in _tagged() else None
+
+
 def create_model(
     model_name: str | os.PathLike[str],
     pretrained: bool | None = None,
@@ -139,10 +145,8 @@ def _from_name(name: str, pretrained: bool | None, options: dict[str, Any]) -> n
         return _from_config(source, place, bool(pretrained), options)
     if source == "local-dir":
         return _from_config(source, os.path.expanduser(place), bool(pretrained), options)
-    name = hubconf_names().get(name, name)
-    names = list_models()
-    if name in names or name in _tagged():
-        return timm.create_model(name, pretrained=bool(pretrained), **options)
+    if known := registered(name):
+        return timm.create_model(known, pretrained=bool(pretrained), **options)
     path = Path(os.path.expanduser(name))
     if path.name in (WEIGHTS, "config.json") and path.is_file():
         path = path.parent
@@ -156,7 +160,7 @@ def _from_name(name: str, pretrained: bool | None, options: dict[str, Any]) -> n
         hint = f"check the path, or for a repository of the Hugging Face Hub give hf-hub:{name}"
     elif "/" in name:
         hint = "check the path"
-    elif close := difflib.get_close_matches(name, names + list_models(pretrained=True), n=3, cutoff=0.4):
+    elif close := difflib.get_close_matches(name, list_models() + list_models(pretrained=True), n=3, cutoff=0.4):
         hint = f"did you mean {' or '.join(close)}?"
     else:
         hint = "`cmpl-zoo list` and cmpl_zoo.list_models() list them"

@@ -229,6 +229,7 @@ def _windows(
     clips: list[list[Tensor]] = [[] for _ in settings]
     done = 0  # frames of the window that are in its clips
     some = False  # whether there was a window
+    reformatter = VideoReformatter()
     for decoded in frames:
         now = before + 1 / rate if decoded.time is None else decoded.time
         first = now if first is None else first
@@ -243,7 +244,8 @@ def _windows(
                 yield _Window(start - first, start + length - first, views)
                 some = True
                 start, done, clips = start + length, 0, [[] for _ in settings]
-        before, frame = now, _Frame(decoded, frame.shape if frame else shape_of(decoded, pixel_shape(stream)))
+        shape = frame.shape if frame else shape_of(decoded, pixel_shape(stream))
+        before, frame = now, _Frame(decoded, shape, reformatter)
     if not some:
         shown = 0.0 if first is None else before - first
         raise VideoError(
@@ -282,17 +284,18 @@ class _Frame:
     Args:
         frame: as decoded.
         shape: in which it is shown.
+        reformatter: of the stream, which keeps what converts its frames.
     """
 
-    def __init__(self, frame: av.VideoFrame, shape: Shape) -> None:
-        self.shape = shape
+    def __init__(self, frame: av.VideoFrame, shape: Shape, reformatter: VideoReformatter) -> None:
+        self.shape, self._reformatter = shape, reformatter
         self._frame = frame
         self._rgb: Tensor | None = None
 
     def resized(self, views: ViewConfig) -> Tensor:
         """uint8 (3, height, width), with the short side of the settings."""
         if self._rgb is None:
-            self._rgb = torch.from_numpy(as_rgb(self._frame, self.shape, VideoReformatter())).permute(2, 0, 1)
+            self._rgb = torch.from_numpy(as_rgb(self._frame, self.shape, self._reformatter)).permute(2, 0, 1)
         return tv.resize(self._rgb, [short_side_at_test(views["size"], views["crop_pct"])], antialias=True)
 
 

@@ -101,8 +101,8 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     rows = merged({file: of_file.rows for file, of_file in found.items()})
     left_out = [row for of_file in found.values() for row in of_file.left_out]
 
-    of_rows = {row["path"] for row in rows}
-    others = [path for path in finder.videos if path not in of_rows]
+    with_label = {row["path"] for row in rows}
+    others = [path for path in finder.videos if path not in with_label]
     group_of: dict[str, str] = {}  # of the others, where it is told
     if group and any(group in row for row in rows):
         rows = [row | {group: row[group] or row["path"]} for row in rows]

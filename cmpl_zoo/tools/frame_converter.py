@@ -10,7 +10,7 @@ from av.error import FFmpegError
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from cmpl_zoo.video.shown import hdr_transfer, nearest_matrix, orientation, shown_size
+from cmpl_zoo.video.shown import hdr_transfer, nearest_matrix, shape_of
 
 Filter = tuple[str, str | None]  # FFmpeg's name of a filter, and its options
 DEINTERLACE: Filter = ("bwdif", "mode=send_frame:deint=interlaced")
@@ -67,12 +67,15 @@ class FrameConverter:
 
     def __init__(self, first: av.VideoFrame, short_side: int, pixel_shape: Fraction) -> None:
         self.reformatter = VideoReformatter()
-        transposed, upside_down, mirrored = orientation(first)
-        self.size_before_rotation = copy_size(*shown_size(first.width, first.height, pixel_shape), short_side)
+        shape = shape_of(first, pixel_shape)
+        self.size_before_rotation = copy_size(shape.width, shape.height, short_side)
         width, height = self.size_before_rotation
-        self.width, self.height = (height, width) if transposed else (width, height)
-        # FFmpeg's filter option cclock_flip is a plain transposition.
-        filters = (("transpose", "cclock_flip", transposed), ("vflip", None, upside_down), ("hflip", None, mirrored))
+        self.width, self.height = (height, width) if shape.transposed else (width, height)
+        filters = (
+            ("transpose", "cclock_flip", shape.transposed),  # FFmpeg's name of a plain transposition
+            ("vflip", None, shape.upside_down),
+            ("hflip", None, shape.mirrored),
+        )
         self.turn = _FilterChain(*((name, options) for name, options, wanted in filters if wanted))
         self.to_bt709 = _FilterChain()
         if hdr_transfer(first):

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cmpl_zoo.datasets.training_steps import TrainingClip
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models import VideoModel, create_model
-from cmpl_zoo.models.factory import hubconf_names
+from cmpl_zoo.models.factory import registered
 from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo_cli.run_options import RunOptions
@@ -110,8 +110,7 @@ def check_is_name(name: str, option: str, start: str) -> None:
         option: the one that it was typed for.
         start: the one that weights are given by.
     """
-    names = hubconf_names()
-    if name not in {*names, *names.values()} and (":" in name or Path(name).expanduser().exists()):
+    if registered(name) is None and (":" in name or Path(name).expanduser().exists()):
         architecture = cast(VideoModel, create_model(name, pretrained=False)).pretrained_cfg["architecture"]
         raise ValueError(
             f"{flag(option)} {name} is a model with weights, and a name is wanted; to start from them give "
