@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cmpl_zoo.datasets.classes import class_ids
+from cmpl_zoo.datasets.classes import videos_to_measure_on
 from cmpl_zoo.datasets.evaluation_batches import EvaluationBatches, iterate_views
 from cmpl_zoo.datasets.lists import Videos, read_list
 from cmpl_zoo.datasets.loader import cores_beside
@@ -24,6 +24,7 @@ from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
 from cmpl_zoo.prediction.ensemble import distinct_views, not_finite_error, probabilities, unwrapped
 from cmpl_zoo.records import Scores
+from cmpl_zoo.tools.find_labels import videos_of_folders
 from cmpl_zoo.video.clips import resolve_clip_config
 from cmpl_zoo.video.video import VideoError
 
@@ -70,7 +71,8 @@ def evaluate(
     Args:
         models: one model or several, on one device, as `predict` takes them; all of the same classes and with as many
             views of a video.
-        videos: CSV list with the header path,label, or paths and class ids.
+        videos: CSV list with the header path,label, a folder that holds a folder of videos for each class, or paths and
+            class ids.
         root: folder that the paths of the list are relative to.
         workers: processes that read videos.
         batch_size: views that go through a model at a time.
@@ -93,13 +95,28 @@ def evaluate(
         resolve_clip_config(model)  # which refuses what is no model of this zoo
     check_alike([f"model {number}" for number in range(1, len(ensemble) + 1)], ensemble)
     if not isinstance(videos, Videos):
-        video_list = read_list(videos, root)
-        videos = Videos(video_list.paths, class_ids(video_list, label_names(ensemble[0])))
+        videos = labeled_videos(videos, root, label_names(ensemble[0]))
     [found] = evaluate_ensembles(
         [ensemble], videos, workers=workers, batch_size=batch_size, precision=precision, strict=strict
     )
     check_finite(found, videos)
     return found.scores
+
+
+def labeled_videos(data: str | os.PathLike[str], root: str | os.PathLike[str], classes: Sequence[str]) -> Videos:
+    """The videos to be measured on, of a list or of a folder of class folders; see `evaluate`.
+
+    Args:
+        data: the list or the folder.
+        root: folder that the paths of a list are relative to.
+        classes: class names by class id.
+
+    Raises:
+        ListError: there is no labeled video, or one has a label that is not among the classes.
+    """
+    if os.path.isdir(data):
+        return videos_of_folders(os.fspath(data), classes)
+    return videos_to_measure_on(read_list(data, root), classes)
 
 
 @torch.inference_mode()

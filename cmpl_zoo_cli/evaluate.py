@@ -87,16 +87,13 @@ def run(args: argparse.Namespace) -> int:
         check_writable(page := folder / "report.html", f"--output {page}")
 
     from cmpl_zoo._files import replace_text
-    from cmpl_zoo.datasets import read_list
-    from cmpl_zoo.datasets.classes import videos_to_measure_on
     from cmpl_zoo.distributed import Ranks, device_errors_explained, set_up_device
-    from cmpl_zoo.evaluation import check_alike, check_finite, evaluate_ensembles
+    from cmpl_zoo.evaluation import check_alike, check_finite, evaluate_ensembles, labeled_videos
     from cmpl_zoo.hub.cards import add_scores
     from cmpl_zoo.models import VideoModel, create_model
     from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.prediction.loading import networks_of
     from cmpl_zoo.report.evaluation_report import write_evaluation
-    from cmpl_zoo.tools.find_labels import videos_of_folders
     from cmpl_zoo.training.lists import check_some_readable
     from cmpl_zoo.training.provenance import hardware, versions
 
@@ -109,10 +106,7 @@ def run(args: argparse.Namespace) -> int:
                 model.clip["clips"] = args.test_clips or model.clip["clips"]
                 model.clip["crops"] = args.test_crops or model.clip["crops"]
             check_alike(names, models)
-            if Path(args.data).is_dir():
-                videos = videos_of_folders(args.data, label_names(models[0]))
-            else:
-                videos = videos_to_measure_on(read_list(args.data, args.root), label_names(models[0]))
+            videos = labeled_videos(args.data, args.root, label_names(models[0]))
             check_some_readable(videos.paths, args.data, "--data and --root")
             began = time.perf_counter()
             [found] = evaluate_ensembles(

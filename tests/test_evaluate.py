@@ -169,6 +169,8 @@ def test_a_folder_of_class_folders_is_measured_as_its_list(trained, videos, tmp_
         assert main([*words, "--json", str(tmp_path / "s.json")]) == 0
         scores.append(json.loads((tmp_path / "s.json").read_text()))
     assert scores[0] | {"data": ""} == scores[1] | {"data": ""} and scores[0]["videos"] == 6
+    networks = [cmpl_zoo.create_model(str(trained / network)) for network in ("primary", "auxiliary")]
+    assert cmpl_zoo.evaluate(networks, tmp_path / "videos", workers=0)["confusion"] == scores[0]["confusion"]
 
 
 def test_what_cannot_be_measured_is_refused(videos, lists):
