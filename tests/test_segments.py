@@ -19,7 +19,7 @@ from cmpl_zoo.datasets import ListError, check_disjoint, read_list
 from cmpl_zoo.features import read_features
 from cmpl_zoo.linear_probe import check_held_out, fit_probe
 from cmpl_zoo.tools.find_videos import VideoFinder
-from cmpl_zoo.video import load_clip, timeline, video_info
+from cmpl_zoo.video import load_clip, seeking, video_info
 from cmpl_zoo.video import video as video_module
 from cmpl_zoo.video.segments import Segment, recording_of, split_fragment, with_fragment
 from cmpl_zoo.video.video import Video, VideoError
@@ -174,14 +174,14 @@ def test_segments_of_a_variable_rate(tmp_path, container: str) -> None:
 def test_a_late_segment_is_not_decoded_from_the_start(tmp_path, monkeypatch) -> None:
     path = encode(tmp_path / "v.mkv", 600, g="20", bf="2")
     decoded = []
-    plain = timeline.decode_packets
+    plain = seeking.decode_packets
 
     def counted(packets, errors):
         for frame in plain(packets, errors):
             decoded.append(frame)
             yield frame
 
-    monkeypatch.setattr(timeline, "decode_packets", counted)
+    monkeypatch.setattr(seeking, "decode_packets", counted)
     monkeypatch.setattr(Video, "_decode_from_start", lambda self: pytest.fail("decodes from the start"))
     monkeypatch.setattr(Video, "_decode_file", lambda self: pytest.fail("decodes from the start"))
     with Video(f"{path}#t=20.04,20.4") as video:

@@ -19,7 +19,7 @@ import torch
 from made_videos import decode_everything, truth_of, turn
 from PIL import Image
 
-from cmpl_zoo.video import timeline, video
+from cmpl_zoo.video import seeking, video
 from cmpl_zoo.video.video import Video, VideoError, VideoInfo, read_frames, video_info
 
 REPO = Path(__file__).resolve().parents[1]
@@ -233,14 +233,14 @@ def test_whatever_refers_to_what(tmp_path, codec, options):
 def decoded(monkeypatch) -> list[int]:
     """Timestamps of the frames that are decoded from here on."""
     timestamps = []
-    original = timeline.decode_packets
+    original = seeking.decode_packets
 
     def counting(*args):
         for frame in original(*args):
             timestamps.append(frame.pts)
             yield frame
 
-    for module in (timeline, video):
+    for module in (seeking, video):
         monkeypatch.setattr(module, "decode_packets", counting)
     return timestamps
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import av
 from av.video.stream import VideoStream
 
-from cmpl_zoo.video.timeline import Packet
+from cmpl_zoo.video.seeking import Packet
 
 MAX_FPS = 1000  # a file that tells of more frames per second has wrong timestamps (our choice)
 

@@ -30,24 +30,25 @@ from cmpl_zoo.video.errors import VideoError as VideoError
 from cmpl_zoo.video.file_index import keep_index, kept_index
 from cmpl_zoo.video.images import AnimatedImage, FrameArray, ImageFolder
 from cmpl_zoo.video.opening import NO_FRAME, open_video
-from cmpl_zoo.video.segments import frames_in_segment, split_fragment
-from cmpl_zoo.video.shown import as_rgb, pixel_shape, shape_of
-from cmpl_zoo.video.timeline import (
+from cmpl_zoo.video.seeking import (
     Packet,
-    Timeline,
-    TimelineError,
+    SeekError,
+    SeekIndex,
     decode_from_keyframe,
     decode_packets,
     decode_range,
-    make_timeline,
+    make_seek_index,
     packets_in_header,
     read_packets,
     saves_decoding,
 )
+from cmpl_zoo.video.segments import frames_in_segment, split_fragment
+from cmpl_zoo.video.shown import as_rgb, pixel_shape, shape_of
 from cmpl_zoo.video.times import regular_ticks, starts_inside_gop, stated_rate, ticks_of_frames, usable_ticks
 
 FrameTransform = Callable[[Tensor], Tensor]
-INDEX = ("_packets", "_timeline", "_ticks", "_times_in_file", "_frames_of_file")  # the same for all segments of a file
+# The same for all segments of a file.
+INDEX = ("_packets", "_seek_index", "_ticks", "_times_in_file", "_frames_of_file")
 
 
 @dataclass(frozen=True)
@@ -237,9 +238,9 @@ class Video:
             try:
                 packets_known = "_packets" in self.__dict__
                 seek = packets_known or saves_decoding(self.stream, distinct)
-                read_file = self._read_by_timeline if seek else self._read_from_start
+                read_file = self._read_by_seek_index if seek else self._read_from_start
                 frames, last = read_file(distinct, transform)
-            except TimelineError:
+            except SeekError:
                 frames, last = self._read_from_start(distinct, transform)
         found = [min(index, last) for index in wanted]
         return torch.stack([frames[index] for index in found]), found
@@ -273,10 +274,10 @@ class Video:
     def _decode_segment(self) -> Iterator[av.VideoFrame]:
         frames = self._segment_frames
         index = frames.start
-        if saves_decoding(self.stream, [index]) and (timeline := self._timeline):
+        if saves_decoding(self.stream, [index]) and (seek_index := self._seek_index):
             self._at_start = False
-            with suppress(TimelineError):
-                for frame in decode_range(self.container, self.stream, timeline, frames):  # type: ignore[arg-type]
+            with suppress(SeekError):
+                for frame in decode_range(self.container, self.stream, seek_index, frames):  # type: ignore[arg-type]
                     yield frame
                     index += 1
         if index < frames.stop:
@@ -325,8 +326,8 @@ class Video:
         return self.stream.codec_context.reorder_depth
 
     @cached_property
-    def _timeline(self) -> Timeline | None:
-        return make_timeline(self._listed_packets, self._reorder_depth)
+    def _seek_index(self) -> SeekIndex | None:
+        return make_seek_index(self._listed_packets, self._reorder_depth)
 
     @property
     def _time_base(self) -> Fraction:
@@ -429,21 +430,21 @@ class Video:
                 break
         return results, position
 
-    def _read_by_timeline(self, wanted: list[int], transform: FrameTransform) -> tuple[dict[int, Tensor], int]:
+    def _read_by_seek_index(self, wanted: list[int], transform: FrameTransform) -> tuple[dict[int, Tensor], int]:
         """As `_read_from_start`, but decoding only from the keyframe before each wanted frame.
 
         Raises:
-            TimelineError: the file has no reliable timeline, or ends before the last wanted frame.
+            SeekError: the file has no reliable seek index, or ends before the last wanted frame.
         """
-        timeline = self._timeline
-        if timeline is None or wanted[-1] >= len(timeline.pts):
-            raise TimelineError
+        seek_index = self._seek_index
+        if seek_index is None or wanted[-1] >= len(seek_index.pts):
+            raise SeekError
         results: dict[int, Tensor] = {}
         first = None
-        for key, indices in groupby(sorted({0, *wanted}), timeline.key_before):
-            by_pts = {timeline.pts[index]: index for index in indices}
+        for key, indices in groupby(sorted({0, *wanted}), seek_index.key_before):
+            by_pts = {seek_index.pts[index]: index for index in indices}
             self._at_start = False
-            for frame in decode_from_keyframe(self.container, self.stream, timeline, key, by_pts):  # type: ignore[arg-type]
+            for frame in decode_from_keyframe(self.container, self.stream, seek_index, key, by_pts):  # type: ignore[arg-type]
                 first = first or frame
                 if frame.pts in by_pts:
                     results[by_pts[frame.pts]] = transform(self.as_shown(frame, first))

@@ -1,7 +1,7 @@
 """Random access: which packets must be decoded to get certain frames, by their timestamps.
 
-A timeline holds the timestamps of all frames in presentation order, and of all keyframes, where decoding can start.
-Reading by it gives the same frames as decoding from the start, or raises `TimelineError`; the caller then decodes from
+A seek index holds the timestamps of all frames in presentation order, and of all keyframes, where decoding can start.
+Reading by it gives the same frames as decoding from the start, or raises `SeekError`; the caller then decodes from
 the start.
 """
 
@@ -20,8 +20,8 @@ from av.video.stream import VideoStream
 MIN_SAVED_FRAMES = 8
 
 
-class TimelineError(Exception):
-    """The packets or frames are not as in the timeline, or cannot be trusted; decode from the start instead."""
+class SeekError(Exception):
+    """The packets or frames are not as in the seek index, or cannot be trusted; decode from the start instead."""
 
 
 class Packet(NamedTuple):
@@ -40,7 +40,7 @@ class Packet(NamedTuple):
     shown: bool
 
 
-class Timeline:
+class SeekIndex:
     """The timestamps of the frames of a video in presentation order, and of its keyframes.
 
     Args:
@@ -67,18 +67,18 @@ class Timeline:
         return self.keys[bisect_right(self.keys, self.pts[index]) - 1]
 
 
-def make_timeline(packets: Collection[Packet], reorder_depth: int) -> Timeline | None:
-    """The timeline of a video, or None if timestamps are missing or repeat, or its first frame has no keyframe.
+def make_seek_index(packets: Collection[Packet], reorder_depth: int) -> SeekIndex | None:
+    """The seek index of a video, or None if timestamps are missing or repeat, or its first frame has no keyframe.
 
     Args:
         packets: all packets, in the order of the file.
-        reorder_depth: see `Timeline`.
+        reorder_depth: see `SeekIndex`.
     """
     by_pts = {packet.pts: packet for packet in packets if packet.pts is not None}
     if len(by_pts) < len(packets):
         return None
-    timeline = Timeline(by_pts, reorder_depth)
-    return timeline if timeline.keys and timeline.pts and timeline.keys[0] <= timeline.pts[0] else None
+    seek_index = SeekIndex(by_pts, reorder_depth)
+    return seek_index if seek_index.keys and seek_index.pts and seek_index.keys[0] <= seek_index.pts[0] else None
 
 
 def read_packets(demuxed: Iterable[av.Packet]) -> list[Packet]:
@@ -100,7 +100,7 @@ def packets_in_header(container: InputContainer, stream: VideoStream) -> list[Pa
 
 
 def saves_decoding(stream: VideoStream, wanted: list[int]) -> bool:
-    """Whether reading by a timeline probably saves more time than making the timeline takes; the limits are our choice.
+    """Whether reading by a seek index probably saves more time than making it takes; the limits are our choice.
 
     Args:
         stream: the video stream of an open file.
@@ -118,7 +118,7 @@ def saves_decoding(stream: VideoStream, wanted: list[int]) -> bool:
 
 
 def decode_from_keyframe(
-    container: InputContainer, stream: VideoStream, timeline: Timeline, key: int, wanted: Collection[int]
+    container: InputContainer, stream: VideoStream, seek_index: SeekIndex, key: int, wanted: Collection[int]
 ) -> Iterator[av.VideoFrame]:
     """Frames from a keyframe to the last wanted one, in presentation order; skips some that are neither wanted nor
     needed to predict others.
@@ -126,12 +126,12 @@ def decode_from_keyframe(
     Args:
         container: the open file.
         stream: its video stream.
-        timeline: the timeline of the stream.
+        seek_index: of the stream.
         key: timestamp of the keyframe.
         wanted: timestamps of the wanted frames.
 
     Raises:
-        TimelineError: the packets are not as in the timeline, decoding cannot start at the keyframe after all, or
+        SeekError: the packets are not as in the seek index, decoding cannot start at the keyframe after all, or
             frames are damaged or interlaced.
     """
     missing = {key, *wanted}
@@ -140,50 +140,50 @@ def decode_from_keyframe(
     try:
         container.seek(key, stream=stream, backward=True)
     except FFmpegError as error:
-        raise TimelineError from error
-    packets = _needed_packets(container, stream, missing, expected, timeline)
+        raise SeekError from error
+    packets = _needed_packets(container, stream, missing, expected, seek_index)
     for frame in decode_packets(packets, []):
         # The decoder repairs damage from the frame before it, which may be another one here. A packet of interlaced
         # video may hold half a frame.
         if frame.pts is None or frame.is_corrupt or frame.interlaced_frame:
-            raise TimelineError
+            raise SeekError
         # Some files name pictures as keyframes that are none, and a palette may come with any packet before.
         if frame.pts == key and (not frame.key_frame or frame.format.has_palette):
-            raise TimelineError
+            raise SeekError
         if frame.pts >= key:  # earlier ones are predicted from frames that were not decoded
             decoded.append(frame.pts)
             yield frame
     if missing or decoded != sorted(pts for pts in expected if pts >= key):
-        raise TimelineError
+        raise SeekError
 
 
 def decode_range(
-    container: InputContainer, stream: VideoStream, timeline: Timeline, frames: range
+    container: InputContainer, stream: VideoStream, seek_index: SeekIndex, frames: range
 ) -> Iterator[av.VideoFrame]:
     """The frames of a range of indices in presentation order, decoded from the keyframe before the first of them.
 
     Args:
         container: the open file.
         stream: its video stream.
-        timeline: the timeline of the stream.
+        seek_index: of the stream.
         frames: indices of frames, at least one.
 
     Raises:
-        TimelineError: as `decode_from_keyframe`; the frames until then are right.
+        SeekError: as `decode_from_keyframe`; the frames until then are right.
     """
-    if frames.stop > len(timeline.pts):
-        raise TimelineError
-    expected, position = timeline.pts[frames.start : frames.stop], 0
+    if frames.stop > len(seek_index.pts):
+        raise SeekError
+    expected, position = seek_index.pts[frames.start : frames.stop], 0
     waiting: deque[av.VideoFrame] = deque()  # until the frames after it show that it is right; see `extra_packets`
-    for frame in decode_from_keyframe(container, stream, timeline, timeline.key_before(frames.start), expected):
+    for frame in decode_from_keyframe(container, stream, seek_index, seek_index.key_before(frames.start), expected):
         assert frame.pts is not None
         if frame.pts < expected[0] or position == len(expected):
             continue
         if frame.pts != expected[position]:
-            raise TimelineError
+            raise SeekError
         position += 1
         waiting.append(frame)
-        if len(waiting) > timeline.extra_packets:
+        if len(waiting) > seek_index.extra_packets:
             yield waiting.popleft()
     yield from waiting
 
@@ -212,18 +212,18 @@ def decode_packets(packets: Iterator[av.Packet], errors: list[FFmpegError]) -> I
 
 
 def _needed_packets(
-    container: InputContainer, stream: VideoStream, missing: set[int], expected: list[int], timeline: Timeline
+    container: InputContainer, stream: VideoStream, missing: set[int], expected: list[int], seek_index: SeekIndex
 ) -> Iterator[av.Packet]:
     """Packets from the current position until `missing` is empty; unreferenced ones are skipped if not wanted.
 
     Removes the timestamp of each packet from `missing`, and adds it to `expected` if its frame is shown.
     """
-    extra = timeline.extra_packets
+    extra = seek_index.extra_packets
     prefix = 0 if extra else _h264_prefix(stream)
     for packet in container.demux(stream):
         if packet.size:
-            if packet.pts is None or packet.pts not in timeline.packets:
-                raise TimelineError
+            if packet.pts is None or packet.pts not in seek_index.packets:
+                raise SeekError
             if prefix and packet.pts not in missing and _is_unreferenced(packet, prefix):
                 continue
             missing.discard(packet.pts)
