@@ -50,7 +50,10 @@ def add_parser(verbs: Verbs) -> None:
         usage="%(prog)s MODEL [MODEL] VIDEO [VIDEO ...] -o FILE [options]",
     )
     verb.add_argument(
-        "model", metavar="MODEL", help="model directory, name, or hf-hub:ORG/NAME; a second one has the same classes"
+        "model",
+        metavar="MODEL",
+        help="model directory, name, hf-hub:ORG/NAME, or the folder of a run, whose networks are two; a second model has "
+        "the same classes",
     )
     verb.add_argument("videos", nargs="+", metavar="VIDEO", help="see above")
     verb.add_argument("-n", type=whole(1), default=50, metavar="N", help="how many videos to label (default: 50)")

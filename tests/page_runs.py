@@ -15,10 +15,11 @@ from page_blocks import Block, blocks
 from cmpl_zoo.demo.render import Actor, Shot, render_frames, write_video
 
 REPO = Path(__file__).resolve().parents[1]
-# What the command adds to these verbs, so that a page takes a minute and not an hour.
+# What the command adds to these verbs, so that a page takes a minute and not an hour, and a few videos.
 SMALL = {
     "train": ["--steps", "3", "--labeled-batch", "4", "--unlabeled-batch", "4", "--test-clips", "1"],
     "pretrain": ["--steps", "3", "--batch", "4"],
+    "split": ["--labels-per-class", "2"],
 }
 END = "the block ends here"
 # Each reads names of files with code from its input, runs them in one session, and says when one ends.

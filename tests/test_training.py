@@ -278,7 +278,7 @@ def test_pseudo_labels_of_one_class_are_warned_of_once(videos, lists, tmp_path):
     for batch, steps in {"25": ["2"], "24": ["4"], "12": []}.items():
         options = [*PLAIN, *alone, "--steps", "4", "--log-every", "2", "--unlabeled-batch", batch]
         error = run(command(lists, videos, tmp_path / batch, *options)).stderr
-        said = re.findall(rf"step (\d): 100% .*primary.*'{CLASSES[1]}'.*--unlabeled-warmup.*--threshold", error)
+        said = re.findall(rf"step (\d): 100% .*primary.*'{CLASSES[1]}'.*--balance.*--threshold", error)
         assert said == steps and error.count("warning") == len(steps)
         assert [line["primary/pseudo_classes"] for line in metrics(tmp_path / batch)] == [[0, 1, 0], [0, 1, 0]]
 

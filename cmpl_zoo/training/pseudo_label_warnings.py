@@ -58,8 +58,8 @@ class PseudoLabelWarnings:
             self._say(
                 "one class",
                 f"warning: step {step}: {share:.0%} of the pseudo-labels for the {network} network are {name!r}; the "
-                "networks may be agreeing on nonsense: a longer --unlabeled-warmup or a higher --threshold guards "
-                "against it",
+                "networks may be agreeing on nonsense: try --balance or a higher --threshold, and compare with "
+                "--scheme none --auxiliary null",
             )
 
     def _say(self, fault: str, message: str) -> None:
