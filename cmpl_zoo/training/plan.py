@@ -81,7 +81,7 @@ def how_long(module: nn.Module, batches: Dataset[Any], loss: Callable[[Any], Ten
     module.to(device).to(memory_format=torch.channels_last_3d).train()
     seconds = seconds_per_step(module, batches, loss, config, device)
     machine = hardware(config.precision, device, Ranks())
-    return f"about {duration(config.steps * seconds)}, at {seconds:.2g} s a step measured now on {machine}"
+    return f"about {in_words(config.steps * seconds)}, at {seconds:.2g} s a step measured now on {machine}"
 
 
 def seconds_per_step(
@@ -100,7 +100,7 @@ def seconds_per_step(
     return statistics.median(durations[WARM_UP:] or durations)
 
 
-def duration(seconds: float) -> str:
+def in_words(seconds: float) -> str:
     """A time in words, rounded."""
     size, unit = next((size, unit) for least, size, unit in UNITS if seconds >= least)
     number = max(1, round(seconds / size))
