@@ -111,14 +111,16 @@ def extract_features(
         precision: of the arithmetic; below float32 by autocast.
 
     Raises:
-        ValueError: the file, or the unfinished one, is of other weights, views, precision or videos; a feature is not
-            finite.
+        ValueError: the model has no pooling; the file, or the unfinished one, is of other weights, views, precision or
+            videos; a feature is not finite.
         VideoError: no video can be read.
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
         OSError: the file cannot be written, or another process is writing it.
     """
     file = Path(file)
+    if not model.global_pool.pool_type:
+        raise ValueError(f"{name}: its features are maps, as it has no pooling; give a model with global_pool 'avg'")
     source = _source(model, name, video_list, root, precision)
     if file.is_dir():
         raise ValueError(f"{file}: is a folder, and features are one file; give another name, such as features.npz")
@@ -205,7 +207,7 @@ def _source(
     views: dict[str, Any] = dict(resolve_clip_config(model))
     root = os.fspath(root)
     return {
-        "model": os.path.abspath(name) if os.path.isdir(name) else name,
+        "model": os.path.abspath(name) if os.path.exists(name) else name,
         "weights": weights_digest(model),
         "views": json.loads(json.dumps(views)),  # lists for tuples, to compare with what a file says
         "precision": precision,

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from torch import nn
 
+from cmpl_zoo.datasets.lists import RealPaths
 from cmpl_zoo.features import Features, weights_digest
 from cmpl_zoo.hub.saving import save
 from cmpl_zoo.models import VideoModel, create_model
@@ -149,9 +150,10 @@ def check_held_out(fitted: Features, test: Features) -> None:
                 f"{test.file}: its features are of other {what} ({test.source['model']}) than those of {fitted.file} "
                 f"({fitted.source['model']}); make both with one model"
             )
-    known = {os.path.join(fitted.source["root"], fitted.recording(index)) for index in range(len(fitted))}
+    real = RealPaths()
+    known = {real(os.path.join(fitted.source["root"], fitted.recording(index))) for index in range(len(fitted))}
     for index, path in enumerate(test.paths):
-        if os.path.join(test.source["root"], test.recording(index)) in known:
+        if real(os.path.join(test.source["root"], test.recording(index))) in known:
             also = "is also" if path in fitted.paths else "is of a recording that is also"
             raise ValueError(
                 f"{test.file}: {path} {also} in {fitted.file}; leave it out of one of them, else accuracy is "

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -29,11 +30,12 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
     """
     from cmpl_zoo.tools.own_videos import write_lists
     from cmpl_zoo.training.errors import RunError
-    from cmpl_zoo.training.run_folder import LISTS, RECORD, is_begun, make_room, needed
+    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_room, is_begun, needed
 
     config, run_folder = line.config, Path(line.config.output)
     folder = run_folder / LISTS
     made_from = asdict(line.own) | {
+        "videos": line.own.videos and os.path.realpath(line.own.videos),
         "unlabeled": line.unlabeled,
         "unlabeled_root": config.unlabeled_root,
         "val": config.val,
@@ -55,7 +57,7 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
     }
     if line.own.videos is not None:
         starts_from["--labeled"] = None  # it is still to be made
-    make_room(run_folder, config.overwrite, starts_from)
+    check_room(run_folder, config.overwrite, starts_from)
     record = json.dumps({"made_from": made_from, "before": before, "after": after}, indent=2)
     write_lists(made.files | {RECORD: record + "\n"}, folder)
     if made.left_out:

@@ -32,18 +32,22 @@ def start(config: "PretrainConfig", dry_run: bool) -> int:
 def work(config: "PretrainConfig", dry_run: bool, ranks: "Ranks") -> None:
     """Make the list that is still to be made, say what the run will do, pretrain, and say what can be done next."""
     from cmpl_zoo.pretext.pretrain import plan, prepare, pretrain
-    from cmpl_zoo.training.run_folder import is_begun
+    from cmpl_zoo.training.run_folder import continues
+    from cmpl_zoo_cli.spelling import starting_words
 
     config = replace(config, output=ranks.gather(config.output)[0])  # in a dry run of several processes each has one
     folder = config.unlabeled if Path(config.unlabeled).is_dir() else None
     prepared = prepare(config, ranks)
     # Several processes take another time than the one that would be measured here.
-    if dry_run or (folder and ranks.size == 1 and not is_begun(Path(config.output))):
+    if dry_run or (folder and ranks.size == 1 and not continues(config, ranks)):
         ranks.first_alone(lambda: print("\n".join(plan(prepared)), flush=True))
     if dry_run:
         return
     pretrain(prepared, ranks)
     if folder and ranks.first:
         start, trained = str(Path(config.output, "model")), f"{config.output}_trained"
-        words = ["train", folder, "--primary", config.model, "--init", start, "-o", trained]
+        seen = {"subtract_mean_frame": config.subtract_mean_frame, "normalize_clip": config.normalize_clip}
+        words = ["train", folder, *starting_words(config.model, start, **seen), "-o", trained]
+        if any(seen.values()):  # the recipe's other network starts without them
+            words += ["--auxiliary-init", "null"]
         print(f"next, with a folder for each class or a file of --labels:\n  cmpl-zoo {shlex.join(words)}")

@@ -1,8 +1,9 @@
 """The options that all kinds of training have, and what makes them valid."""
 
 import math
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 from cmpl_zoo_cli.spelling import flag
@@ -90,6 +91,9 @@ class RunOptions:
     """Delete an earlier run in the output folder first."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # in Python a path may be a Path
+            if isinstance(value := getattr(self, field.name), os.PathLike):
+                object.__setattr__(self, field.name, os.fspath(value))
         need((self.steps is None) != (self.epochs is None), "give either --steps or --epochs")
         need((self.steps or self.epochs or 0) > 0, "--steps or --epochs must be above 0")
         check_ranges(self, RANGES)

@@ -16,3 +16,10 @@ def with_dashes(words: Sequence[str]) -> list[str]:
         option, equals, value = word.partition("=")
         spelled.append(option.replace("_", "-") + equals + value if word.startswith("--") else word)
     return spelled + list(words[end:])
+
+
+def starting_words(network: str, weights: str, *, subtract_mean_frame: bool, normalize_clip: bool) -> list[str]:
+    """The options of training by which a network starts from weights that see clips in this way."""
+    words = [flag("primary"), network, flag("init"), weights]
+    seen = {"subtract_mean_frame": subtract_mean_frame, "normalize_clip": normalize_clip}
+    return words + [flag(option) for option, value in seen.items() if value]

@@ -52,8 +52,8 @@ def add_parser(verbs: Verbs) -> None:
     verb.add_argument(
         "model",
         metavar="MODEL",
-        help="model directory, name, hf-hub:ORG/NAME, or the folder of a run, whose networks are two; a second model has "
-        "the same classes",
+        help="model directory, name, hf-hub:ORG/NAME, or the folder of a run, whose networks are two; a second model "
+        "has the same classes",
     )
     verb.add_argument("videos", nargs="+", metavar="VIDEO", help="see above")
     verb.add_argument("-n", type=whole(1), default=50, metavar="N", help="how many videos to label (default: 50)")

@@ -1,6 +1,5 @@
 """`cmpl-zoo train`."""
 
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ def start(line: "CommandLine") -> int:
 def work(line: "CommandLine", ranks: "Ranks") -> None:
     """Make the lists that are still to be made, say what the run will do, train, and say what can be done next."""
     from cmpl_zoo.training import train
-    from cmpl_zoo.training.run_folder import is_begun
+    from cmpl_zoo.training.run_folder import continues
     from cmpl_zoo_cli.own_videos import tell_next, tell_plan, with_lists
 
     config = line.config
@@ -40,7 +39,7 @@ def work(line: "CommandLine", ranks: "Ranks") -> None:
         ranks.first_alone(lambda: made.append(with_lists(line, config.resume or ranks.restarted)))
         config = ranks.gather(made[0] if made else config)[0]
     # Several processes take another time than the one that would be measured here.
-    if line.dry_run or (line.own.videos and ranks.size == 1 and not is_begun(Path(config.output))):
+    if line.dry_run or (line.own.videos and ranks.size == 1 and not continues(config, ranks)):
         ranks.first_alone(lambda: tell_plan(line, config))
     if line.dry_run:
         return

@@ -145,6 +145,13 @@ def test_second_call_does_nothing_and_other_settings_are_an_error(rendered):
     assert contents(rendered.parent) == before
 
 
+def test_a_list_of_other_videos_is_no_demo(tmp_path):
+    (tmp_path / "videos.csv").write_text("path,label\na.mp4,x\n")
+    with pytest.raises(FileExistsError, match=r"videos\.csv: .*no list of demo videos"):
+        render_demo(tmp_path, **SETTINGS)
+    assert [file.name for file in tmp_path.iterdir()] == ["videos.csv"]
+
+
 @pytest.mark.parametrize("wrong", [{"size": 33}, {"frames": 0}, {"videos_per_class": 0}])
 def test_impossible_settings_are_an_error_that_leaves_nothing(tmp_path, wrong):
     with pytest.raises(ValueError, match="the size even for"):

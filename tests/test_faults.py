@@ -6,15 +6,17 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from training import CLASSES, Script, assert_same_weights, command, losses, metrics, read_rows, run, weights
+from training import CLASSES, Script, assert_same_weights, command, files_of, losses, metrics, read_rows, run, weights
 
 import cmpl_zoo
+from cmpl_zoo.training.checkpoint import read_state
 from cmpl_zoo.training.signals import Interrupt
 
 STEPS = ["--steps", "8", "--val-every", "4", "--save-every-steps", "1", "--log-every", "3"]
@@ -156,12 +158,37 @@ def test_a_damaged_state_gives_way_to_the_one_before(unbroken, videos, lists, tm
     error = run(args).stderr
     assert re.search(rf"warning: {newest} is damaged", error)
     assert_same_weights(unbroken, output)
+    assert len(states(output)) == 2 and all(map(read_state, states(output)))
     for file in states(output):
         os.truncate(file, file.stat().st_size // 2)
     error = run(args, expect=2).stderr
     assert re.search(r"states: all 2 states are damaged.*--overwrite", error)
+    before = files_of(output)
+    for cannot in (["--primary", "r3d50_eigth"], ["--init", "nowhere"], ["--batch-norm", "sync"]):
+        run([*args[:-2], "--overwrite", "true", *cannot], expect=2)
+        assert files_of(output) == before, "a run that cannot begin deletes none"
+    (output / "notes").mkdir()
+    (output / "notes" / "mine.txt").write_text("mine")
+    (output / "best" / "old").write_text("")
     run([*args[:-2], "--overwrite", "true"])
     assert_same_weights(unbroken, output)
+    assert (output / "notes" / "mine.txt").read_text() == "mine" and not (output / "best" / "old").exists()
+
+
+def test_a_folder_is_one_process_at_a_time(unbroken, videos, lists, tmp_path):
+    output = shutil.copytree(unbroken, tmp_path / "run")
+    before = files_of(output)
+    holding = "import sys; from pathlib import Path; from cmpl_zoo.training.run_folder import only_process\n"
+    holding += "with only_process(Path(sys.argv[1])):\n    print('held', flush=True); input()"
+    words = [sys.executable, "-c", holding, str(output)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        for option in ("--resume", "--overwrite"):
+            error = run(command(lists, videos, output, *STEPS, option, "true"), expect=2).stderr
+            assert re.search(rf"another process trains in {output}; wait", error)
+        other.communicate("\n")
+    assert files_of(output) == before | {".lock": b""}
+    run(command(lists, videos, output, *STEPS, "--resume", "true"))
 
 
 def test_a_failed_validation_costs_nothing(unbroken, videos, lists, tmp_path):
@@ -282,12 +309,13 @@ def test_memory_savers_change_no_result(videos, lists, tmp_path):
     told = ["--steps", "3", "--batch-norm", "frozen", "--drop-rate", "0", "--labeled-batch", "4"]
     for name, more in {
         "plain": [],
-        "parts": ["--accumulation", "2"],
+        "parts": ["--accumulation", "4"],
         "recomputed": ["--grad-checkpointing", "true", "--clip-grad", "1e9"],
     }.items():
         run(command(lists, videos, tmp_path / name, *told, *more))
     for name in ("parts", "recomputed"):
         assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)
+        assert (tmp_path / name / "report.html").exists()
     clipped = tmp_path / "clipped"
     run(command(lists, videos, clipped, *told, "--clip-grad", "0.01"))
     assert losses(clipped)[0] == losses(tmp_path / "plain")[0]

@@ -79,6 +79,24 @@ def test_frozen_stages_stay_bit_for_bit(videos, lists, start, tmp_path):
     assert not torch.equal(other["bn1.running_mean"], torch.zeros(8))
 
 
+def test_a_start_keeps_its_pooling(tmp_path):
+    network = cmpl_zoo.create_model("r3d50_eighth", num_classes=3, global_pool="max").eval()
+    config = Config(**SETTINGS, primary="r3d50_eighth", auxiliary=None, scheme="self", init=tmp_path / "start")
+    assert config.init == str(tmp_path / "start"), "a Path is taken as well"
+    cmpl_zoo.save(network, tmp_path / "start", CLASSES)
+    [started] = build_networks(config, CLASSES)
+    clips = torch.rand(2, 3, 8, 32, 32)
+    assert torch.equal(started.eval()(clips), network(clips))
+
+
+def test_a_start_of_gray_clips_fits_clips_of_color(tmp_path):
+    network = cmpl_zoo.create_model("r3d50_eighth", num_classes=3, in_chans=1)
+    config = Config(**SETTINGS, primary="r3d50_eighth", auxiliary=None, scheme="self", init=str(tmp_path / "start"))
+    cmpl_zoo.save(network, tmp_path / "start", CLASSES)
+    [started] = build_networks(config, CLASSES)
+    torch.testing.assert_close(started.conv1.weight, network.conv1.weight.expand(-1, 3, -1, -1, -1) / 3)
+
+
 def frozen_cmpl(start, stage: str) -> CMPL:
     config = Config(**SETTINGS, primary="r3d50_eighth", auxiliary=None, scheme="self", init=str(start), freeze=stage)
     return CMPL(build_networks(config, CLASSES), config).train()

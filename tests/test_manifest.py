@@ -122,6 +122,13 @@ def test_video_both_labeled_and_in_validation(tmp_path):
     (tmp_path / "other way").symlink_to(tmp_path)
     with pytest.raises(ListError, match=r"v\.csv, line 3: .*b\.mp4 is also in a training list.*a\.csv, line 3"):
         check_disjoint(train, read_list(tmp_path / "v.csv", root=tmp_path / "other way"))
+    (tmp_path / "links").mkdir()
+    (tmp_path / "b.mp4").touch()
+    (tmp_path / "links" / "z.mp4").symlink_to("../b.mp4")
+    of_links = read_list(write(tmp_path / "l.csv", "path,label\nz.mp4,x\n"), root=tmp_path / "links")
+    for first, second in ((train, of_links), (of_links, train)):
+        with pytest.raises(ListError, match=r"is also in a training list"):
+            check_disjoint(first, second)
 
 
 def test_classes_keep_their_order(tmp_path):
@@ -212,6 +219,11 @@ def test_videos_without_a_label_stay_unlabeled_or_are_left_out(tmp_path, capsys)
         assert len(unlabeled) == 3 + 6 - kept and f"x{day}.mp4" not in {row["path"] for row in unlabeled}
         assert day not in {row["day"] for row in labeled + unlabeled}
         assert "left out: 1 videos without a label, of recordings in val.csv" in capsys.readouterr().out
+    former = rows_of(tmp_path / "lists" / "val.csv")
+    without = ["split", str(file), "--labels-per-class", "1", "-o", str(tmp_path / "lists")]
+    assert main(without) == 2
+    assert re.search(r"lists/val\.csv: is there already, and this split has no such list", capsys.readouterr().err)
+    assert rows_of(tmp_path / "lists" / "val.csv") == former
     write(file, "path,label\na.mp4,\nb.mp4,\n")
     assert main(["split", str(file), "--labels-per-class", "1", "-o", str(tmp_path / "lists")]) == 2
     assert "no video has a label; fill in the column label" in capsys.readouterr().err
@@ -266,5 +278,6 @@ def test_split_command_writes_the_lists(tmp_path, capsys):
     assert "label" not in unlabeled[0]
     paths = [row["path"] for part in (labeled, unlabeled, val) for row in part]
     assert sorted(paths) == sorted(row["path"] for row in rows_of(file))
-    assert main(["split", str(file), "--labels-per-class", "3", "--keep-labels", "-o", str(out)]) == 0
+    words = ["--labels-per-class", "3", "--val-share", "0.2", "--keep-labels", "-o", str(out)]
+    assert main(["split", str(file), *words]) == 0
     assert rows_of(out / "unlabeled.csv")[0]["label"]

@@ -537,6 +537,9 @@ def test_dropout_acts_in_training_only() -> None:
     assert (model.forward_head(features, pre_logits=True) == 0).float().mean() < 0.1
     model.train()
     assert 0.3 < (model.forward_head(features, pre_logits=True) == 0).float().mean() < 0.7
+    maps = make(SMALL, drop_rate=0.5, features_only=True).train()
+    for one, again in zip(maps(clips()), maps(clips()), strict=True):
+        assert torch.equal(one, again), "it is for the classifier alone"
 
 
 # Other ways to run it

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from training import CLASSES, REPO, Script, assert_same_weights, losses, read_rows, run, write_rows
+from training import CLASSES, REPO, Script, assert_same_weights, files_of, losses, read_rows, run, write_rows
 
 from cmpl_zoo.datasets.lists import ListError, check_disjoint, read_list
 from cmpl_zoo.tools.list_doubts import name_without_number
 from cmpl_zoo.tools.own_videos import MadeLists, make_lists, write_lists
-from cmpl_zoo.training.plan import duration
+from cmpl_zoo.training.plan import in_words
 from cmpl_zoo_cli.main import main
 from cmpl_zoo_cli.own_videos import words_before
 from cmpl_zoo_cli.train_parser import parse
@@ -46,10 +46,6 @@ def own(videos: Path, tmp_path: Path) -> Path:
 
 def call(*words: str | Path) -> list[str]:
     return [sys.executable, str(REPO / "train" / "cmpl.py"), *map(str, words)]
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def labels_of(own: Path) -> list[dict[str, str]]:
@@ -155,7 +151,7 @@ def test_ctrl_c_and_resume_end_with_the_same_weights_and_the_first_lists(own: Pa
     assert re.search(r"lists of other videos \(val_share was 0\.2\)", error)
     lists = files_of(output / "lists")
     shutil.copytree(own / CLASSES[0], own / "new_class")  # which the lists do not have
-    run(call(own, "-o", output, *words, "--resume"))
+    run(call(f"{own}/", "-o", output, *words, "--resume"))  # as a shell completes it
     assert files_of(output / "lists") == lists
     assert_same_weights(output, tmp_path / "whole")
 
@@ -494,7 +490,7 @@ def test_the_recipe_follows_the_device_and_the_number_of_videos(words: list[str]
 def test_durations_are_rounded_and_in_words() -> None:
     seconds = [0.2, 89, 90, 5399, 5400, 86400 * 1.9, 86400 * 2.4]
     words = ["1 second", "89 seconds", "2 minutes", "90 minutes", "2 hours", "46 hours", "2 days"]
-    assert [duration(value) for value in seconds] == words
+    assert [in_words(value) for value in seconds] == words
 
 
 # Bad input

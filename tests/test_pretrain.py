@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -151,6 +152,11 @@ def test_a_folder_is_listed_once(videos, tmp_path):
     assert done.stdout.endswith(
         f"  cmpl-zoo train {folder} --primary r3d50_eighth --init {model} -o {tmp_path / 'run'}_trained\n"
     )
+    start = ["--subtract-mean-frame", "-o", str(tmp_path / "moving")]
+    command_line = run([*args, *start]).stdout.splitlines()[-1]
+    typed = [*shlex.split(command_line)[1:-1], str(tmp_path / "trained"), "--dry-run"]
+    planned = run([sys.executable, "-m", "cmpl_zoo_cli", *typed]).stdout
+    assert f"r3d50_eighth from {tmp_path / 'moving' / 'model'}" in planned
     places = re.findall(r"clip [1-4]: (\d)", (tmp_path / "run" / "report.html").read_text())
     assert sorted(places) == ["0", "1", "2", "3"]  # though there are 24 orders of them
     listed = tmp_path / "run" / "lists" / "unlabeled.csv"

@@ -305,6 +305,11 @@ def test_features_that_a_probe_is_not_tested_on(
         changed = replace(val, source=val.source | {key: other})
         assert re.search(rf"t\.npz: .*other {key}.*fit\.npz.*one model", message(changed))
     assert re.search(r"t\.npz: run/.*also in .*fit\.npz", message(replace(fit, file=val.file)))
+    (tmp_path / "link").symlink_to(fit.source["root"])
+    linked = fit.source | {"root": str(tmp_path / "link")}
+    dotted = [f"./{path}" for path in fit.paths]
+    for same in (replace(fit, file=val.file, source=linked), replace(fit, file=val.file, paths=dotted)):
+        assert re.search(r"t\.npz: (\./)?run/.*also in .*fit\.npz", message(same))
     assert not (tmp_path / "model").exists()
     probe = fit_probe(made(tmp_path / "f.npz"))
     with pytest.raises(ValueError, match=r"t\.npz: none of its videos has a label"):

@@ -145,6 +145,10 @@ def start_from(folder: Path, change: Callable[[torch.nn.Module], object]) -> Pat
     return hub.save(network, folder, CLASSES)
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
 def assert_same_weights(one: Path, other: Path) -> None:
     for network in ("primary", "auxiliary"):
         a, b = weights(one, network), weights(other, network)

@@ -239,6 +239,29 @@ def _first_repetition(paths: Sequence[str]) -> tuple[int, int] | None:
     return None
 
 
+class RealPaths:
+    """The files that paths lead to, over links of folders or of files, with one look at each folder."""
+
+    def __init__(self) -> None:
+        self._folder, self._links = cache(os.path.realpath), cache(links_in)
+
+    def __call__(self, path: str) -> str:
+        """The file of a path; a URL as it is."""
+        folder, name = os.path.split(path)
+        if is_url(path):
+            return path
+        return os.path.realpath(path) if name in self._links(folder) else os.path.join(self._folder(folder), name)
+
+
+def links_in(folder: str) -> set[str]:
+    """The names of the links in a folder; none where it cannot be read."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            return {entry.name for entry in entries if entry.is_symlink()}
+    except OSError:
+        return set()
+
+
 def check_disjoint(train: VideoList, validation: VideoList) -> None:
     """Check that no recording of a training list, labeled or unlabeled, is also in the validation list.
 
@@ -248,11 +271,7 @@ def check_disjoint(train: VideoList, validation: VideoList) -> None:
     Raises:
         ListError: a video, or a recording, is in both.
     """
-    real_folder = cache(os.path.realpath)  # two paths may lead to the same folder
-
-    def real(path: str) -> str:
-        folder, name = os.path.split(path)
-        return path if is_url(path) else os.path.join(real_folder(folder), name)
+    real = RealPaths()
 
     def recording(video_list: VideoList, index: int) -> str:
         return (video_list.recordings[index] if video_list.recordings else "") or real(video_list.recording(index))

@@ -374,6 +374,8 @@ def render_demo(
     if settings_file.exists() and json.loads(settings_file.read_text()) != settings:
         raise FileExistsError(f"{directory}: holds demo videos with other settings; delete it or give another folder")
     if list_file.exists():
+        if not settings_file.exists():
+            raise FileExistsError(f"{list_file}: is there already, and no list of demo videos; give another folder")
         return list_file
     directory.mkdir(parents=True, exist_ok=True)
     settings_file.write_text(json.dumps(settings))

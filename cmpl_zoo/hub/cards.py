@@ -11,6 +11,7 @@ from torch import nn
 from cmpl_zoo._files import replace_text
 from cmpl_zoo.models.config_json import ClipSettings, clip_text
 from cmpl_zoo.records import Scores, Summary, video_tops, views_text
+from cmpl_zoo_cli.spelling import starting_words
 
 # Paths on the machine of whoever trained: of no use to a reader, and nobody's business.
 PRIVATE_OPTIONS = {"labeled", "unlabeled", "val", "root", "unlabeled_root", "val_root", "classes", "output"}
@@ -51,7 +52,7 @@ def model_card(
         "```python",
         "import cmpl_zoo",
         "",
-        *_use(cfg["architecture"], label_names),
+        *_use(model, label_names),
         "```",
         "",
         "## Training",
@@ -69,16 +70,19 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def _use(architecture: str, label_names: Sequence[str]) -> list[str]:
+def _use(model: nn.Module, label_names: Sequence[str]) -> list[str]:
     """Lines of code that use the model."""
     if label_names:
         return [
             f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True).eval()',
             'print(cmpl_zoo.predict(model, "video.mp4"))',
         ]
+    seen: dict[str, Any] = {option: getattr(model, option) for option in ("subtract_mean_frame", "normalize_clip")}
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    words = starting_words(cfg["architecture"], PLACE, **seen)
     return [
         f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True, num_classes=10)  # a classifier to be trained',
-        f"# cmpl-zoo train VIDEOS -o DIR --primary {architecture} --init {PLACE}",
+        f"# cmpl-zoo train VIDEOS -o DIR {' '.join(words)}" + (" --auxiliary-init null" if any(seen.values()) else ""),
     ]
 
 

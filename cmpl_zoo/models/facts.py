@@ -15,7 +15,8 @@ from cmpl_zoo.models.torchvision_video import ENTRIES
 # As published or measured elsewhere, with who says so: top-1 in %, and the size of the file in MB.
 _ACCURACY = {
     "r3d50.slow_k400": "74.58 % of Kinetics-400, 10 x 3 views of 256 pixels (PyTorchVideo's model zoo)",
-    "r3d50_eighth.cmpl_demo": "97.1 % of 104 rendered videos of other actors, 2 x 1 views (measured here, best of three seeds)",
+    "r3d50_eighth.cmpl_demo": "97.1 % of 104 rendered videos of other actors, 2 x 1 views (measured here, best of "
+    "three seeds)",
 }
 _MEGABYTES = {"r3d50.slow_k400": 130, "r3d50.in1k": 102, "r3d50_eighth.cmpl_demo": 1}
 

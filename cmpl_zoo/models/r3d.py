@@ -196,6 +196,7 @@ class R3D(VideoModel):
         ]
         self.num_features = self.head_hidden_size = 8 * wide
         self.global_pool = GlobalPool3d(global_pool)
+        self.head_drop = nn.Dropout(drop_rate)
         self.reset_classifier(num_classes)
 
         # The last BN of a block starts at 0, so that every block starts as its shortcut (our choice, as timm's and

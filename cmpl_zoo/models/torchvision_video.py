@@ -77,6 +77,7 @@ class TorchvisionVideo(VideoModel):
         ]
         self.num_features = self.head_hidden_size = channels[-1]
         self.global_pool = self.pool_class() if global_pool is None else self.pool_class(global_pool)
+        self.head_drop = nn.Dropout(drop_rate)
         self.reset_classifier(num_classes)
 
     def _divide(self) -> tuple[list[list[str]], Sequence[int], Sequence[int]]:

@@ -76,6 +76,7 @@ class VideoModel(nn.Module):
     head_hidden_size: int
     feature_info: list[dict[str, Any]]
     global_pool: GlobalPool3d
+    head_drop: nn.Dropout
     fc: nn.Module
 
     def __init__(
@@ -86,11 +87,14 @@ class VideoModel(nn.Module):
         subtract_mean_frame: bool,
         normalize_clip: bool,
     ) -> None:
-        """What networks have in common; they make their layers, `global_pool` and, by `reset_classifier`, `fc`."""
+        """What networks have in common.
+
+        They make their layers and, after them, `global_pool`, `head_drop` and, by `reset_classifier`, `fc`: timm runs
+        what is registered before a layer when it takes that layer's features.
+        """
         super().__init__()
         self.in_chans = in_chans
         self.drop_rate = drop_rate
-        self.head_drop = nn.Dropout(drop_rate)
         self.grad_checkpointing = False
         self.clip = clip_settings(clip)
         self.subtract_mean_frame = subtract_mean_frame

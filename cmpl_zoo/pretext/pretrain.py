@@ -25,7 +25,7 @@ from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
 from cmpl_zoo.tools.own_videos import more_videos, write_lists
 from cmpl_zoo.training.clip_input import ClipInput
 from cmpl_zoo.training.errors import RunError
-from cmpl_zoo.training.lists import check_some_readable
+from cmpl_zoo.training.lists import check_some_readable, warn_of_warmup
 from cmpl_zoo.training.loop import Loop
 from cmpl_zoo.training.meters import Meters
 from cmpl_zoo.training.networks import check_is_name, distribute, start_from
@@ -33,7 +33,7 @@ from cmpl_zoo.training.optimization import Optimization
 from cmpl_zoo.training.plan import how_long
 from cmpl_zoo.training.progress import loss_in_words
 from cmpl_zoo.training.provenance import digests
-from cmpl_zoo.training.run_folder import LISTS, RECORD, is_begun, make_room, needed, open_run
+from cmpl_zoo.training.run_folder import LISTS, RECORD, check_room, continues, needed, open_run
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
 
 
@@ -117,7 +117,9 @@ def prepare(config: PretrainConfig, ranks: Ranks) -> Prepared:
     )
     task = TASKS[config.task](clip, len(videos))
     task.batches = steps * config.accumulation
-    return Prepared(replace(config, steps=steps, epochs=None), videos, task)
+    config = replace(config, steps=steps, epochs=None)
+    warn_of_warmup(config, ranks)
+    return Prepared(config, videos, task)
 
 
 def plan(prepared: Prepared) -> list[str]:
@@ -168,38 +170,39 @@ def pretrain(prepared: Prepared, ranks: Ranks) -> Path:
     """
     # Build
     config, videos, task = prepared
-    open_run(config, ranks)
     torch.manual_seed(config.seed)
     device = set_up_device(config.device, ranks.local)
     pretext = build_pretext(config, task).to(device).to(memory_format=torch.channels_last_3d)
     model = distribute(pretext, config, {"batch": config.batch}, ranks, device)
     optimization = Optimization(pretext, model, pretext, config, device)
     steps = pretext_steps(prepared, ranks.rank, ranks.size)
-    run = PretextLoop(
-        config,
-        Path(config.output),
-        ranks,
-        steps=steps,
-        device=device,
-        state={"pretext": pretext} | optimization.state,
-        learned=[pretext],
-        digests=digests(config.unlabeled),
-        videos=len(videos),
-        meters=partial(PretextMeters, device, ranks),
-    )
 
-    # The loop
-    pretext.train()
-    with run.interrupt, ranks.together():
-        for batch in run.batches():
-            gradient_norm = optimization.step(run, batch)
-            run.end_step(gradient_norm, lr=optimization.lr)
+    with open_run(config, ranks):
+        run = PretextLoop(
+            config,
+            Path(config.output),
+            ranks,
+            steps=steps,
+            device=device,
+            state={"pretext": pretext} | optimization.state,
+            learned=[pretext],
+            digests=digests(config.unlabeled),
+            videos=len(videos),
+            meters=partial(PretextMeters, device, ranks),
+        )
 
-    # Finish
-    if run.log:
-        save_result(pretext.network, config, run, steps)
-        run.log.close()
-        print(run.folder)
+        # The loop
+        pretext.train()
+        with run.interrupt, ranks.together():
+            for batch in run.batches():
+                gradient_norm = optimization.step(run, batch)
+                run.end_step(gradient_norm, lr=optimization.lr)
+
+        # Finish
+        if run.log:
+            save_result(pretext.network, config, run, steps)
+            run.log.close()
+            print(run.folder)
     return run.folder
 
 
@@ -211,17 +214,16 @@ def listed(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
     made_from = json.dumps({"unlabeled": os.path.abspath(config.unlabeled)}) + "\n"
 
     def make() -> None:
-        begun = (config.resume or ranks.restarted) and is_begun(folder.parent)
-        if begun:
+        if continues(config, ranks):
             if (folder / RECORD).read_text(encoding="utf-8") != made_from:
                 raise RunError(f"{folder} has the list of another folder; give the same, or another --output")
             return
-        make_room(folder.parent, config.overwrite, needed(config))
+        check_room(folder.parent, config.overwrite, needed(config))
         rows = more_videos(config.unlabeled, config.root)
         write_lists({"unlabeled.csv": as_csv(rows, ["path"]), RECORD: made_from}, folder)
 
     ranks.first_alone(make)
-    return replace(config, unlabeled=str(folder / "unlabeled.csv"), root=".", overwrite=False)
+    return replace(config, unlabeled=str(folder / "unlabeled.csv"), root=".")
 
 
 def check_some_have_flow(videos: Sequence[str], flow: Callable[[str], str], folder: str, ranks: Ranks) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from cmpl_zoo.report import sections
 from cmpl_zoo.report.pages import render, write_page
 from cmpl_zoo.report.training_parts import LR, clip_picture, drawn, machine, series
-from cmpl_zoo_cli.spelling import flag
+from cmpl_zoo_cli.spelling import flag, starting_words
 
 
 def write_pretraining_report(
@@ -44,9 +44,9 @@ def write_pretraining_report(
         ),
         ("lr", "learning rate", "How large the steps are.", series(lines, LR)),
     ]
-    train = ["cmpl-zoo", "train", "VIDEOS", "-o", f"{folder}-trained", "--primary", config["model"]]
-    train += ["--auxiliary", "null", "--scheme", "none", "--init", str(folder / "model")]
-    train += [flag(option) for option in ("subtract_mean_frame", "normalize_clip") if config[option]]
+    train = ["cmpl-zoo", "train", "VIDEOS", "-o", f"{folder}-trained", "--auxiliary", "null", "--scheme", "none"]
+    seen = {option: config[option] for option in ("subtract_mean_frame", "normalize_clip")}
+    train += starting_words(config["model"], str(folder / "model"), **seen)
     again = ["cmpl-zoo", "pretrain", "--config", str(folder / "config.yaml"), "-o", f"{folder}-again"]
     page = render(
         "pretraining.html",

@@ -51,8 +51,8 @@ def pseudo_labels(
             warnings.append(
                 f"{100 * shares.max():.0f} % of the late pseudo-labels for the {role} network are "
                 f"{classes[int(shares.argmax())]!r}: the networks may be agreeing on nonsense. See "
-                "whether the labels alone do better (--scheme none --auxiliary null, in another folder), and try --balance "
-                "or a higher --threshold."
+                "whether the labels alone do better (--scheme none --auxiliary null, in another folder), and try "
+                "--balance or a higher --threshold."
             )
     if not charted:
         return None

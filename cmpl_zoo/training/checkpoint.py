@@ -64,11 +64,14 @@ class States:
         Raises:
             RunError: there are states, and all of them are damaged.
         """
-        files = self.files()
+        files, damaged = self.files(), list[Path]()
         for file in reversed(files):
             if (state := read_state(file)) is not None:
+                for newer in damaged:  # else it would be kept as the newest, in place of the next good one
+                    newer.unlink()
                 return state
             tqdm.write(f"warning: {file} is damaged; taking the state before it", file=sys.stderr)
+            damaged.append(file)
         if files:
             raise RunError(f"{self.folder}: all {len(files)} states are damaged; begin again with --overwrite")
         return None

@@ -117,7 +117,6 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
     ranks = ranks or Ranks()
     lists = load_lists(config, ranks)
     config = count_steps(config, lists, ranks)
-    open_run(config, ranks)
     torch.manual_seed(config.seed)
     device = set_up_device(config.device, ranks.local)
     cmpl = CMPL(build_networks(config, lists.classes), config).to(device).to(memory_format=torch.channels_last_3d)
@@ -128,20 +127,22 @@ def train(config: Config, ranks: Ranks | None = None) -> Path:
     steps = training_steps(config, lists, ranks)
     ema = ModelEmaV3(cmpl, decay=config.ema, use_warmup=True) if config.ema else None
     state = {"networks": cmpl} | optimization.state | ({"ema": ema.module} if ema else {})
-    run = Run(config, ranks, lists, steps, device, networks=(ema.module if ema else cmpl).networks, state=state)
 
-    # The loop
-    cmpl.train()
-    with run.interrupt, ranks.together():
-        for batch in run.batches():
-            lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
-            gradient_norm = optimization.step(run, batch, lambda_u)
-            if ema:
-                ema.update(cmpl, run.step + 1)
-            run.end_step(gradient_norm, lr=optimization.lr, lambda_u=lambda_u)
+    with open_run(config, ranks):
+        run = Run(config, ranks, lists, steps, device, networks=(ema.module if ema else cmpl).networks, state=state)
 
-        # Finish
-        return run.finish()
+        # The loop
+        cmpl.train()
+        with run.interrupt, ranks.together():
+            for batch in run.batches():
+                lambda_u = config.lambda_u * min(1.0, (run.step + 1) / (config.unlabeled_warmup or 1))
+                gradient_norm = optimization.step(run, batch, lambda_u)
+                if ema:
+                    ema.update(cmpl, run.step + 1)
+                run.end_step(gradient_norm, lr=optimization.lr, lambda_u=lambda_u)
+
+            # Finish
+            return run.finish()
 
 
 def learned_weights(cmpl: CMPL, config: Config) -> nn.Module | list[dict[str, Any]]:

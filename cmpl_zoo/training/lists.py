@@ -20,6 +20,7 @@ from cmpl_zoo.training.networks import training_clips
 from cmpl_zoo.training.run_folder import LISTS
 from cmpl_zoo.video.sampling import far_apart
 from cmpl_zoo.video.video import VideoError, video_info
+from cmpl_zoo_cli.run_options import RunOptions
 from cmpl_zoo_cli.train_config import Config
 
 VIDEOS_TRIED = 10  # of each list, one of which must be readable at the start; our choice
@@ -189,10 +190,11 @@ def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterato
 def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
     """The config with `steps` in place of `epochs`, passes over the unlabeled list or, without one, the labeled list.
 
-    Warns where lambda does not reach its value in these steps.
+    Warns where lambda or the learning rate does not reach its value in these steps.
     """
     config = replace(config, steps=number_of_steps(config, lists), epochs=None)
     assert config.steps is not None
+    warn_of_warmup(config, ranks)
     if ranks.first and lists.unlabeled and config.lambda_u and config.unlabeled_warmup > config.steps:
         print(
             f"warning: what unlabeled videos teach counts less than --lambda-u {config.lambda_u:g} until step "
@@ -201,6 +203,16 @@ def count_steps(config: Config, lists: TrainingLists, ranks: Ranks) -> Config:
             file=sys.stderr,
         )
     return config
+
+
+def warn_of_warmup(config: RunOptions, ranks: Ranks) -> None:
+    """Warn where the learning rate rises to the last step, and never falls."""
+    if ranks.first and config.steps and config.warmup_steps > config.steps:
+        print(
+            f"warning: the learning rate rises until step {config.warmup_steps} (--warmup-steps), and the run has "
+            f"{config.steps} steps: it rises to --lr {config.lr:g} at the end and never falls; lower --warmup-steps",
+            file=sys.stderr,
+        )
 
 
 def number_of_steps(config: Config, lists: TrainingLists) -> int:

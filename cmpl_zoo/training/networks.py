@@ -130,7 +130,7 @@ def start_from(init: str, network: VideoModel, name: str) -> None:
         ValueError: it is another architecture, or clips are prepared otherwise for it.
         RuntimeError: it cannot be loaded.
     """
-    start = create_model(init, pretrained=True)
+    start = create_model(init, pretrained=True, in_chans=network.in_chans)
     assert isinstance(start, VideoModel)
     classes, wanted = ((one.num_classes, one.pretrained_cfg.get("label_names")) for one in (start, network))
     if classes != wanted:
@@ -141,6 +141,8 @@ def start_from(init: str, network: VideoModel, name: str) -> None:
         if (needed := getattr(start, option)) != getattr(network, option):
             raise ValueError(f"cannot start {name} from {init}: that needs {flag(option)} {str(needed).lower()}")
     network.load_state_dict(start.state_dict())
+    if start.global_pool.pool_type:
+        network.global_pool = start.global_pool
     network.pretrained_cfg |= {key: start.pretrained_cfg[key] for key in ("mean", "std")}
 
 

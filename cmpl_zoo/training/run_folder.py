@@ -1,6 +1,9 @@
 """The folder of a run: which run it belongs to, and its options in config.yaml."""
 
+import errno
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -17,25 +20,35 @@ from cmpl_zoo_cli.spelling import flag
 from cmpl_zoo_cli.train_config import Config
 
 LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what
-
+LOCK = ".lock"
+# What a run may write, beside its lock.
+WRITTEN = (
+    "best", "primary", "auxiliary", "model", "states", "tensorboard", LISTS, "config.yaml", "metrics.jsonl",
+    "summary.json", "report.html", "predictions.csv", "unreadable.csv",
+)  # fmt: skip
 
 Options = Config | PretrainConfig  # of a run of any kind
 
 
-def open_run(config: Options, ranks: Ranks) -> None:
-    """Make or find the run's folder, and write its resolved options to config.yaml; rank 0 does it.
+@contextmanager
+def open_run(config: Options, ranks: Ranks) -> Iterator[None]:
+    """Make or find the run's folder, which no other process may train in meanwhile; rank 0 does it.
+
+    Its resolved options are written to config.yaml. With `overwrite` an earlier run in it is deleted: what was built
+    before this could be built.
 
     Raises:
-        RunError: it holds another run, or the same run with other options.
+        RunError: it holds another run, or the same run with other options, or another process trains in it.
     """
-    ranks.first_alone(lambda: _open(config, resume=config.resume or ranks.restarted))
+    with ExitStack() as lock:
+        ranks.first_alone(lambda: _open(config, continues(config, ranks), lock))
+        yield
 
 
-def _open(config: Options, resume: bool) -> None:
+def _open(config: Options, begun: bool, lock: ExitStack) -> None:
     folder = Path(config.output)
     file = folder / "config.yaml"
     options = asdict(config) | {"short_side": list(config.short_side)}
-    begun = resume and is_begun(folder)
     if begun:
         before = former_options(file)
         # An option that is newer than the run was at its default.
@@ -44,18 +57,48 @@ def _open(config: Options, resume: bool) -> None:
         if changed:
             was = ", ".join(f"{key} was {before[key]}" for key in changed)
             raise RunError(f"{folder} holds a run with other options ({was}); give them, or another --output")
-        if any(before.get(key) != options.get(key) for key in ("root", "unlabeled_root")):
-            (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
     else:
-        make_room(folder, config.overwrite, needed(config))
+        check_room(folder, config.overwrite, needed(config))
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock.enter_context(only_process(folder))
         if not begun:
+            if is_begun(folder):
+                delete_run(folder, config)
             (folder / "unreadable.csv").unlink(missing_ok=True)
+        elif any(before.get(key) != options.get(key) for key in ("root", "unlabeled_root")):
+            (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
         text = yaml.safe_dump(options | {"resume": False, "overwrite": False}, sort_keys=False)
         replace_text(file, f"# {versions()}\n{text}")
     except OSError as error:
         raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Lock the folder of a run against other processes (not on Windows, nor on a file system without locks).
+
+    Raises:
+        RunError: another process has it.
+    """
+    with (folder / LOCK).open("a") as file:
+        try:
+            import fcntl
+
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which the workers do not inherit
+        except ImportError:
+            pass
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise RunError(
+                    f"another process trains in {folder}; wait for its end, or give another --output"
+                ) from error
+        yield
+
+
+def continues(config: Options, ranks: Ranks) -> bool:
+    """Whether a run that has begun is to be continued."""
+    return (config.resume or ranks.restarted) and is_begun(Path(config.output))
 
 
 def is_begun(folder: Path) -> bool:
@@ -64,8 +107,8 @@ def is_begun(folder: Path) -> bool:
     return bool(States(folder).files()) or (metrics.exists() and metrics.stat().st_size > 0)
 
 
-def make_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> None:
-    """Refuse a folder that a new run cannot have, and with `overwrite` delete the earlier run in it.
+def check_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> None:
+    """Refuse a folder that a new run cannot have.
 
     Args:
         folder: of the new run.
@@ -73,7 +116,8 @@ def make_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> N
         needed: files and folders that the new run starts from, by option as it is typed.
 
     Raises:
-        RunError: it is a file, or holds a run or something else, or would be deleted with what is needed.
+        RunError: it is a file, or holds a run or something else, or would be deleted with what is needed, or another
+            process trains in it.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--output {folder} is a file; give a folder")
@@ -86,16 +130,36 @@ def make_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> N
         for name, value in needed.items():
             if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
                 raise RunError(f"--overwrite would delete {name} {value} with {folder}; give another --output")
-        shutil.rmtree(folder)
+        with only_process(folder):
+            pass
     elif folder.exists() and not (folder / "config.yaml").exists():
-        own = {LISTS} if (folder / LISTS / RECORD).exists() else set[str]()
+        own = {LOCK, LISTS} if (folder / LISTS / RECORD).exists() else {LOCK}
         if {path.name for path in folder.iterdir()} - own:
             raise RunError(f"{folder} is not empty and holds no run; give another --output")
 
 
+def delete_run(folder: Path, config: Options) -> None:
+    """Delete what an earlier run has written and nothing else; its lists stay where the new run learns from them."""
+    for name in WRITTEN:
+        path = folder / name
+        if name == LISTS and lists_in(folder, config):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def needed(config: Options) -> dict[str, str | None]:
-    """The files and folders that a run starts from, by option as it is typed."""
-    return {flag(name): getattr(config, name) for name in config.inputs}
+    """The files and folders that a run starts from, by option as it is typed, but for lists in its own folder."""
+    own = lists_in(Path(config.output), config)
+    return {flag(name): getattr(config, name) for name in config.inputs if name not in own}
+
+
+def lists_in(folder: Path, config: Options) -> set[str]:
+    """The options that name a list in the folder of lists that is made for a run."""
+    values = {name: getattr(config, name) for name in config.inputs}
+    return {name for name, value in values.items() if value and Path(value).parent == folder / LISTS}
 
 
 def former_options(file: Path) -> dict[str, Any]:

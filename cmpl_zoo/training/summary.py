@@ -98,7 +98,7 @@ def write_report(
     with report_told(folder / "report.html"):
         from cmpl_zoo.report.run_report import write_run_report  # matplotlib takes a while
 
-        few = replace(config, labeled_batch=LABELED_SHOWN, unlabeled_batch=UNLABELED_SHOWN)
+        few = replace(config, labeled_batch=LABELED_SHOWN, unlabeled_batch=UNLABELED_SHOWN, accumulation=1)
         views = training_steps(few, lists, Ranks())[0]
         write_run_report(
             folder,
