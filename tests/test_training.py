@@ -252,9 +252,7 @@ def test_bf16_is_near_float32_and_lambda_rises(plain, videos, lists, tmp_path):
     options = ["--precision", "bf16", "--unlabeled-warmup", "4", "--warmup-steps", "9"]
     done = run(command(lists, videos, tmp_path / "run", *PLAIN, *options))
     assert re.search(r"--lambda-u 1 until step 4 .*, and the run has 2 steps: it ends at 0\.5; lower", done.stderr)
-    assert re.search(
-        r"until step 9 \(--warmup-steps\), and the run has 2 steps.*lower --warmup-steps", done.stderr
-    )
+    assert re.search(r"until step 9 \(--warmup-steps\), and the run has 2 steps.*lower --warmup-steps", done.stderr)
     hardware = json.loads((tmp_path / "run" / "summary.json").read_text())["hardware"]
     assert re.fullmatch(r"\d+ CPU threads? \(.+\), torch [\d.]+, bf16", hardware)
     assert f"{tmp_path / 'run'}: {hardware}\n" in done.stderr
