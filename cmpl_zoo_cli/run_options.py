@@ -88,7 +88,7 @@ class RunOptions:
     resume: bool = False
     """Continue the run in the output folder, or begin it if there is none."""
     overwrite: bool = False
-    """Delete an earlier run in the output folder first."""
+    """Delete an earlier run in the output folder, once the new one can begin."""
 
     def __post_init__(self) -> None:
         for field in fields(self):  # in Python a path may be a Path
