@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from timm.models import group_parameters
+from timm.optim import create_optimizer_v2
 from training import (
     CLASSES,
     REPO,
@@ -30,6 +31,7 @@ from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models.freezing import convert_sync_batchnorm, freeze_stages
 from cmpl_zoo.training import CMPL, Config
+from cmpl_zoo.training.cmpl import learned_weights
 from cmpl_zoo.training.lists import TrainingLists, training_steps
 from cmpl_zoo.training.networks import build_networks
 from cmpl_zoo.training.run import since_best
@@ -77,6 +79,25 @@ def test_frozen_stages_stay_bit_for_bit(videos, lists, start, tmp_path):
     other = weights(tmp_path / "run", "auxiliary")
     assert not torch.equal(other["conv1.weight"], before["conv1.weight"])
     assert not torch.equal(other["bn1.running_mean"], torch.zeros(8))
+
+
+@pytest.mark.parametrize("layer_decay", [1.0, 0.9])
+@pytest.mark.parametrize(
+    ("name", "spared"),
+    [("tv_swin3d_t", {"relative_position_bias_table"}), ("tv_mvit_v1_b", {"spatial_pos", "temporal_pos"})],
+)
+def test_weight_decay_spares_tables_of_positions(name, spared, layer_decay):
+    settings = SETTINGS | {"primary": name, "auxiliary": None, "scheme": "self", "layer_decay": layer_decay}
+    config = Config(**settings, weight_decay=0.1)
+    with torch.device("meta"):
+        cmpl = CMPL([cmpl_zoo.create_model(name, num_classes=3)], config)
+    optimizer = create_optimizer_v2(learned_weights(cmpl, config), "sgd", lr=0.1, weight_decay=0.1, momentum=0.9)
+    without = {
+        id(weight) for group in optimizer.param_groups if not group["weight_decay"] for weight in group["params"]
+    }
+    matrices = {key: weight for key, weight in cmpl.primary.named_parameters() if weight.ndim > 1}
+    assert {key.rpartition(".")[2] for key, weight in matrices.items() if id(weight) in without} >= spared
+    assert all(id(weight) not in without for key, weight in matrices.items() if key.endswith("qkv.weight"))
 
 
 def test_a_start_keeps_its_pooling(tmp_path):

@@ -36,6 +36,10 @@ class GlobalPool3d(nn.Module):
         return f"pool_type={self.pool_type!r}"
 
 
+# Positions in MViT and Swin, which their authors and timm spare from weight decay.
+POSITIONS = {"relative_position_bias_table", "rel_pos_h", "rel_pos_w", "rel_pos_t", "spatial_pos", "temporal_pos"}
+
+
 class SubtractMeanFrame(nn.Module):
     """Subtract from clips (N, C, T, H, W) the mean of their frames, which leaves what moves."""
 
@@ -116,6 +120,10 @@ class VideoModel(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Patterns that group parameters from the stem to the last block, by stage (coarse) or by block."""
         raise NotImplementedError
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay spares, beside biases and norms: tables of positions."""
+        return {name for name, _ in self.named_parameters() if name.rpartition(".")[2] in POSITIONS}
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute blocks in the backward pass to save memory; as in timm, BN sees such a batch twice."""

@@ -54,6 +54,10 @@ class Pretext(nn.Module):
         if config.batch_norm == "frozen":
             freeze_batch_norm(self)
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay spares, beside biases and norms; timm asks for them."""
+        return {f"network.{name}" for name in self.network.no_weight_decay()}
+
     def forward(self, batch: PretextBatch) -> PretextLoss:
         """The loss of clips as `PretextSteps` makes them."""
         return self.task.loss(self.network, self.head, self.input([batch["clips"]]), batch["targets"])

@@ -58,6 +58,10 @@ class CMPL(nn.Module):
         """F and A by their roles, `primary` and `auxiliary`."""
         return {"primary": self.primary} | ({"auxiliary": self.auxiliary} if self.auxiliary is not None else {})
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay spares, beside biases and norms; timm asks for them."""
+        return {f"{role}.{name}" for role, network in self.networks.items() for name in network.no_weight_decay()}
+
     def forward(self, batch: ClipBatch, lambda_u: float) -> CMPLLoss:
         """The loss of one step.
 
@@ -152,5 +156,7 @@ def learned_weights(cmpl: CMPL, config: Config) -> nn.Module | list[dict[str, An
     return [
         group
         for network in cmpl.networks.values()
-        for group in param_groups_layer_decay(network, config.weight_decay, layer_decay=config.layer_decay)
+        for group in param_groups_layer_decay(
+            network, config.weight_decay, network.no_weight_decay(), layer_decay=config.layer_decay
+        )
     ]
