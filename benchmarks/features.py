@@ -11,13 +11,12 @@ import os
 import statistics
 import tempfile
 from pathlib import Path
-from typing import cast
 
 from harness import reading_alone, save, taking_turns, views_of_a_video, where
 
 from cmpl_zoo.datasets import read_list
 from cmpl_zoo.features import extract_features
-from cmpl_zoo.models import R3D, create_model
+from cmpl_zoo.models import create_model
 from cmpl_zoo.video.clips import resolve_clip_config
 
 NETWORKS = ("r3d50_eighth.cmpl_demo", "model_cards/r3d50_quarter.cmpl_mocap13")
@@ -25,7 +24,7 @@ NETWORKS = ("r3d50_eighth.cmpl_demo", "model_cards/r3d50_quarter.cmpl_mocap13")
 
 def measure(name: str, data: Path, workers: int, rounds: int) -> list[str]:
     """A row of the table."""
-    model = cast(R3D, create_model(name, pretrained=True)).eval()
+    model = create_model(name, pretrained=True).eval()
     config = resolve_clip_config(model)
     root = data / "fights"
     videos = read_list(root / "videos.csv", root)

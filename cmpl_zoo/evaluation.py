@@ -26,6 +26,7 @@ from cmpl_zoo.prediction.ensemble import distinct_views, not_finite_error, proba
 from cmpl_zoo.records import Scores
 from cmpl_zoo.tools.find_labels import videos_of_folders
 from cmpl_zoo.video.clips import resolve_clip_config
+from cmpl_zoo.video.sampling import evenly
 from cmpl_zoo.video.video import VideoError
 
 MAPPED = 2000  # videos of a list whose features are kept, for a map of them
@@ -89,8 +90,6 @@ def evaluate(
         WorkerError: a worker process died or hangs.
     """
     ensemble = unwrapped(models)
-    if not ensemble:
-        raise ValueError("evaluate needs a model, and the list of models is empty; give at least one")
     for model in ensemble:
         resolve_clip_config(model)  # which refuses what is no model of this zoo
     check_alike([f"model {number}" for number in range(1, len(ensemble) + 1)], ensemble)
@@ -151,7 +150,7 @@ def evaluate_ensembles(
     device = next(models[0].parameters()).device
     settings, places = distinct_views(models)  # views that models have in common are read once
     ids = ids_of(videos, models[0])
-    mapped = set(np.linspace(0, len(videos) - 1, MAPPED).astype(int).tolist())
+    mapped = set(evenly(len(videos), MAPPED))
     votes = [Votes(ensemble, ids) for ensemble in ensembles]
     unreadable: dict[int, str] = {}
 

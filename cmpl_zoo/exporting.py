@@ -26,6 +26,7 @@ from torchvision.models.video import swin_transformer
 
 from cmpl_zoo._files import atomic_write
 from cmpl_zoo.demo.render import render_demo
+from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import label_names
 from cmpl_zoo.models.r3d import R3D
 from cmpl_zoo.models.torchvision_video import VideoSwin
@@ -73,7 +74,7 @@ class InHalfPrecision(nn.Module):
 
 
 def export_model(
-    model: nn.Module, file: str | os.PathLike[str], videos: Sequence[str] = (), *, half: bool = False
+    model: VideoModel, file: str | os.PathLike[str], videos: Sequence[str] = (), *, half: bool = False
 ) -> Exported:
     """Write a model to a file that runs without this package, once it has given the model's probabilities.
 
@@ -99,9 +100,8 @@ def export_model(
     names, settings = label_names(model), resolve_clip_config(model)
     if not names:
         raise ValueError("the model has no classifier (num_classes is 0); export one that names classes")
-    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     about = {"class_names": json.dumps(names), "clip": json.dumps(settings)}
-    if license := cfg.get("license"):
+    if license := model.pretrained_cfg.get("license"):
         about["license"] = json.dumps(license)
     if isinstance(model, R3D):
         model = copy.deepcopy(model)
@@ -120,7 +120,8 @@ def export_model(
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         other = ".pt2" if file.suffix == ".onnx" else ".onnx"
         raise ExportError(
-            f"{file}: torch {torch.__version__} cannot export {cfg['architecture']} to {file.suffix} ({first}); "
+            f"{file}: torch {torch.__version__} cannot export {model.pretrained_cfg['architecture']} to "
+            f"{file.suffix} ({first}); "
             f"try {other}, or another network"
         ) from error
     runtime, run = load(content)

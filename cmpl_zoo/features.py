@@ -24,6 +24,7 @@ from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
+from cmpl_zoo.storage.remote import is_url
 from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
 from cmpl_zoo.video.segments import recording_of
 from cmpl_zoo.video.video import VideoError
@@ -213,7 +214,7 @@ def _source(
         "precision": precision,
         "list": str(video_list.file),
         "list_digest": hashlib.sha256(video_list.file.read_bytes()).hexdigest(),
-        "root": root if "://" in root else os.path.abspath(root),
+        "root": root if is_url(root) else os.path.abspath(root),
     }
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from cmpl_zoo.datasets.lists import RealPaths
 from cmpl_zoo.features import Features, weights_digest
 from cmpl_zoo.hub.saving import save
-from cmpl_zoo.models import VideoModel, create_model
+from cmpl_zoo.models import create_model
 
 # Our choice. The regularization is chosen between a classifier that barely differs from a constant and one that fits
 # each video; it is the middle one where there are too few videos to choose.
@@ -179,7 +179,7 @@ def save_probe(probe: LinearProbe, features: Features, directory: str | os.PathL
     """
     check_empty(directory)
     name = features.source["model"]
-    model = cast(VideoModel, create_model(name, pretrained=True))
+    model = create_model(name, pretrained=True)
     if weights_digest(model) != features.source["weights"]:
         raise ValueError(f"{name}: has other weights now than when {features.file} was made; make the features again")
     model.reset_classifier(len(probe.classes))

@@ -1,7 +1,6 @@
 """What to label next: the videos that two models disagree on most, spread over classes and recordings."""
 
 import os
-import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def suggest(
     if isinstance(videos, (str, os.PathLike)):
         raise TypeError(f"suggest chooses among videos, and {videos} is one path; give a list of paths")
     found = list[Suggestion]()
-    for one in predict(models, videos, topk=sys.maxsize, workers=workers, batch_size=batch_size, precision=precision):
+    for one in predict(models, videos, topk=None, workers=workers, batch_size=batch_size, precision=precision):
         if one.error:
             warnings.warn(one.error, stacklevel=2)
         else:

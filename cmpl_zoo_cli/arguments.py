@@ -93,6 +93,13 @@ def reading_workers(args: argparse.Namespace) -> int:
     return min(8, available_cores()) if args.workers is None else args.workers
 
 
+def processes(args: argparse.Namespace) -> int:
+    """The processes that work on videos, each on one; see `add_workers`."""
+    from cmpl_zoo.datasets.loader import available_cores
+
+    return available_cores() if args.workers is None else args.workers
+
+
 def check_output(output: str, *files: str, what: str = "this is the list that is read") -> None:
     """Raise ValueError where the output is one of the files that are read."""
     if any(Path(file).resolve() == Path(output).resolve() for file in files):

@@ -3,7 +3,16 @@
 import argparse
 from pathlib import Path
 
-from cmpl_zoo_cli.arguments import Verbs, add_list_or_folder, add_output, add_verb, add_workers, positive, whole
+from cmpl_zoo_cli.arguments import (
+    Verbs,
+    add_list_or_folder,
+    add_output,
+    add_verb,
+    add_workers,
+    positive,
+    processes,
+    whole,
+)
 from cmpl_zoo_cli.video_words import list_of
 
 CHECK = """\
@@ -58,16 +67,15 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from cmpl_zoo.datasets.loader import available_cores
+    from cmpl_zoo.models.config_json import clip_settings
     from cmpl_zoo.tools.check import check
-    from cmpl_zoo.tools.survey import ClipLength, survey
+    from cmpl_zoo.tools.survey import survey
 
     if (args.frames is None) != (args.stride is None) or (args.fps and args.frames is None):
         raise ValueError("--frames and --stride tell the length of a clip together, with or without --fps; give both")
-    clip = None if args.frames is None else ClipLength(args.frames, args.stride, args.fps)
+    clip = clip_settings({"frames": args.frames, "stride": args.stride, "fps": args.fps}) if args.frames else None
     video_list, root = list_of(args.list, args.root, args.output)
-    workers = available_cores() if args.workers is None else args.workers
-    all_kept, summary = check(video_list, root, args.output, workers=workers, min_frames=args.min_frames)
+    all_kept, summary = check(video_list, root, args.output, workers=processes(args), min_frames=args.min_frames)
     print(summary)
     for line in survey(Path(args.output, "report.csv"), clip):
         print(line)

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from cmpl_zoo_cli.arguments import Verbs, add_computing, add_root, add_verb, check_writable, reading_workers, whole
 from cmpl_zoo_cli.spelling import flag
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.distributed import Ranks, device_errors_explained, set_up_device
     from cmpl_zoo.evaluation import check_alike, check_finite, evaluate_ensembles, labeled_videos
     from cmpl_zoo.hub.cards import add_scores
-    from cmpl_zoo.models import VideoModel, create_model
+    from cmpl_zoo.models import create_model
     from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.prediction.loading import networks_of
     from cmpl_zoo.report.evaluation_report import write_evaluation
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         with device_errors_explained():
             device = set_up_device(args.device)
             names = [network for name in args.models for network in networks_of(name)]
-            models = [cast(VideoModel, create_model(name, pretrained=True)).to(device) for name in names]
+            models = [create_model(name, pretrained=True).to(device) for name in names]
             for model in models:
                 model.clip["clips"] = args.test_clips or model.clip["clips"]
                 model.clip["crops"] = args.test_crops or model.clip["crops"]
@@ -154,9 +154,8 @@ def default_folder(models: Sequence[str], data: str) -> Path:
 def command_of(args: argparse.Namespace) -> list[str]:
     """The command line, with the options that have another value than their default."""
     words = ["cmpl-zoo", "evaluate", *args.models]
-    defaults = {action.dest: action.default for action in args.parser._actions}
     for name in ("data", "root", "test_clips", "test_crops", "device", "precision", "output"):
-        if (value := getattr(args, name)) != defaults[name]:
+        if (value := getattr(args, name)) != args.parser.get_default(name):
             words += [flag(name), str(value)]
     return words
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from typing import cast
 
 from cmpl_zoo_cli.arguments import Verbs, add_computing, add_list, add_output, add_verb, reading_workers
 
@@ -33,10 +32,10 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
     from cmpl_zoo.distributed import device_errors_explained, set_up_device
     from cmpl_zoo.features import extract_features
-    from cmpl_zoo.models import VideoModel, create_model
+    from cmpl_zoo.models import create_model
 
     video_list = read_list(args.list, args.root, labeled=False)
-    model = cast(VideoModel, create_model(args.model, pretrained=True)).to(set_up_device(args.device))
+    model = create_model(args.model, pretrained=True).to(set_up_device(args.device))
     there = os.path.exists(args.output)
     with device_errors_explained():
         features = extract_features(

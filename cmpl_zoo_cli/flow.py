@@ -2,7 +2,7 @@
 
 import argparse
 
-from cmpl_zoo_cli.arguments import Verbs, add_list_or_folder, add_output, add_verb, add_workers, whole
+from cmpl_zoo_cli.arguments import Verbs, add_list_or_folder, add_output, add_verb, add_workers, processes, whole
 from cmpl_zoo_cli.video_words import list_of
 
 FLOW = """\
@@ -44,11 +44,11 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from cmpl_zoo.datasets.loader import available_cores
     from cmpl_zoo.tools.flow import make_flow
 
     video_list, root = list_of(args.list, args.root, args.output)
-    workers = available_cores() if args.workers is None else args.workers
-    all_kept, summary = make_flow(video_list, root, args.output, max_short_side=args.max_short_side, workers=workers)
+    all_kept, summary = make_flow(
+        video_list, root, args.output, max_short_side=args.max_short_side, workers=processes(args)
+    )
     print(summary)
     return 0 if all_kept else 1

@@ -206,10 +206,10 @@ def tell_next(config: Config) -> None:
     video = (lists.val or lists.labeled).paths[0]
     commands = [["cmpl-zoo", "predict", run, video]]
     if config.val:
-        root = config.val_root or config.root
+        root = config.root_of("val")
         commands.append(["cmpl-zoo", "evaluate", run, "--data", config.val, "--root", root])
     if config.unlabeled:
-        root = config.unlabeled_root or config.root
+        root = config.root_of("unlabeled")
         todo = f"{Path(run).name}_todo.csv"  # another one for each run
         commands.append(["cmpl-zoo", "suggest", run, config.unlabeled, "--root", root, "-o", todo])
     print("next (both networks vote):" if config.auxiliary else "next:")

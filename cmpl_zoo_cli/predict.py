@@ -15,8 +15,7 @@ from cmpl_zoo_cli.prediction_text import PartlySeen, Table, as_list, report, ten
 from cmpl_zoo_cli.video_words import expanded, is_stream, videos_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from cmpl_zoo.models import VideoModel
     from cmpl_zoo.prediction import RankedClasses
 
 SAME = 0.05  # two probabilities of one model differ by less, on whatever device and with any precision; our choice
@@ -118,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if refused or failed else 0
 
 
-def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", videos: Sequence[str]) -> int:
+def predict_videos(args: argparse.Namespace, models: "Sequence[VideoModel]", videos: Sequence[str]) -> int:
     """Predict videos and print or write what they are; the number of those that could not be read."""
     from tqdm import tqdm
 
@@ -137,7 +136,7 @@ def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", vide
         predictions = predict(
             models,
             wanted,
-            topk=len(names),
+            topk=None,
             workers=reading_workers(args),
             batch_size=args.batch_size,
             precision=args.precision,
@@ -173,7 +172,7 @@ def predict_videos(args: argparse.Namespace, models: "Sequence[nn.Module]", vide
     return failed
 
 
-def predict_stream(args: argparse.Namespace, models: "Sequence[nn.Module]") -> int:
+def predict_stream(args: argparse.Namespace, models: "Sequence[VideoModel]") -> int:
     """Predict a stream until it ends or Ctrl-C; 1 if it broke off."""
     from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.prediction.streams import predict_stream, without_password
@@ -210,14 +209,14 @@ def opened_files(args: argparse.Namespace, names: Sequence[str]) -> Iterator[lis
         yield files
 
 
-def check_same_model(file: PredictionFile, models: "Sequence[nn.Module]") -> None:
+def check_same_model(file: PredictionFile, models: "Sequence[VideoModel]") -> None:
     """Raise ValueError where the models give other probabilities than a file that is to be continued has."""
     from cmpl_zoo.prediction import predict
     from cmpl_zoo.video import VideoError
 
     for row in file.former:
         try:
-            found = predict(models, row.path, topk=len(row.probabilities))
+            found = predict(models, row.path, topk=None)
         except VideoError:  # it is no longer there
             continue
         name, probability = max(found, key=lambda pair: abs(pair[1] - row.probabilities[pair[0]]))

@@ -13,8 +13,7 @@ from cmpl_zoo_cli.prediction_files import Lines, csv_line
 from cmpl_zoo_cli.prediction_text import clock, printable, report, tenths
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from cmpl_zoo.models import VideoModel
     from cmpl_zoo.prediction.timelines import Bout, Window
 
 WINDOW_COLUMNS = ["video", "start", "end", "label", "probability"]
@@ -70,7 +69,7 @@ def check_windows(args: argparse.Namespace) -> None:
         raise ValueError(f"{twice[0]}: two outputs cannot go there; give each another file")
 
 
-def predict_windows(args: argparse.Namespace, models: "Sequence[nn.Module]", videos: Sequence[str]) -> int:
+def predict_windows(args: argparse.Namespace, models: "Sequence[VideoModel]", videos: Sequence[str]) -> int:
     """Print or write the timelines of recordings; the number of those that could not be read."""
     from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.prediction.overlay import check_encoder, write_overlay

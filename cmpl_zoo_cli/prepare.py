@@ -2,7 +2,7 @@
 
 import argparse
 
-from cmpl_zoo_cli.arguments import Verbs, add_list, add_output, add_verb, add_workers, whole
+from cmpl_zoo_cli.arguments import Verbs, add_list, add_output, add_verb, add_workers, processes, whole
 
 PREPARE = """\
 Re-encode every video of a list as H.264, and write to DIR:
@@ -55,12 +55,10 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
-    from cmpl_zoo.datasets.loader import available_cores
     from cmpl_zoo.tools.prepare import PrepareSettings, prepare
 
     settings = PrepareSettings(args.max_short_side, args.gop, args.crf, args.copy)
     video_list = read_list(args.list, args.root, labeled=False)
-    workers = available_cores() if args.workers is None else args.workers
-    all_kept, summary = prepare(video_list, args.root, args.output, settings, workers=workers)
+    all_kept, summary = prepare(video_list, args.root, args.output, settings, workers=processes(args))
     print(summary)
     return 0 if all_kept else 1

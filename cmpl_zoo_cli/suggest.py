@@ -143,7 +143,6 @@ def what_models_say(
     from tqdm import tqdm
 
     from cmpl_zoo.distributed import device_errors_explained
-    from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.prediction import predict
     from cmpl_zoo.prediction.loading import load_models
     from cmpl_zoo.suggestions import suggestion
@@ -155,7 +154,7 @@ def what_models_say(
         predictions = predict(
             models,
             list(recordings),
-            topk=len(label_names(models[0])),
+            topk=None,
             workers=reading_workers(args),
             batch_size=args.batch_size,
             precision=args.precision,

@@ -191,6 +191,10 @@ class Config(RunOptions, CMPLOptions):  # fields of the last base come first
         "init", "auxiliary_init", "labeled", "unlabeled", "val", "classes", "root", "unlabeled_root", "val_root"
     )  # fmt: skip
 
+    def root_of(self, option: str) -> str:
+        """The folder that the paths of `unlabeled` or of `val` start from."""
+        return getattr(self, f"{option}_root") or self.root
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ranges(self, RANGES)

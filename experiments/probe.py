@@ -15,7 +15,6 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import torch
 from pages import mean_and_spread
@@ -25,7 +24,6 @@ from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets import VideoList, read_list, split_list
 from cmpl_zoo.features import Features, extract_features
 from cmpl_zoo.linear_probe import fit_probe, probe_accuracy
-from cmpl_zoo.models import R3D
 
 RESULT = Path(__file__).parent / "results" / "probe.json"
 MOCAP13 = str(Path(__file__).parents[1] / "model_cards" / "r3d50_quarter.cmpl_mocap13")
@@ -80,7 +78,7 @@ def main() -> None:
         replace_text(file, as_csv(kept, list(kept[0])))
         videos = read_list(file, root)
         for name, place in networks.items():
-            network = cast(R3D, cmpl_zoo.create_model(place, pretrained=True))
+            network = cmpl_zoo.create_model(place, pretrained=True)
             target = args.work / f"{data}.{Path(place).name}.npz"
             features = extract_features(network, place, videos, root, target)
             whole = fit_probe(features, group)

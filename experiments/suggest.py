@@ -114,7 +114,7 @@ def suggested(data: str, seed: int, videos: Rows, frames: Path, first: Path) -> 
     """The videos that each row labels next, given the networks of the first run."""
     models = [cmpl_zoo.create_model(first / role).eval() for role in ("primary", "auxiliary")]
     number = LABELS * len(label_names(models[0]))
-    predictions = list(cmpl_zoo.predict(models, [frames / video["path"] for video in videos], topk=1000, workers=0))
+    predictions = list(cmpl_zoo.predict(models, [frames / video["path"] for video in videos], topk=None, workers=0))
     names = sorted(name for name, _ in predictions[0].classes)
     per_model = torch.tensor(
         [[[dict(ranked)[name] for name in names] for ranked in one.per_model] for one in predictions]

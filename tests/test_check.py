@@ -379,7 +379,7 @@ def test_rates_timestamps_and_lengths_of_a_list(tmp_path, capsys):
     assert re.search("shorter.*8 frames, stride 4: 0 of 4", told("--frames", "8", "--stride", "4")[2])  # 29 frames
     assert re.search("shorter.*8 frames, stride 5: 3 of 4", told("--frames", "8", "--stride", "5")[2])  # 36 frames
     in_time = told("--frames", "8", "--stride", "2", "--fps", "13")[2]  # 1.08 s; c lasts 0.58 s
-    assert re.search("shorter.*stride 2 at 13 fps: 1 of 4", in_time)
+    assert re.search("shorter.*stride 2 at 13 frames a second: 1 of 4", in_time)
     # 1.17 and 1.27 s; the last frames of a and b are shown until 1.2 s
     assert told("--frames", "8", "--stride", "2", "--fps", "12")[2].endswith(": 1 of 4 videos")
     assert told("--frames", "8", "--stride", "2", "--fps", "11")[2].endswith(": 3 of 4 videos")

@@ -11,11 +11,9 @@ not the package's.
 import argparse
 import json
 from pathlib import Path
-from typing import cast
 
 import cmpl_zoo
 from cmpl_zoo.hub.cards import PLACE
-from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.labels import label_names
 
 WEIGHTS = Path(cmpl_zoo.__file__).parent / "models" / "weights"
@@ -45,7 +43,7 @@ def main() -> None:
     scores = json.loads(args.scores.read_text())
     summary = json.loads((args.run / "summary.json").read_text())
     summary |= {"role": args.role, "validation": {args.role: scores | {"list": scores["data"]}}}
-    model = cast(VideoModel, cmpl_zoo.create_model(f"local-dir:{args.run / args.role}", pretrained=True)).half()
+    model = cmpl_zoo.create_model(f"local-dir:{args.run / args.role}", pretrained=True).half()
     if args.crop_pct:
         model.pretrained_cfg["crop_pct"] = args.crop_pct
     folder = cmpl_zoo.save(model, args.output / args.name, label_names(model), summary)

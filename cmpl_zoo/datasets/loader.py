@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 from torch.utils.data import DataLoader, Dataset
 
 from cmpl_zoo.datasets.watchdog import CurrentFiles, exit_if_used_up, sharing_with_workers, watching
@@ -43,14 +44,14 @@ def iterate(
     items = (_raise_if_error(item) for item in _read_items(dataset, device, workers, indices))
     if device.type != "cuda":
         for item in items:
-            yield _map_tensors(item, lambda t: t.to(device))
+            yield tree_map_only(Tensor, lambda t: t.to(device), item)
         return
 
     copy_stream = torch.cuda.Stream(device)
     previous: tuple[Any, torch.cuda.Event] | None = None
     for item in items:
         with torch.cuda.stream(copy_stream):
-            copied = _map_tensors(item, lambda t: t.to(device, non_blocking=True))
+            copied = tree_map_only(Tensor, lambda t: t.to(device, non_blocking=True), item)
             done = copy_stream.record_event()
         if previous is not None:
             yield _wait_for_copy(*previous)
@@ -142,18 +143,6 @@ def _raise_if_error(item: Any) -> Any:
     return item
 
 
-def _map_tensors(item: Any, function: Any) -> Any:
-    if isinstance(item, Tensor):
-        return function(item)
-    if isinstance(item, dict):
-        return {key: _map_tensors(value, function) for key, value in item.items()}
-    if isinstance(item, tuple) and hasattr(item, "_fields"):  # a NamedTuple
-        return type(item)(*(_map_tensors(value, function) for value in item))
-    if isinstance(item, (list, tuple)):
-        return type(item)(_map_tensors(value, function) for value in item)
-    return item
-
-
 def _wait_for_copy(item: Any, done: torch.cuda.Event) -> Any:
     """The item, ready for the current CUDA stream: it waits for the copy and keeps its memory while it is in use."""
     stream = torch.cuda.current_stream()
@@ -163,4 +152,4 @@ def _wait_for_copy(item: Any, done: torch.cuda.Event) -> Any:
         tensor.record_stream(stream)
         return tensor
 
-    return _map_tensors(item, keep)
+    return tree_map_only(Tensor, keep, item)

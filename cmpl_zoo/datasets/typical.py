@@ -4,9 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from cmpl_zoo.records import TypicalVideo
+from cmpl_zoo.video.sampling import evenly
 from cmpl_zoo.video.video import Video, VideoError
 
 MOST_VIDEOS = 100  # to look at, from all over a list; our choice
@@ -39,7 +38,7 @@ def lengths(paths: Sequence[str]) -> list[Length]:
         StorageError: the shards that the videos are in cannot be read.
     """
     found = []
-    for index in np.unique(np.linspace(0, len(paths) - 1, MOST_VIDEOS).astype(int)).tolist():
+    for index in evenly(len(paths), MOST_VIDEOS):
         try:
             with Video(paths[index]) as video:
                 found.append(Length(video.num_frames, video.fps, video.timed))

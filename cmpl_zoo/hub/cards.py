@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from torch import nn
 
 from cmpl_zoo._files import replace_text
-from cmpl_zoo.models.config_json import ClipSettings, clip_text
+from cmpl_zoo.models import VideoModel
+from cmpl_zoo.models.config_json import clip_text
 from cmpl_zoo.records import Scores, Summary, video_tops, views_text
 from cmpl_zoo_cli.spelling import starting_words
 
@@ -21,7 +21,7 @@ _VIEWS = ", softmax averaged |"  # ends a row of the table of accuracies
 
 
 def model_card(
-    model: nn.Module, label_names: Sequence[str], summary: Summary | None = None, origin: str | None = None
+    model: VideoModel, label_names: Sequence[str], summary: Summary | None = None, origin: str | None = None
 ) -> str:
     """The text of a model card, with the metadata that the Hugging Face Hub reads.
 
@@ -32,8 +32,7 @@ def model_card(
             it and `origin` the card says that the training is unrecorded.
         origin: the training in words, instead of those that are made of the summary.
     """
-    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    clip: ClipSettings = model.clip  # type: ignore[assignment]
+    cfg, clip = model.pretrained_cfg, model.clip
     size = " x ".join(map(str, cfg["input_size"][1:]))
     parameters = sum(p.numel() for p in model.parameters())
     title = f"{cfg['architecture']}, " + (f"{len(label_names)} classes" if label_names else "without a classifier")
@@ -70,16 +69,15 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def _use(model: nn.Module, label_names: Sequence[str]) -> list[str]:
+def _use(model: VideoModel, label_names: Sequence[str]) -> list[str]:
     """Lines of code that use the model."""
     if label_names:
         return [
             f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True).eval()',
             'print(cmpl_zoo.predict(model, "video.mp4"))',
         ]
-    seen: dict[str, Any] = {option: getattr(model, option) for option in ("subtract_mean_frame", "normalize_clip")}
-    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    words = starting_words(cfg["architecture"], PLACE, **seen)
+    seen = {"subtract_mean_frame": model.subtract_mean_frame, "normalize_clip": model.normalize_clip}
+    words = starting_words(model.pretrained_cfg["architecture"], PLACE, **seen)
     return [
         f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True, num_classes=10)  # a classifier to be trained',
         f"# cmpl-zoo train VIDEOS -o DIR {' '.join(words)}" + (" --auxiliary-init null" if any(seen.values()) else ""),

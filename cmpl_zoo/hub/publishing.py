@@ -46,7 +46,7 @@ def push(directory: str | os.PathLike[str], repository: str, *, private: bool = 
     api = HfApi(library_name="cmpl_zoo", library_version=__version__)
     if dry_run:
         return f"{api.endpoint}/{repository}"
-    message = f"{model.pretrained_cfg['architecture']} by cmpl_zoo {__version__}"  # type: ignore[index]
+    message = f"{model.pretrained_cfg['architecture']} by cmpl_zoo {__version__}"
     with explained(repository, "; nothing was published"):
         made = not api.repo_exists(repository)
         api.create_repo(repository, private=private, exist_ok=not made)  # another's, made meanwhile, is not deleted

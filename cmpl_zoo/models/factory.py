@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import timm
 from huggingface_hub import constants
@@ -21,7 +21,7 @@ from cmpl_zoo.models.checkpoints import load_checkpoint
 from cmpl_zoo.models.config_json import checked
 from cmpl_zoo.models.hub_errors import explained
 from cmpl_zoo.models.pretrained import WEIGHTS
-from cmpl_zoo.models.video_model import MODEL_ARGS
+from cmpl_zoo.models.video_model import MODEL_ARGS, VideoModel
 
 _MODULES = [family.__name__.rsplit(".", 1)[-1] for family in (r3d, torchvision_video)]
 # The paper's primary network with 60 labels a class, under the name that the project promised torch.hub.
@@ -59,6 +59,27 @@ def registered(name: str) -> str | None:
     """The name by which timm knows a name of this zoo, also one of hubconf.py; None for any other."""
     name = hubconf_names().get(name, name)
     return name if name in list_models() or name in _tagged() else None
+
+
+@overload
+def create_model(
+    model_name: str | os.PathLike[str], pretrained: bool | None = None, *, features_only: Literal[True], **kwargs: Any
+) -> nn.Module: ...
+
+
+@overload
+def create_model(
+    model_name: str | os.PathLike[str],
+    pretrained: bool | None = None,
+    *,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    drop_rate: float | None = None,
+    global_pool: str | None = None,
+    checkpoint_path: str | os.PathLike[str] | None = None,
+    features_only: Literal[False] | None = None,
+    **kwargs: Any,
+) -> VideoModel: ...
 
 
 def create_model(

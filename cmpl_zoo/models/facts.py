@@ -1,16 +1,15 @@
 """What there is to know of a name before it is chosen: size, cost, input, classes, source, accuracy."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from timm.models import get_pretrained_cfg
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cmpl_zoo.models.config_json import clip_text
 from cmpl_zoo.models.factory import create_model, list_models
 from cmpl_zoo.models.torchvision_video import ENTRIES
+from cmpl_zoo.models.video_model import VideoModel
 
 # As published or measured elsewhere, with who says so: top-1 in %, and the size of the file in MB.
 _ACCURACY = {
@@ -74,8 +73,7 @@ def facts(name: str) -> Facts:
     """
     model = _build(name)
     tagged = "." in name
-    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    clip: Any = model.clip
+    cfg, clip = model.pretrained_cfg, model.clip
     accuracy, megabytes = _ACCURACY.get(name, ""), _MEGABYTES.get(name)
     if name in ENTRIES:
         meta = ENTRIES[name][0].meta
@@ -90,7 +88,7 @@ def facts(name: str) -> Facts:
         clip["frames"],
         cfg["input_size"][1:],
         f"{clip['clips']} x {clip['crops']}",
-        model.num_classes,  # type: ignore[arg-type]
+        model.num_classes,
         (cfg.get("license") or "") if tagged else "",
         source if tagged else "",
         accuracy,
@@ -101,12 +99,11 @@ def facts(name: str) -> Facts:
 def gmac(name: str) -> float:
     """Billions of multiply-adds of a clip of the network's own size, by torch's FlopCounterMode, halved."""
     model = _build(name).eval()
-    known: Any = model
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 3, known.clip["frames"], *known.pretrained_cfg["input_size"][1:]))
+        model(torch.zeros(1, 3, model.clip["frames"], *model.pretrained_cfg["input_size"][1:]))
     return counter.get_total_flops() / 2e9
 
 
-def _build(name: str) -> nn.Module:
+def _build(name: str) -> VideoModel:
     with torch.device("meta"):
         return create_model(name)

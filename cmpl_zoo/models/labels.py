@@ -2,42 +2,42 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
+
+if TYPE_CHECKING:
+    from cmpl_zoo.models.video_model import VideoModel
 
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 
 
-def label_names(model: nn.Module) -> list[str]:
+def label_names(model: "VideoModel") -> list[str]:
     """Class names by class id; the ids themselves where the model carries no names.
 
     Raises:
         ValueError: the classifier is not of `model.num_classes` classes.
     """
     check_classifier(model)
-    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    classes: int = model.num_classes  # type: ignore[assignment]
-    names = list(cfg.get("label_names") or ())
+    names = list(model.pretrained_cfg.get("label_names") or ())
     # A classifier that started afresh knows nothing of the names that came with the weights.
-    return names if len(names) == classes else [str(i) for i in range(classes)]
+    return names if len(names) == model.num_classes else [str(i) for i in range(model.num_classes)]
 
 
-def check_classifier(model: nn.Module) -> None:
+def check_classifier(model: "VideoModel") -> None:
     """Raise ValueError where the classifier gives another number of logits than `model.num_classes` says.
 
     As after `model.fc = nn.Linear(...)`, which tells the model nothing of its classes. A classifier whose layers have
     no `out_features` shows it by its logits alone (`check_logits`).
     """
-    head: nn.Module = model.get_classifier()  # type: ignore[operator]
-    widths: list[Any] = [layer.out_features for layer in head.modules() if hasattr(layer, "out_features")]
+    widths: list[Any] = [layer.out_features for layer in model.fc.modules() if hasattr(layer, "out_features")]
     if widths:
         check_logits(model, widths[-1])
-    elif isinstance(head, nn.Identity):
+    elif isinstance(model.fc, nn.Identity):
         check_logits(model, 0)
 
 
-def check_logits(model: nn.Module, logits: int) -> None:
+def check_logits(model: "VideoModel", logits: int) -> None:
     """Raise ValueError where a model gives another number of logits than `model.num_classes` says."""
     if logits != model.num_classes:
         raise ValueError(
@@ -47,7 +47,7 @@ def check_logits(model: nn.Module, logits: int) -> None:
         )
 
 
-def check_same_classes(names: Sequence[str], models: Sequence[nn.Module]) -> None:
+def check_same_classes(names: Sequence[str], models: Sequence["VideoModel"]) -> None:
     """Raise ValueError where models have other classes than the first, and so cannot vote with it.
 
     Args:

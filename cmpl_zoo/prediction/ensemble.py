@@ -26,9 +26,11 @@ def unwrapped(models: nn.Module | Sequence[nn.Module]) -> list[VideoModel]:
     """A model or several, as `predict` takes them, out of what they are wrapped in.
 
     Raises:
-        ValueError: one is the name of a model.
+        ValueError: there is none, or one is the name of a model.
     """
     each = [models] if isinstance(models, (nn.Module, ModelEma, str)) else models
+    if not each:
+        raise ValueError("the list of models is empty; give at least one")
     if names := [name for name in each if isinstance(name, str)]:
         raise ValueError(
             f"{names[0]!r} is a name and no model; cmpl_zoo.create_model({names[0]!r}, pretrained=True).eval() makes it"
@@ -61,8 +63,6 @@ class Ensemble:
         precision: Precision = "float32",
     ) -> None:
         self.models = unwrapped(models)
-        if not self.models:
-            raise ValueError("predict needs a model, and the list of models is empty; give at least one")
         self.settings, self._places = distinct_views(self.models)
         for model in self.models:
             if not model.num_classes:
@@ -101,18 +101,18 @@ class Ensemble:
         """The mean of `probabilities_per_model` over the models, (videos, classes)."""
         return self.probabilities_per_model(views).mean(dim=0)
 
-    def ranked(self, path: str, probabilities: Tensor, topk: int) -> RankedClasses:
-        """The most probable classes of a video, given its probabilities (classes,).
+    def ranked(self, path: str, probabilities: Tensor, topk: int | None = None) -> RankedClasses:
+        """The most probable classes of a video, all of them by default, given its probabilities (classes,).
 
         Raises:
             RuntimeError: they are not finite.
             ValueError: `topk` is below 1.
         """
-        if topk < 1:
+        if topk is not None and topk < 1:
             raise ValueError(f"topk is {topk}, and is a number of classes; give at least 1")
         if not probabilities.isfinite().all():
             raise not_finite_error(path)
-        best = probabilities.topk(min(topk, len(self.names)))
+        best = probabilities.topk(min(topk or len(self.names), len(self.names)))
         return [(self.names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
 
 
@@ -135,7 +135,7 @@ def distinct_views(models: Iterable[nn.Module]) -> tuple[list[ViewConfig], list[
     return distinct, [distinct.index(views) for views in settings]
 
 
-def probabilities(model: nn.Module, views: Tensor, batch_size: int) -> Tensor:
+def probabilities(model: VideoModel, views: Tensor, batch_size: int) -> Tensor:
     """Of all classes, (videos, views, classes), for uint8 views (videos, views, 3, frames, height, width).
 
     Raises:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from cmpl_zoo.distributed import set_up_device
 from cmpl_zoo.models import R3D, VideoModel, create_model
@@ -34,7 +33,7 @@ def load_models(names: Sequence[str], device: str = "auto", precision: Precision
     """
     place = set_up_device(device)
     names = [network for name in names for network in networks_of(name)]
-    models = [cast(VideoModel, create_model(name, pretrained=True).eval()) for name in names]
+    models = [create_model(name, pretrained=True).eval() for name in names]
     check_same_classes(names, models)
     for model in models:
         if isinstance(model, R3D):

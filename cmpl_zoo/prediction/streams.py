@@ -52,7 +52,7 @@ class StreamWindow:
 def predict_stream(
     model: nn.Module | Sequence[nn.Module],
     address: str,
-    topk: int = 5,
+    topk: int | None = 5,
     *,
     batch_size: int = 32,
     precision: Precision = "float32",
@@ -66,7 +66,7 @@ def predict_stream(
     Args:
         model: as `predict` takes it.
         address: URL of any protocol that FFmpeg knows, or a camera such as /dev/video0.
-        topk: number of classes, or all where there are fewer.
+        topk: number of classes; all where there are fewer, or for None.
         batch_size: as in `predict`.
         precision: as in `predict`.
 
@@ -94,7 +94,7 @@ class _Window:
     views: list[Tensor]
 
 
-def _predictions(ensemble: Ensemble, address: str, topk: int) -> Generator[StreamWindow]:
+def _predictions(ensemble: Ensemble, address: str, topk: int | None) -> Generator[StreamWindow]:
     name = without_password(address)
     reader = _Reader(address, name, ensemble.settings)
     reader.start()

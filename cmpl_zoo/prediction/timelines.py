@@ -109,7 +109,7 @@ def _timeline(
                 views = [torch.stack(clips)[:, None] for clips in zip(*(one.clips for one in batch), strict=True)]
                 per_window = ensemble.probabilities(views)
             for found, per_class in zip(batch, per_window, strict=True):
-                classes = ensemble.ranked(video.path, per_class, len(ensemble.names))
+                classes = ensemble.ranked(video.path, per_class)
                 chosen, best = label_of(classes, min_probability), classes[0][1]
                 yield Window(video.file, found.start, found.end, chosen, best, classes)
 

@@ -43,7 +43,7 @@ class Prediction:
 def predict(  # type: ignore[overload-overlap]
     model: nn.Module | Sequence[nn.Module],
     videos: str | os.PathLike[str],
-    topk: int = 5,
+    topk: int | None = 5,
     *,
     workers: int = 2,
     batch_size: int = 32,
@@ -55,7 +55,7 @@ def predict(  # type: ignore[overload-overlap]
 def predict(
     model: nn.Module | Sequence[nn.Module],
     videos: Iterable[str | os.PathLike[str]],
-    topk: int = 5,
+    topk: int | None = 5,
     *,
     workers: int = 2,
     batch_size: int = 32,
@@ -66,7 +66,7 @@ def predict(
 def predict(
     model: nn.Module | Sequence[nn.Module],
     videos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    topk: int = 5,
+    topk: int | None = 5,
     *,
     workers: int = 2,
     batch_size: int = 32,
@@ -82,7 +82,7 @@ def predict(
         model: a classifier of this zoo in evaluation mode (`model.eval()`), in any floating-point type, also within
             `DataParallel`, `torch.compile` or an average of its weights; or several, of the same classes.
         videos: path of a video file, GIF, or folder of JPEG or PNG frames; or several paths.
-        topk: number of classes, or all where there are fewer.
+        topk: number of classes; all where there are fewer, or for None.
         workers: processes that read several videos beside the computation; 0 reads in this process.
         batch_size: views that go through a model at a time.
         precision: of the arithmetic; below float32 by autocast.
@@ -109,7 +109,7 @@ def predict(
     return found.classes
 
 
-def _predictions(ensemble: Ensemble, paths: Sequence[str], topk: int, workers: int) -> Iterator[Prediction]:
+def _predictions(ensemble: Ensemble, paths: Sequence[str], topk: int | None, workers: int) -> Iterator[Prediction]:
     """A prediction of each video, in their order; see `predict`. A file that ends or stops a worker has an error."""
     told: set[str] = set()
     start, end = 0, len(paths)
@@ -129,7 +129,7 @@ def _predictions(ensemble: Ensemble, paths: Sequence[str], topk: int, workers: i
 
 
 def _read_and_predict(
-    ensemble: Ensemble, paths: Sequence[str], topk: int, workers: int, told: set[str]
+    ensemble: Ensemble, paths: Sequence[str], topk: int | None, workers: int, told: set[str]
 ) -> Iterator[Prediction]:
     """A prediction of each video; `told` are the warnings that were given.
 

@@ -265,7 +265,6 @@ def build_network(config: PretrainConfig) -> VideoModel:
             clip={"frames": config.frames, "stride": config.stride},
             pretrained_cfg_overlay={"input_size": (3, config.size, config.size), "crop_pct": config.crop_pct},
         )
-        assert isinstance(network, VideoModel)
         network.check_input(config.frames, (config.size, config.size))
         if config.init is not None:
             start_from(config.init, network, config.model)

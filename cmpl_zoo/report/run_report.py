@@ -105,14 +105,14 @@ def _commands(folder: Path, config: Config, lists: Mapping[str, Videos]) -> list
     vote = ", by the vote of both networks" if config.auxiliary else ""
     unlabeled = ["VIDEOS"]
     if config.unlabeled and "unlabeled" in lists:
-        unlabeled = [config.unlabeled, "--root", config.unlabeled_root or config.root]
+        unlabeled = [config.unlabeled, "--root", config.root_of("unlabeled")]
     commands = [
         (f"Predict other videos{vote}.", ["cmpl-zoo", "predict", run, "VIDEOS"]),
         ("Choose which videos to label next.", ["cmpl-zoo", "suggest", run, *unlabeled, "-o", "todo.csv"]),
         ("Try it in a web page.", ["cmpl-zoo", "app", run]),
     ]
     if config.val:
-        root = config.val_root or config.root
+        root = config.root_of("val")
         commands.append(
             (f"Measure accuracy again{vote}.", ["cmpl-zoo", "evaluate", run, "--data", config.val, "--root", root])
         )

@@ -2,35 +2,17 @@
 
 import csv
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from cmpl_zoo.datasets.typical import Length
+from cmpl_zoo.models.config_json import ClipSettings, clip_text
 from cmpl_zoo.tools.check import KEPT_BY_CHECK, NO_TIMES
 
 MOST_RATES = 6  # that are named one by one
 
 
-@dataclass(frozen=True)
-class ClipLength:
-    """The clip that videos are compared with.
-
-    Attributes:
-        frames: frames of a clip.
-        stride: distance between two frames of a clip: in frames of the video, or in 1 / `fps` seconds.
-        fps: see `stride`; None counts frames.
-    """
-
-    frames: int
-    stride: int
-    fps: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.frames} frames, stride {self.stride}" + (f" at {self.fps:g} fps" if self.fps else "")
-
-
-def survey(report: Path, clip: ClipLength | None) -> list[str]:
+def survey(report: Path, clip: ClipSettings | None) -> list[str]:
     """Lines on the videos that `check` keeps: mixed frame rates, missing timestamps, videos shorter than a clip.
 
     Args:
@@ -51,6 +33,6 @@ def survey(report: Path, clip: ClipLength | None) -> list[str]:
         said.append(f"without timestamps that tell time: {untimed} of {len(rows)} videos; the codec's rate counts")
     if clip is not None:
         lengths = [Length(int(row["frames"]), float(row["fps"] or 0) or None) for row in rows]
-        short = sum(not length.spans(clip.frames, clip.stride, clip.fps) for length in lengths)
-        said.append(f"shorter than a clip of {clip}: {short} of {len(rows)} videos")
+        short = sum(not length.spans(clip["frames"], clip["stride"], clip.get("fps")) for length in lengths)
+        said.append(f"shorter than a clip of {clip_text(clip)}: {short} of {len(rows)} videos")
     return said

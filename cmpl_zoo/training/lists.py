@@ -18,7 +18,7 @@ from cmpl_zoo.models.labels import check_label_names
 from cmpl_zoo.records import TypicalVideo
 from cmpl_zoo.training.networks import training_clips
 from cmpl_zoo.training.run_folder import LISTS
-from cmpl_zoo.video.sampling import far_apart
+from cmpl_zoo.video.sampling import evenly, far_apart
 from cmpl_zoo.video.video import VideoError, video_info
 from cmpl_zoo_cli.run_options import RunOptions
 from cmpl_zoo_cli.train_config import Config
@@ -86,14 +86,14 @@ def read_lists(config: Config) -> TrainingLists:
     unlabeled = val = None
     training_lists = [labeled]
     if config.scheme != "none" and config.unlabeled is not None:
-        unlabeled_list = read_list(config.unlabeled, config.unlabeled_root or config.root, labeled=False)
+        unlabeled_list = read_list(config.unlabeled, config.root_of("unlabeled"), labeled=False)
         training_lists.append(unlabeled_list)
         ids = {name: i for i, name in enumerate(classes)}
         hidden = unlabeled_list.labels or [""] * len(unlabeled_list)
         hidden_ids = np.fromiter((ids.get(label, -1) for label in hidden), np.int32, len(unlabeled_list))
         unlabeled = Videos(unlabeled_list.paths, hidden_ids)
     if config.val is not None:
-        val_list = read_list(config.val, config.val_root or config.root)
+        val_list = read_list(config.val, config.root_of("val"))
         for training_list in training_lists:
             check_disjoint(training_list, val_list)
         val = videos_to_measure_on(val_list, classes)
@@ -129,16 +129,15 @@ def check_some_readable(paths: Sequence[str], file: str, options: str) -> None:
         StorageError: the shards that the videos are in cannot be read.
     """
     # From all over the list: one that is sorted may begin with a class that is not there.
-    tried = np.unique(np.linspace(0, len(paths) - 1, VIDEOS_TRIED).astype(int)).tolist()
     errors: list[str] = []
-    for index in tried:
+    for index in evenly(len(paths), VIDEOS_TRIED):
         try:
             video_info(paths[index])
             return
         except VideoError as error:
             errors.append(str(error))
     raise VideoError(
-        f"{file}: {errors[0]}; none of the {len(tried)} videos tried of this list can be read; check {options}"
+        f"{file}: {errors[0]}; none of the {len(errors)} videos tried of this list can be read; check {options}"
     )
 
 

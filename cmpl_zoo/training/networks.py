@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -88,7 +88,6 @@ def build_network(
             "label_names": classes,
         },
     )
-    assert isinstance(network, VideoModel)
     network.check_input(frames, (size, size))
     if init is not None:
         try:
@@ -111,7 +110,7 @@ def check_is_name(name: str, option: str, start: str) -> None:
         start: the one that weights are given by.
     """
     if registered(name) is None and (":" in name or Path(name).expanduser().exists()):
-        architecture = cast(VideoModel, create_model(name, pretrained=False)).pretrained_cfg["architecture"]
+        architecture = create_model(name, pretrained=False).pretrained_cfg["architecture"]
         raise ValueError(
             f"{flag(option)} {name} is a model with weights, and a name is wanted; to start from them give "
             f"{flag(option)} {architecture} {flag(start)} {name}"
@@ -131,7 +130,6 @@ def start_from(init: str, network: VideoModel, name: str) -> None:
         RuntimeError: it cannot be loaded.
     """
     start = create_model(init, pretrained=True, in_chans=network.in_chans)
-    assert isinstance(start, VideoModel)
     classes, wanted = ((one.num_classes, one.pretrained_cfg.get("label_names")) for one in (start, network))
     if classes != wanted:
         start.reset_classifier(network.num_classes)

@@ -13,6 +13,7 @@ repeated.
 from bisect import bisect_right
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 # Two timestamps may be this much nearer or farther than their frames, in seconds: some containers count in milliseconds
@@ -131,6 +132,11 @@ def clips_for_testing(
     if fps and seconds is not None:
         return uniform_clips(seconds, frames, stride / fps, clips)
     return uniform_clips(num_frames, frames, stride, clips)
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Indices below `count`, all or so many of them, from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, most).astype(int)).tolist()
 
 
 def far_apart(one: float, other: float) -> bool:
