@@ -64,6 +64,11 @@ def run(args: argparse.Namespace) -> int:
     parts = split_list(
         video_list, args.labels_per_class, args.seed, sampling=args.sampling, val=args.val_share, group=args.group
     )
+    for name in ("labeled", "unlabeled", "val"):
+        if name not in parts and (former := Path(args.output, f"{name}.csv")).exists():
+            raise ValueError(
+                f"{former}: is there already, and this split has no such list; delete it, or give another folder"
+            )
     if args.group:
         for doubt in untold_recordings([row for row in video_list.rows if row.get("label")], args.group):
             print(f"warning: {doubt}", file=sys.stderr)

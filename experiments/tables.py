@@ -268,7 +268,9 @@ def compute_table() -> str:
         runs = {}
         for result in read_results(file):
             # The same networks are measured on two lists, and serve other experiments too.
-            training = json.dumps([result["recipe"], result.get("lists"), result["seconds"], result["commit"]])
+            training = json.dumps(
+                [result["recipe"], result.get("lists"), result["seconds"], result["commit"]], sort_keys=True
+            )
             if training not in seen:
                 runs[training] = result["seconds"] + result.get("pretraining_seconds", 0)
         seen |= runs.keys()

@@ -171,17 +171,9 @@ def write_split(video_list: VideoList, split: dict[str, list[int]], directory: s
             training takes segments of one file whose groups differ as of different recordings.
 
     Raises:
-        ListError: the folder has a list that the split does not have.
         OSError: a list cannot be written.
     """
-    texts = split_texts(video_list, split, keep_labels=keep_labels, group=group)
-    for name in ("labeled.csv", "unlabeled.csv", "val.csv"):
-        if name not in texts and (former := Path(directory, name)).exists():
-            raise ListError(
-                f"{former}: is there already, and this split has no such list, so that it would be taken for one of "
-                "its; delete it, or give another folder"
-            )
-    for name, text in texts.items():
+    for name, text in split_texts(video_list, split, keep_labels=keep_labels, group=group).items():
         replace_text(Path(directory, name), text)
 
 
