@@ -56,8 +56,8 @@ class Evaluation:
 
 
 def evaluate(
-    models: nn.Module | Sequence[nn.Module],
-    videos: str | os.PathLike[str] | Videos,
+    model: nn.Module | Sequence[nn.Module],
+    data: str | os.PathLike[str] | Videos,
     root: str | os.PathLike[str] = ".",
     *,
     workers: int = 2,
@@ -70,9 +70,9 @@ def evaluate(
     Views are those of `model.clip`. Every layer of the models keeps the mode it was in.
 
     Args:
-        models: one model or several, on one device, as `predict` takes them; all of the same classes and with as many
+        model: one model or several, on one device, as `predict` takes them; all of the same classes and with as many
             views of a video.
-        videos: CSV list with the header path,label, a folder that holds a folder of videos for each class, or paths and
+        data: CSV list with the header path,label, a folder that holds a folder of videos for each class, or paths and
             class ids.
         root: folder that the paths of the list are relative to.
         workers: processes that read videos.
@@ -89,12 +89,11 @@ def evaluate(
         StorageError: the shards that the videos are in cannot be read.
         WorkerError: a worker process died or hangs.
     """
-    ensemble = unwrapped(models)
-    for model in ensemble:
-        resolve_clip_config(model)  # which refuses what is no model of this zoo
+    ensemble = unwrapped(model)
+    for one in ensemble:
+        resolve_clip_config(one)  # which refuses what is no model of this zoo
     check_alike([f"model {number}" for number in range(1, len(ensemble) + 1)], ensemble)
-    if not isinstance(videos, Videos):
-        videos = labeled_videos(videos, root, label_names(ensemble[0]))
+    videos = data if isinstance(data, Videos) else labeled_videos(data, root, label_names(ensemble[0]))
     [found] = evaluate_ensembles(
         [ensemble], videos, workers=workers, batch_size=batch_size, precision=precision, strict=strict
     )
@@ -155,7 +154,7 @@ def evaluate_ensembles(
     unreadable: dict[int, str] = {}
 
     own = np.arange(ranks.rank, len(videos), ranks.size)  # indices, which are the ids in a batch
-    batches = EvaluationBatches(Videos(videos.paths[ranks.rank :: ranks.size], own), settings, batch=batch_size)
+    batches = EvaluationBatches(Videos(videos.paths[ranks.rank :: ranks.size], own), settings, batch_size=batch_size)
     progress = tqdm(
         iterate_views(batches, device, workers),
         total=len(batches),

@@ -24,8 +24,9 @@ from cmpl_zoo.datasets.loader import cores_beside
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.video_model import evaluation_mode
 from cmpl_zoo.precision import Precision, autocast
+from cmpl_zoo.prediction.ensemble import of_views
 from cmpl_zoo.storage.remote import is_url
-from cmpl_zoo.video.clips import normalize, resolve_clip_config, view_config
+from cmpl_zoo.video.clips import resolve_clip_config, view_config
 from cmpl_zoo.video.segments import recording_of
 from cmpl_zoo.video.video import VideoError
 
@@ -245,19 +246,20 @@ def _compute(
 ) -> Iterator[np.ndarray | None]:
     """The features of each video of the list from index `start` on; None where it cannot be read."""
     device = next(model.parameters()).device
-    config = resolve_clip_config(model)
+
+    def pooled(clips: Tensor) -> Tensor:
+        return model.forward_head(model.forward_features(clips), pre_logits=True)
+
     rest = Videos(video_list.paths[start:], np.arange(start, len(video_list)))  # the id of a video is its index
-    batches = EvaluationBatches(rest, [view_config(config)], batch=batch_size)
+    batches = EvaluationBatches(rest, [view_config(resolve_clip_config(model))], batch_size=batch_size)
     with evaluation_mode(model):
         for views, ids, failed, *_ in iterate_views(batches, device, workers):
             for _, message in failed:
                 tqdm.write(f"left out: {message}", file=sys.stderr)
             computed: dict[int, np.ndarray] = {}
             if len(ids):
-                clips = views[0].flatten(0, 1).split(batch_size)
                 with cores_beside(workers), autocast(device, precision):
-                    pooled = [_pooled(model, normalize(some, config["mean"], config["std"])) for some in clips]
-                per_video = torch.cat(pooled).unflatten(0, views[0].shape[:2]).mean(dim=1)
+                    per_video = of_views(pooled, model, views[0], batch_size).mean(dim=1)
                 computed = dict(zip(ids.tolist(), per_video.cpu().numpy(), strict=True))
             for index in sorted(computed.keys() | dict(failed).keys()):
                 if index in computed and not np.isfinite(computed[index]).all():
@@ -266,11 +268,6 @@ def _compute(
                         "weights"
                     )
                 yield computed.get(index)
-
-
-def _pooled(model: VideoModel, clips: Tensor) -> Tensor:
-    """(clips, channels) float32 of normalized clips (clips, 3, frames, height, width)."""
-    return model.forward_head(model.forward_features(clips), pre_logits=True).float()
 
 
 def _unfinished_file(file: Path) -> Path:

@@ -36,7 +36,7 @@ class Suggestion:
 
 
 def suggest(
-    models: nn.Module | Sequence[nn.Module],
+    model: nn.Module | Sequence[nn.Module],
     videos: Iterable[str | os.PathLike[str]],
     n: int,
     *,
@@ -51,7 +51,7 @@ def suggest(
     A video that cannot be read is left out, with a warning.
 
     Args:
-        models: a model, or several of the same classes, as `predict` takes them; usually the two of a run.
+        model: one, or several of the same classes, as `predict` takes them; usually the two of a run.
         videos: paths of the videos to choose from.
         n: how many to choose; all, if there are fewer.
         workers: as for `predict`.
@@ -65,7 +65,7 @@ def suggest(
     if isinstance(videos, (str, os.PathLike)):
         raise TypeError(f"suggest chooses among videos, and {videos} is one path; give a list of paths")
     found = list[Suggestion]()
-    for one in predict(models, videos, topk=None, workers=workers, batch_size=batch_size, precision=precision):
+    for one in predict(model, videos, topk=None, workers=workers, batch_size=batch_size, precision=precision):
         if one.error:
             warnings.warn(one.error, stacklevel=2)
         else:

@@ -90,7 +90,9 @@ def test_where_nothing_can_be_read_it_ends_with_the_first_cause(tmp_path):
 
 
 def test_evaluation_replaces_nothing(twelve):
-    data = EvaluationBatches(twelve, [{"clips": 1, "crops": 1, "frames": 2, "stride": 2, "size": (32, 32)}], batch=4)
+    data = EvaluationBatches(
+        twelve, [{"clips": 1, "crops": 1, "frames": 2, "stride": 2, "size": (32, 32)}], batch_size=4
+    )
     items = list(iterate(data, CPU, 1))
     assert [i for _, ids, *_ in items for i in ids.tolist()] == [0, 1, 2, 4, 5, 6, 8, 9, 10, 11]
     assert [len(views) for (views,), *_ in items] == [3, 3, 4]

@@ -40,20 +40,20 @@ class EvaluationBatch(NamedTuple):
 class EvaluationBatches(Dataset[EvaluationBatch | StorageError]):
     """Index -> the test views of the next few videos of a list, in the order of the list.
 
-    A batch has as many videos as make about `batch` views. If shards cannot be read, the item is a `StorageError`.
+    A batch has as many videos as make about `batch_size` views. If shards cannot be read, the item is a `StorageError`.
 
     Args:
         videos: paths of the videos and ids, which may be those of classes.
         settings: one or more settings of views.
-        batch: views per batch, of the settings that have most; a batch has at least one video.
+        batch_size: views per batch, of the settings that have most; a batch has at least one video.
         with_coverage: also tell how much of each video its views show, for which all packets of some files are read.
     """
 
     def __init__(
-        self, videos: Videos, settings: Sequence[ViewConfig], *, batch: int = 32, with_coverage: bool = False
+        self, videos: Videos, settings: Sequence[ViewConfig], *, batch_size: int = 32, with_coverage: bool = False
     ) -> None:
         self.videos, self.settings, self.with_coverage = videos, settings, with_coverage
-        self.videos_per_batch = max(1, batch // max(views["clips"] * views["crops"] for views in settings))
+        self.videos_per_batch = max(1, batch_size // max(views["clips"] * views["crops"] for views in settings))
 
     def __len__(self) -> int:
         return math.ceil(len(self.videos) / self.videos_per_batch)

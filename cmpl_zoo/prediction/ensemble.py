@@ -1,7 +1,7 @@
 """One model, or several that vote, on views of videos that are read already."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 from weakref import WeakSet
 
@@ -141,13 +141,26 @@ def probabilities(model: VideoModel, views: Tensor, batch_size: int) -> Tensor:
     Raises:
         ValueError: the model gives another number of logits than its `num_classes`.
     """
+    logits = of_views(model, model, views, batch_size)
+    check_logits(model, logits.shape[2])
+    return logits.softmax(dim=2)
+
+
+def of_views(compute: Callable[[Tensor], Tensor], model: VideoModel, views: Tensor, batch_size: int) -> Tensor:
+    """What a part of a model computes of each view, (videos, views, ...) in float32.
+
+    Args:
+        compute: the part, for normalized clips (clips, 3, frames, height, width) on the model's device, in its dtype.
+        model: that the clips are normalized for.
+        views: uint8 (videos, views, 3, frames, height, width).
+        batch_size: views that go through at a time.
+    """
     weight, config = next(model.parameters()), resolve_clip_config(model)
-    logits = []
-    for batch in views.flatten(0, 1).split(batch_size):
-        clips = normalize(batch.to(weight.device), config["mean"], config["std"])
-        logits.append(model(clips.to(weight.dtype)).float())
-        check_logits(model, logits[-1].shape[1])
-    return torch.cat(logits).softmax(dim=1).unflatten(0, views.shape[:2])
+    computed = [
+        compute(normalize(some.to(weight.device), config["mean"], config["std"]).to(weight.dtype)).float()
+        for some in views.flatten(0, 1).split(batch_size)
+    ]
+    return torch.cat(computed).unflatten(0, views.shape[:2])
 
 
 def label_of(classes: RankedClasses, min_probability: float) -> str:

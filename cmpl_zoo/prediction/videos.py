@@ -137,7 +137,7 @@ def _read_and_predict(
         WorkerError, StorageError, RuntimeError: as `predict`.
     """
     videos = Videos(PackedStrings(paths), np.arange(len(paths)))  # the id of a video is its index
-    batches = EvaluationBatches(videos, ensemble.settings, batch=ensemble.batch_size, with_coverage=True)
+    batches = EvaluationBatches(videos, ensemble.settings, batch_size=ensemble.batch_size, with_coverage=True)
     workers = min(workers, len(batches))
     for batch in iterate(batches, ensemble.device, workers):
         for message in batch.warnings:
