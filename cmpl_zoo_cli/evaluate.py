@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import json
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -86,14 +85,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         check_writable(page := folder / "report.html", f"--output {page}")
 
-    from cmpl_zoo._files import replace_text
     from cmpl_zoo.distributed import Ranks, device_errors_explained, set_up_device
     from cmpl_zoo.evaluation import check_alike, check_finite, evaluate_ensembles, labeled_videos
     from cmpl_zoo.hub.cards import add_scores
     from cmpl_zoo.models import create_model
     from cmpl_zoo.models.labels import label_names
     from cmpl_zoo.prediction.loading import networks_of
-    from cmpl_zoo.report.evaluation_report import write_evaluation
+    from cmpl_zoo.report.evaluation_report import write_evaluation, write_scores
     from cmpl_zoo.training.lists import check_some_readable
     from cmpl_zoo.training.provenance import hardware, versions
 
@@ -123,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     seconds, scores = time.perf_counter() - began, found.scores
     print(as_table(scores))
     if args.json:
-        replace_text(args.json, json.dumps({"model": names, "data": args.data, **scores}, indent=2) + "\n")
+        write_scores(args.json, names, args.data, scores)
     if args.card:
         add_scores(args.models[0], scores, args.data)
     if not args.json:

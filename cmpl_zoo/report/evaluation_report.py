@@ -9,6 +9,7 @@ from pathlib import Path
 from cmpl_zoo._files import replace_text
 from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.evaluation import Evaluation
+from cmpl_zoo.records import Scores
 from cmpl_zoo.report import sections
 from cmpl_zoo.report.pages import render, write_page
 from cmpl_zoo.report.predictions import write_predictions
@@ -41,32 +42,28 @@ def write_evaluation(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    scores = evaluation.scores
     name = " and ".join(models)
     voted = ", which vote by the mean of their probabilities," if len(models) > 1 else ""
     page = render(
         "evaluation.html",
         title=f"{name} on {Path(list_file).name}",
         sentence=f"{name}{voted} on the {len(videos)} videos of {list_file}, of {len(classes)} classes.",
-        results=[sections.result(name, scores)],
-        unreadable=len(evaluation.unreadable),
-        recordings=videos.recordings,
         commands=[
             ("Predict other videos.", shlex.join(["cmpl-zoo", "predict", models[0], "VIDEOS", *_voters(models[1:])])),
             ("This evaluation again.", shlex.join(command)),
         ],
-        confusion=sections.confusion(scores, classes),
-        classes=sections.class_rows(videos, scores, classes),
-        sheets=sections.sheets(videos, classes, evaluation),
-        map=sections.video_map(videos, classes, evaluation),
         machine=machine,
+        **sections.accuracy({name: evaluation}, videos, classes),
     )
     write_page(folder / "report.html", page)  # the largest first: a disk that is full keeps the former evaluation
     write_predictions(folder / "predictions.csv", videos, classes, {"model": evaluation})
-    replace_text(
-        folder / "scores.json", json.dumps({"model": list(models), "data": list_file, **scores}, indent=2) + "\n"
-    )
+    write_scores(folder / "scores.json", models, list_file, evaluation.scores)
     return folder / "report.html"
+
+
+def write_scores(file: Path, models: Sequence[str], list_file: str, scores: Scores) -> None:
+    """Write the scores of models on a list as JSON."""
+    replace_text(file, json.dumps({"model": list(models), "data": list_file, **scores}, indent=2) + "\n")
 
 
 def _voters(others: Sequence[str]) -> list[str]:

@@ -44,27 +44,10 @@ def write_run_report(
         OSError: a file cannot be written.
     """
     val = lists.get("val")
-    parts: dict[str, Any] = {
-        "results": [],
-        "unreadable": 0,
-        "recordings": None,
-        "confusion": None,
-        "classes": None,
-        "sheets": None,
-        "map": None,
-    }
+    accuracy: dict[str, Any] = {"results": [], "map": None}
     if evaluations and val is not None:
         write_predictions(folder / "predictions.csv", val, classes, evaluations)
-        first = next(iter(evaluations.values()))
-        parts = {
-            "results": [sections.result(role, evaluation.scores) for role, evaluation in evaluations.items()],
-            "unreadable": len(first.unreadable),
-            "recordings": val.recordings,
-            "confusion": sections.confusion(first.scores, classes),
-            "classes": sections.class_rows(val, first.scores, classes),
-            "sheets": sections.sheets(val, classes, first),
-            "map": sections.video_map(val, classes, first),
-        }
+        accuracy = sections.accuracy(evaluations, val, classes)
     page = render(
         "run.html",
         title=f"Training report: {folder.resolve().name}",
@@ -75,7 +58,7 @@ def write_run_report(
         views=_views(views, classes),
         machine=machine(summary, lines),
         options=[(flag(name), "" if value is None else str(value)) for name, value in summary["config"].items()],
-        **parts,
+        **accuracy,
     )
     write_page(folder / "report.html", page)
     return folder / "report.html"

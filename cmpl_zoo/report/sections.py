@@ -1,7 +1,7 @@
 """The parts of a report that runs and evaluations have in common, as their templates take them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,20 @@ class Result:
     top5: float | None
     views: str
     verdict: str
+
+
+def accuracy(evaluations: Mapping[str, Evaluation], videos: Videos, classes: Sequence[str]) -> dict[str, Any]:
+    """What the templates take of evaluations of the same videos, by name; all but `results` is of the first one."""
+    first = next(iter(evaluations.values()))
+    return {
+        "results": [result(name, evaluation.scores) for name, evaluation in evaluations.items()],
+        "unreadable": len(first.unreadable),
+        "recordings": videos.recordings,
+        "confusion": confusion(first.scores, classes),
+        "classes": class_rows(videos, first.scores, classes),
+        "sheets": sheets(videos, classes, first),
+        "map": video_map(videos, classes, first),
+    }
 
 
 def result(name: str, scores: Scores) -> Result:
