@@ -16,7 +16,7 @@ import pytest
 from training import CLASSES, Script, assert_same_weights, command, files_of, losses, metrics, read_rows, run, weights
 
 import cmpl_zoo
-from cmpl_zoo.training.checkpoint import read_state
+from cmpl_zoo.training.checkpoint import States, read_state
 from cmpl_zoo.training.signals import Interrupt
 
 STEPS = ["--steps", "8", "--val-every", "4", "--save-every-steps", "1", "--log-every", "3"]
@@ -173,6 +173,21 @@ def test_a_damaged_state_gives_way_to_the_one_before(unbroken, videos, lists, tm
     run([*args[:-2], "--overwrite", "true"])
     assert_same_weights(unbroken, output)
     assert (output / "notes" / "mine.txt").read_text() == "mine" and not (output / "best" / "old").exists()
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_damaged_state_is_not_kept_in_place_of_a_good_one(tmp_path, keep):
+    saved = States(tmp_path, keep)
+    for step in (5, 10):
+        saved.save(step, {"step": step})
+    if keep == 1:
+        shutil.copy(tmp_path / "states" / "step-000000010.pt", tmp_path / "states" / "step-000000005.pt")
+    (tmp_path / "states" / "step-000000010.pt").write_bytes(b"damaged")
+    assert saved.load() and len(saved.files()) == 2, "other processes may still read it"
+    for step in (6, 7):
+        saved.save(step, {"step": step})
+        assert [read_state(file)["step"] for file in saved.files()][-1] == step
+    assert len(saved.files()) == keep
 
 
 def test_a_folder_is_one_process_at_a_time(unbroken, videos, lists, tmp_path):

@@ -55,8 +55,10 @@ class States:
                 file=sys.stderr,
             )
             return
-        for old in self.files()[: -self.keep]:
-            old.unlink(missing_ok=True)
+        files = self.files()
+        newest = files.index(file) + 1  # those after it are damaged, and the run went on from one before them
+        for other in [*files[: max(0, newest - self.keep)], *files[newest:]]:
+            other.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
         """The last state that is not damaged; None where none was saved.
@@ -64,14 +66,11 @@ class States:
         Raises:
             RunError: there are states, and all of them are damaged.
         """
-        files, damaged = self.files(), list[Path]()
+        files = self.files()
         for file in reversed(files):
             if (state := read_state(file)) is not None:
-                for newer in damaged:  # else it would be kept as the newest, in place of the next good one
-                    newer.unlink()
                 return state
             tqdm.write(f"warning: {file} is damaged; taking the state before it", file=sys.stderr)
-            damaged.append(file)
         if files:
             raise RunError(f"{self.folder}: all {len(files)} states are damaged; begin again with --overwrite")
         return None
