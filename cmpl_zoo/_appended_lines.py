@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from cmpl_zoo._locks import locked_by_another
+
 
 class AppendedLines:
     """An open file of lines, made where there is none, and locked against other processes (not on Windows).
@@ -26,19 +28,11 @@ class AppendedLines:
             )
         as_it_is = getattr(os, "O_BINARY", 0)  # else Windows writes \r\n for \n
         self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | as_it_is, 0o666)
-        try:
-            import fcntl
-
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass  # Windows
-        except BlockingIOError as error:
+        if locked_by_another(self._handle, "flock"):
             self.close()
             raise OSError(
                 f"{file}: another process of another run is writing it; wait for its end, or give another name"
-            ) from error
-        except OSError:
-            pass  # a file system without locks
+            )
 
     def close(self) -> None:
         """Give it free."""

@@ -121,8 +121,7 @@ def export_model(
         other = ".pt2" if file.suffix == ".onnx" else ".onnx"
         raise ExportError(
             f"{file}: torch {torch.__version__} cannot export {model.pretrained_cfg['architecture']} to "
-            f"{file.suffix} ({first}); "
-            f"try {other}, or another network"
+            f"{file.suffix} ({first}); try {other}, or another network"
         ) from error
     runtime, run = load(content)
     with torch.inference_mode():

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from cmpl_zoo.tools.own_videos import MadeLists
 
 
-def with_lists(line: CommandLine, resume: bool) -> Config:
+def with_lists(line: CommandLine, begun: bool) -> Config:
     """The options of a run, once its lists are in its folder.
 
-    They are made there; with `resume`, those that are there are used again, with the recipe that was chosen then.
+    They are made there; of a run that has `begun`, those that are there are used again, with the recipe that was chosen
+    then.
 
     Raises:
         ListError: the videos cannot be used; nothing is written.
@@ -30,7 +31,7 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
     """
     from cmpl_zoo.tools.own_videos import write_lists
     from cmpl_zoo.training.errors import RunError
-    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_room, is_begun, needed
+    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_room, needed
 
     config, run_folder = line.config, Path(line.config.output)
     folder = run_folder / LISTS
@@ -41,9 +42,9 @@ def with_lists(line: CommandLine, resume: bool) -> Config:
         "val": config.val,
         "seed": config.seed,
     }
-    if resume and (folder / RECORD).exists() and is_begun(run_folder):
+    if begun and (folder / RECORD).exists():
         return line.completed(*former_words(folder / RECORD, made_from))
-    if resume and is_begun(run_folder):
+    if begun:
         raise RunError(f"{run_folder} holds a run whose lists were given; continue it with the same --labeled")
     if folder.exists() and not (folder / RECORD).exists():
         raise RunError(f"{folder} is there already, and no run has made it; give another --output")

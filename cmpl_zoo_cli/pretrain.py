@@ -48,6 +48,4 @@ def work(config: "PretrainConfig", dry_run: bool, ranks: "Ranks") -> None:
         start, trained = str(Path(config.output, "model")), f"{config.output}_trained"
         seen = {"subtract_mean_frame": config.subtract_mean_frame, "normalize_clip": config.normalize_clip}
         words = ["train", folder, *starting_words(config.model, start, **seen), "-o", trained]
-        if any(seen.values()):  # the recipe's other network starts without them
-            words += ["--auxiliary-init", "null"]
         print(f"next, with a folder for each class or a file of --labels:\n  cmpl-zoo {shlex.join(words)}")

@@ -18,8 +18,18 @@ def with_dashes(words: Sequence[str]) -> list[str]:
     return spelled + list(words[end:])
 
 
-def starting_words(network: str, weights: str, *, subtract_mean_frame: bool, normalize_clip: bool) -> list[str]:
-    """The options of training by which a network starts from weights that see clips in this way."""
-    words = [flag("primary"), network, flag("init"), weights]
+def starting_words(
+    network: str, weights: str, *, subtract_mean_frame: bool, normalize_clip: bool, alone: bool = False
+) -> list[str]:
+    """The options of training by which a network starts from weights that see clips in this way.
+
+    Args:
+        network: its name.
+        weights: the model that it starts from.
+        subtract_mean_frame: as the weights have it.
+        normalize_clip: as the weights have it.
+        alone: no second network learns beside it; that of a recipe starts from weights that see clips as they are.
+    """
     seen = {"subtract_mean_frame": subtract_mean_frame, "normalize_clip": normalize_clip}
-    return words + [flag(option) for option, value in seen.items() if value]
+    words = ["--primary", network, "--init", weights, *(flag(option) for option, value in seen.items() if value)]
+    return words + (["--auxiliary-init", "null"] if any(seen.values()) and not alone else [])

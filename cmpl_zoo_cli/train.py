@@ -36,7 +36,7 @@ def work(line: "CommandLine", ranks: "Ranks") -> None:
     config = line.config
     if line.makes_lists:
         made: list[Config] = []
-        ranks.first_alone(lambda: made.append(with_lists(line, config.resume or ranks.restarted)))
+        ranks.first_alone(lambda: made.append(with_lists(line, continues(config, ranks))))
         config = ranks.gather(made[0] if made else config)[0]
     # Several processes take another time than the one that would be measured here.
     if line.dry_run or (line.own.videos and ranks.size == 1 and not continues(config, ranks)):

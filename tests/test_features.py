@@ -66,8 +66,8 @@ def test_a_file_holds_what_the_classifier_would_see(
                 assert torch.allclose(logits, network(clips).mean(0), atol=1e-4)
     assert [path.name for path in file.parent.iterdir()] == ["f.npz"]
     rounded = cmpl_zoo.create_model(MODEL, pretrained=True).bfloat16().eval()
-    of_rounded = extract_features(rounded, MODEL, read_list(some, videos, labeled=False), videos, tmp_path / "h.npz")
-    assert np.allclose(of_rounded.features, read_features(file).features, atol=0.1)
+    found = extract_features(rounded, MODEL, read_list(some, videos, labeled=False), videos, tmp_path / "h.npz")
+    assert np.allclose(found.features, read_features(file).features, atol=0.1)
     # A second time there is nothing to do.
     before = file.stat().st_mtime_ns
     assert main(features(MODEL, some, videos, file)) == 1 and file.stat().st_mtime_ns == before

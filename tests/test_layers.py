@@ -11,6 +11,7 @@ import cmpl_zoo
 # how they are spelled.
 LAYERS = [
     {f"cmpl_zoo_cli.{name}" for name in ("version", "spelling", "run_options", "train_config", "pretrain_config")},
+    {"_locks"},
     {"_appended_lines", "_files", "semi", "models", "records", "precision"},
     {"storage", "distributed"},
     {"video", "demo"},

@@ -125,8 +125,8 @@ def test_video_both_labeled_and_in_validation(tmp_path):
     (tmp_path / "links").mkdir()
     (tmp_path / "b.mp4").touch()
     (tmp_path / "links" / "z.mp4").symlink_to("../b.mp4")
-    of_links = read_list(write(tmp_path / "l.csv", "path,label\nz.mp4,x\n"), root=tmp_path / "links")
-    for first, second in ((train, of_links), (of_links, train)):
+    linked = read_list(write(tmp_path / "l.csv", "path,label\nz.mp4,x\n"), root=tmp_path / "links")
+    for first, second in ((train, linked), (linked, train)):
         with pytest.raises(ListError, match=r"is also in a training list"):
             check_disjoint(first, second)
 

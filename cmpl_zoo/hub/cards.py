@@ -80,7 +80,7 @@ def _use(model: VideoModel, label_names: Sequence[str]) -> list[str]:
     words = starting_words(model.pretrained_cfg["architecture"], PLACE, **seen)
     return [
         f'model = cmpl_zoo.create_model("{PLACE}", pretrained=True, num_classes=10)  # a classifier to be trained',
-        f"# cmpl-zoo train VIDEOS -o DIR {' '.join(words)}" + (" --auxiliary-init null" if any(seen.values()) else ""),
+        f"# cmpl-zoo train VIDEOS -o DIR {' '.join(words)}",
     ]
 
 

@@ -46,7 +46,7 @@ def write_pretraining_report(
     ]
     train = ["cmpl-zoo", "train", "VIDEOS", "-o", f"{folder}-trained", "--auxiliary", "null", "--scheme", "none"]
     seen = {option: config[option] for option in ("subtract_mean_frame", "normalize_clip")}
-    train += starting_words(config["model"], str(folder / "model"), **seen)
+    train += starting_words(config["model"], str(folder / "model"), alone=True, **seen)
     again = ["cmpl-zoo", "pretrain", "--config", str(folder / "config.yaml"), "-o", f"{folder}-again"]
     page = render(
         "pretraining.html",

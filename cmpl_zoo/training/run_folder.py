@@ -1,6 +1,5 @@
 """The folder of a run: which run it belongs to, and its options in config.yaml."""
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from cmpl_zoo._files import replace_text
+from cmpl_zoo._locks import locked_by_another
 from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.training.checkpoint import States
 from cmpl_zoo.training.errors import RunError
@@ -76,23 +76,14 @@ def _open(config: Options, begun: bool, lock: ExitStack) -> None:
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
-    """Lock the folder of a run against other processes (not on Windows, nor on a file system without locks).
+    """Lock the folder of a run against other processes, as far as `locked_by_another` does.
 
     Raises:
         RunError: another process has it.
     """
     with (folder / LOCK).open("a") as file:
-        try:
-            import fcntl
-
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which the workers do not inherit
-        except ImportError:
-            pass
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise RunError(
-                    f"another process trains in {folder}; wait for its end, or give another --output"
-                ) from error
+        if locked_by_another(file.fileno(), "lockf"):  # which the workers do not inherit
+            raise RunError(f"another process trains in {folder}; wait for its end, or give another --output")
         yield
 
 
