@@ -19,7 +19,8 @@ from pathlib import Path
 
 import torch
 
-from cmpl_zoo.video.video import VideoError, read_frames, video_info
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.video import read_frames, video_info
 
 SECONDS = 60  # for one copy; a hundred times what it takes
 MEMORY = 8 * 2**30  # address space of the reading process; its libraries alone map more than two

@@ -26,8 +26,8 @@ from cmpl_zoo.prediction.ensemble import distinct_views, not_finite_error, proba
 from cmpl_zoo.records import Scores
 from cmpl_zoo.tools.find_labels import videos_of_folders
 from cmpl_zoo.video.clips import resolve_clip_config
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import evenly
-from cmpl_zoo.video.video import VideoError
 
 MAPPED = 2000  # videos of a list whose features are kept, for a map of them
 

@@ -27,8 +27,8 @@ from cmpl_zoo.precision import Precision, autocast
 from cmpl_zoo.prediction.ensemble import of_views
 from cmpl_zoo.storage.remote import is_url
 from cmpl_zoo.video.clips import resolve_clip_config, view_config
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.segments import recording_of
-from cmpl_zoo.video.video import VideoError
 
 _COLUMN = "column:"  # before the name of a column of the list, in the names of a file's arrays
 

@@ -21,7 +21,7 @@ from cmpl_zoo.datasets.lists import Videos
 from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.training_steps import TrainingClip, TrainingSteps
 from cmpl_zoo.datasets.watchdog import WorkerError, reading
-from cmpl_zoo.video.video import VideoError
+from cmpl_zoo.video.errors import VideoError
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,8 @@ from made_videos import encode, link_many, refused, rows_of, start, turn, wait_f
 from PIL import Image
 
 from cmpl_zoo.tools.prepare import PrepareSettings, prepare_video
-from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.video import Video
 from cmpl_zoo_cli.main import main
 
 pytestmark = pytest.mark.timeout(300)

@@ -28,7 +28,7 @@ from cmpl_zoo.pretext.dpc import PredictionHead, feature_maps
 from cmpl_zoo.pretext.order import order_number
 from cmpl_zoo.pretext.puzzle import one_channel
 from cmpl_zoo.pretext.steps import PretextSteps
-from cmpl_zoo.video.video import VideoError
+from cmpl_zoo.video.errors import VideoError
 
 
 def test_order_shuffles_clips_and_tells_their_places(tmp_path):

@@ -21,8 +21,9 @@ from cmpl_zoo.linear_probe import check_held_out, fit_probe
 from cmpl_zoo.tools.find_videos import VideoFinder
 from cmpl_zoo.video import load_clip, seeking, video_info
 from cmpl_zoo.video import video as video_module
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.segments import Segment, recording_of, split_fragment, with_fragment
-from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo.video.video import Video
 from cmpl_zoo_cli.main import main
 
 TIMED_CLIPS = (

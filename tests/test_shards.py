@@ -23,7 +23,8 @@ from cmpl_zoo.storage import remote
 from cmpl_zoo.storage.cache import Cache
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.storage.shards import read_index, read_member
-from cmpl_zoo.video.video import VideoError, read_frames, video_info
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.video import read_frames, video_info
 from cmpl_zoo_cli.main import main
 
 SIZE = "0.15"  # MB of a shard

@@ -18,8 +18,9 @@ from cmpl_zoo.prediction import predict
 from cmpl_zoo.prediction.overlay import draw_label, write_overlay
 from cmpl_zoo.prediction.timelines import Bout, Window, bouts, timeline
 from cmpl_zoo.video.clips import crop_views
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.segments import with_fragment
-from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo.video.video import Video
 from cmpl_zoo.video.windows import read_windows, window_spans
 from cmpl_zoo_cli.main import main
 

@@ -20,7 +20,8 @@ from made_videos import decode_everything, truth_of, turn
 from PIL import Image
 
 from cmpl_zoo.video import seeking, video
-from cmpl_zoo.video.video import Video, VideoError, VideoInfo, read_frames, video_info
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.video import Video, VideoInfo, read_frames, video_info
 
 REPO = Path(__file__).resolve().parents[1]
 CLIPS = (

@@ -16,7 +16,8 @@ from cmpl_zoo.datasets.loader import iterate
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.video.clips import Coverage, ViewConfig, coverage, load_views
-from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.video import Video
 
 
 class EvaluationBatch(NamedTuple):

@@ -19,8 +19,9 @@ from cmpl_zoo.datasets.views import StrongView, WeakView
 from cmpl_zoo.datasets.watchdog import reading
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.video.clips import frame_times
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import random_clips, random_spread
-from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo.video.video import Video
 
 Sample = TypeVar("Sample")
 

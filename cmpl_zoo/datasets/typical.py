@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cmpl_zoo.records import TypicalVideo
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import evenly
-from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo.video.video import Video
 
 MOST_VIDEOS = 100  # to look at, from all over a list; our choice
 

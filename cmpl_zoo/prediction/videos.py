@@ -17,7 +17,7 @@ from cmpl_zoo.datasets.watchdog import WorkerError
 from cmpl_zoo.precision import Precision
 from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses, warn_of_rate
 from cmpl_zoo.video.clips import Coverage
-from cmpl_zoo.video.video import VideoError
+from cmpl_zoo.video.errors import VideoError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from cmpl_zoo.datasets.order import SampleOrder, drawing, positions
 from cmpl_zoo.datasets.training_steps import UnreadableVideo, first_readable
 from cmpl_zoo.pretext.task import Task
 from cmpl_zoo.storage.remote import StorageError
-from cmpl_zoo.video.video import Video, VideoError
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.video import Video
 
 
 class PretextBatch(TypedDict):

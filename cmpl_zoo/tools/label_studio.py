@@ -20,7 +20,8 @@ from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.tools.find_videos import VIDEO_SUFFIXES, FoundVideos
 from cmpl_zoo.tools.segment_lists import LabeledSegment, StrPath, find_segments
 from cmpl_zoo.tools.text_files import read_text
-from cmpl_zoo.video.video import VideoError, video_info
+from cmpl_zoo.video.errors import VideoError
+from cmpl_zoo.video.video import video_info
 
 FORM = "Label Studio's export as JSON or JSON-MIN"
 FPS_KEYS = ("fps", "framerate", "frame_rate")  # of the data of a task, in any case

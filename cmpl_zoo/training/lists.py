@@ -18,8 +18,9 @@ from cmpl_zoo.models.labels import check_label_names
 from cmpl_zoo.records import TypicalVideo
 from cmpl_zoo.training.networks import training_clips
 from cmpl_zoo.training.run_folder import LISTS
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import evenly, far_apart
-from cmpl_zoo.video.video import VideoError, video_info
+from cmpl_zoo.video.video import video_info
 from cmpl_zoo_cli.run_options import RunOptions
 from cmpl_zoo_cli.train_config import Config
 

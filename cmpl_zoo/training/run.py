@@ -22,7 +22,7 @@ from cmpl_zoo.training.progress import loss_in_words
 from cmpl_zoo.training.provenance import digests
 from cmpl_zoo.training.pseudo_label_warnings import PseudoLabelWarnings
 from cmpl_zoo.training.summary import save_models, summarize, tell_scores, write_report, write_summary
-from cmpl_zoo.video.video import VideoError
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo_cli.train_config import Config
 
 

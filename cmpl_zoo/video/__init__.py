@@ -9,8 +9,9 @@ from cmpl_zoo.video.clips import (
     normalize,
     resolve_clip_config,
 )
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import random_clips, uniform_clips
-from cmpl_zoo.video.video import Video, VideoError, VideoInfo, read_frames, video_info
+from cmpl_zoo.video.video import Video, VideoInfo, read_frames, video_info
 
 __all__ = [
     "ClipConfig",

@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from cmpl_zoo.storage.shards import read_member
-from cmpl_zoo.video.errors import VideoError as VideoError
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.file_index import keep_index, kept_index
 from cmpl_zoo.video.images import AnimatedImage, FrameArray, ImageFolder
 from cmpl_zoo.video.opening import NO_FRAME, open_video
