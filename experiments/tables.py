@@ -135,8 +135,8 @@ def in_common(rows: RunsByRow) -> RunsByRow:
 
 
 def gain(runs: dict[int, Result], base: dict[int, Result]) -> str:
-    """How far a row's top-1 is above another's, seed by seed."""
-    return mean_and_spread(runs[seed]["top1"] - base[seed]["top1"] for seed in runs)
+    """How far a row's top-1 is above another's, seed by seed: mean and 95 % interval."""
+    return mean_and_interval([runs[seed]["top1"] - base[seed]["top1"] for seed in runs])
 
 
 def compared(experiment: str, setting: str, measured_on: str) -> str:
@@ -148,7 +148,7 @@ def compared(experiment: str, setting: str, measured_on: str) -> str:
         parts.setdefault(base_of(experiment, row), {})[row] = runs
     paper = PAPER.get(experiment)
     over_what = next(iter(parts)) if len(parts) == 1 else "its base"
-    columns = ["", "seeds", "top-1, %", f"gain over {over_what}, seed by seed", "mean over classes, %"]
+    columns = ["", "seeds", "top-1, %", f"minus {over_what} (95 %)", "mean over classes, %"]
     columns += ["the paper's top-1, Kinetics-400 1%"] if paper else []
     cells = []
     for base, part in sorted(parts.items()):
@@ -177,8 +177,7 @@ def pretrained(experiment: str, setting: str, measured_on: str) -> str:
         starts = [run for run in runs.values() if "pretraining" in run]
         right = f"{100 * statistics.mean(run['pretraining_right'] for run in starts):.0f}" if starts else ""
         seconds = f"{statistics.median(run['pretraining_seconds'] for run in starts):.0f}" if starts else ""
-        gains = [runs[seed]["top1"] - random[seed]["top1"] for seed in runs]
-        over = "" if row == RANDOM else mean_and_interval(gains)
+        over = "" if row == RANDOM else gain(runs, random)
         top1, of_classes = (mean_and_spread(measured[row][key]) for key in ("top1", "of_classes"))
         cells.append([row, right, seconds, len(runs), top1, over, of_classes, PAPER_TABLE_2.get(row, "")])
     return markdown(columns, cells) + where_machines_differ(rows)
@@ -190,7 +189,7 @@ def labels_table(setting: str, measured_on: str) -> str:
         return "Not yet run."
     methods = ("labels-alone", "fixmatch", "cross")
     first, *others = methods
-    columns = ["labels a class", "seeds", f"top-1, %: {first}", *others, "gain of cross over fixmatch, seed by seed",
+    columns = ["labels a class", "seeds", f"top-1, %: {first}", *others, "cross minus fixmatch (95 %)",
                f"mean over classes, %: {first}", *others]  # fmt: skip
     cells = []
     for count in sorted({int(row.rpartition(", ")[2]) for row in rows}):
