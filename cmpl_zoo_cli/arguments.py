@@ -100,10 +100,10 @@ def processes(args: argparse.Namespace) -> int:
     return available_cores() if args.workers is None else args.workers
 
 
-def check_output(output: str, *files: str, what: str = "this is the list that is read") -> None:
+def check_output(output: str, *files: str, what: str = "this is the list that is read", option: str = "-o") -> None:
     """Raise ValueError where the output is one of the files that are read."""
     if any(Path(file).resolve() == Path(output).resolve() for file in files):
-        raise ValueError(f"{output}: {what}; give -o another name")
+        raise ValueError(f"{output}: {what}; give {option} another name")
 
 
 def check_writable(file: Path, named: str) -> None:

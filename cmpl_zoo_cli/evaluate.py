@@ -8,7 +8,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmpl_zoo_cli.arguments import Verbs, add_computing, add_root, add_verb, check_writable, reading_workers, whole
+from cmpl_zoo_cli.arguments import (
+    Verbs,
+    add_computing,
+    add_root,
+    add_verb,
+    check_output,
+    check_writable,
+    reading_workers,
+    whole,
+)
 from cmpl_zoo_cli.spelling import flag
 
 if TYPE_CHECKING:
@@ -81,8 +90,11 @@ def run(args: argparse.Namespace) -> int:
         )
     folder = args.output or default_folder(args.models, args.data)
     if args.json:
+        check_output(str(args.json), args.data, option="--json")
         check_writable(args.json, f"--json {args.json}")
     else:
+        if any((folder / name).exists() for name in ("config.yaml", "summary.json")):
+            raise ValueError(f"--output {folder}: holds a run, whose report would be replaced; give another folder")
         check_writable(page := folder / "report.html", f"--output {page}")
 
     from cmpl_zoo.distributed import Ranks, device_errors_explained, set_up_device
@@ -143,7 +155,9 @@ def default_folder(models: Sequence[str], data: str) -> Path:
     for model in models:
         parts = (Path(model).resolve() if Path(model).exists() else Path(model.removeprefix("hf-hub:"))).parts
         names.append("-".join(parts[-2:] if len(parts) > 1 else parts))
-    networks, videos = (re.sub(r"[^\w.+-]+", "-", name) for name in ("+".join(names), Path(data).stem))
+    of_videos = Path(data).resolve()
+    data_name = of_videos.name if of_videos.is_dir() else of_videos.stem
+    networks, videos = (re.sub(r"[^\w.+-]+", "-", name) for name in ("+".join(names), data_name))
     if len(networks) > 100:
         networks = f"{networks[:91]}-{hashlib.sha256(networks.encode()).hexdigest()[:8]}"
     return Path("evaluations", f"{networks}-on-{videos[:100]}")

@@ -31,7 +31,7 @@ def with_lists(line: CommandLine, begun: bool) -> Config:
     """
     from cmpl_zoo.tools.own_videos import write_lists
     from cmpl_zoo.training.errors import RunError
-    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_room, needed
+    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_lists, check_room, needed
 
     config, run_folder = line.config, Path(line.config.output)
     folder = run_folder / LISTS
@@ -46,9 +46,7 @@ def with_lists(line: CommandLine, begun: bool) -> Config:
         return line.completed(*former_words(folder / RECORD, made_from))
     if begun:
         raise RunError(f"{run_folder} holds a run whose lists were given; continue it with the same --labeled")
-    if folder.exists() and not (folder / RECORD).exists():
-        raise RunError(f"{folder} is there already, and no run has made it; give another --output")
-
+    check_lists(folder)
     made = lists_of(line)
     before, after = words_before(line, made), words_after(line, made)
     starts_from = needed(config) | {

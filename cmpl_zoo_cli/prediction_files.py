@@ -143,7 +143,7 @@ class PredictionFile:
 
     def _continue(self, data: bytes) -> None:
         """Take over the rows of a file; raises a ValueError where they are not of this model."""
-        from cmpl_zoo.prediction.ensemble import UNCERTAIN
+        from cmpl_zoo.models.labels import UNCERTAIN
 
         begun = (self._rows.header or JSON_START).encode()
         if b"\n" not in data and data[: len(begun)] != begun[: len(data)]:

@@ -12,7 +12,8 @@ WIDEST_NAME = 60  # characters; longer names are not waited for
 
 def as_list(name: str, classes: "RankedClasses", min_probability: float) -> str:
     """The name of a video, and below it its classes."""
-    from cmpl_zoo.prediction.ensemble import UNCERTAIN, label_of
+    from cmpl_zoo.models.labels import UNCERTAIN
+    from cmpl_zoo.prediction.ensemble import label_of
 
     lines = [f"{printable(name)}"]
     if label_of(classes, min_probability) == UNCERTAIN:
@@ -36,7 +37,8 @@ class Table:
 
     def line(self, name: str, classes: "RankedClasses") -> str:
         """The line of a video."""
-        from cmpl_zoo.prediction.ensemble import UNCERTAIN, label_of
+        from cmpl_zoo.models.labels import UNCERTAIN
+        from cmpl_zoo.prediction.ensemble import label_of
 
         cells = [f"{probability:6.1%}  {class_name:{self._class_width}}" for class_name, probability in classes]
         uncertain = self.min_probability and label_of(classes, self.min_probability) == UNCERTAIN

@@ -217,7 +217,7 @@ def test_segments(root, tmp_path, capsys):
         "video,label,start,end,probability\nelsewhere/monday_1.mp4,walk,0,1.5,0.9\n"
         "elsewhere/monday_1.mp4,run,1.5,3.25,0.8\nfriday,sit,,,0.7\nthursday.mp4,sit,2,,0.6\ngone.mp4,sit,0,1,0.5\n"
         "a/tuesday.mp4,sit,0,1,0.5\nb/tuesday.mp4,sit,1,2,0.5\n"
-        "wednesday.mp4,walk,1,2,0.5\nwednesday.mp4,run,1,2,0.5\n"
+        "wednesday.mp4,walk,1,2,0.5\nwednesday.mp4,run,1,2,0.5\nthursday.mp4,uncertain,0,1,0.3\n"
     )
     out = tmp_path / "list.csv"
     assert run("segments", table, root, "-o", out) == 0
@@ -229,7 +229,7 @@ def test_segments(root, tmp_path, capsys):
     ]
     reasons = left_out(out)
     assert "listed more than once" in reasons["a/tuesday.mp4"][0] and "b/tuesday.mp4" in reasons
-    assert reasons["gone.mp4"] == ["not found"]
+    assert reasons["gone.mp4"] == ["not found"] and reasons["thursday.mp4"] == ["uncertain is no class"]
     assert reasons["wednesday.mp4"] == ["labeled run as well", "labeled walk as well"]
 
 
@@ -245,6 +245,8 @@ def test_segments(root, tmp_path, capsys):
         ("video,label,start,end\nfriday.mp4,sit,-1,1\n", r"line 2: .*at 0 s or later"),
         ("video,label,start,end\nfriday.mp4,sit,0,1,2,3\n", r"line 2: 6 cells under a header of 4"),
         ("video,label,start,end\ngone.mp4,sit,0,1\n", r"none of .*gone\.mp4"),
+        ('video,label,start,end,notes\nfriday.mp4,sit,0,1,"5 inch\nfriday.mp4,run,1,2,\n', r"line 3: not a CSV file"),
+        (f'video,label,start,end,notes\nfriday.mp4,sit,0,1,"{"a" * 200_000}', r"line 2: not a CSV file .*limit"),
     ],
 )
 def test_segments_refuses(text, message, root, tmp_path, capsys):

@@ -12,7 +12,7 @@ import termios
 import numpy as np
 import pytest
 import torch
-from made_videos import link_many
+from made_videos import link_many, refused
 from PIL import Image
 from training import CLASSES, REPO, read_rows, run
 
@@ -160,6 +160,7 @@ def test_a_folder_of_class_folders_is_measured_as_its_list(trained, videos, tmp_
             shutil.copy(video, tmp_path / "videos" / label / "monday")
     shutil.copy(video, tmp_path / "videos" / "z.mp4")
     shutil.copytree(tmp_path / "videos" / "run", tmp_path / "videos" / "unlabeled")
+    (tmp_path / "videos" / "run" / os.fsdecode(b"\xe9.mp4")).write_bytes(b"")
     listed = tmp_path / "videos" / "videos.csv"
     rows = [f"{label}/monday/0{number}.mp4,{label}\n" for label in CLASSES for number in range(2)]
     listed.write_text("path,label\n" + "".join(rows))
@@ -170,7 +171,8 @@ def test_a_folder_of_class_folders_is_measured_as_its_list(trained, videos, tmp_
         scores.append(json.loads((tmp_path / "s.json").read_text()))
     assert scores[0] | {"data": ""} == scores[1] | {"data": ""} and scores[0]["videos"] == 6
     networks = [cmpl_zoo.create_model(str(trained / network)) for network in ("primary", "auxiliary")]
-    assert cmpl_zoo.evaluate(networks, tmp_path / "videos", workers=0)["confusion"] == scores[0]["confusion"]
+    with pytest.warns(UserWarning, match=r"videos: left out run/\\udce9\.mp4: begins"):
+        assert cmpl_zoo.evaluate(networks, tmp_path / "videos", workers=0)["confusion"] == scores[0]["confusion"]
 
 
 def test_what_cannot_be_measured_is_refused(videos, lists):
@@ -225,3 +227,21 @@ def test_evaluations_of_many_networks_have_a_folder_for_each_list():
     names = {default_folder(models[:count], f"lists/{data}.csv").name for count in (3, 4) for data in ("val", "test")}
     assert len(names) == 4 and all(len(name) <= 108 and name.endswith(("-on-val", "-on-test")) for name in names)
     assert default_folder(models[:1], "lists/val.csv").name == "lips_words_10_labels_cross_seed0-primary-on-val"
+
+
+def test_folders_of_videos_have_evaluations_of_their_own(tmp_path, monkeypatch):
+    for name in ("2024.05.01", "2024.05.02"):
+        (tmp_path / name).mkdir()
+    folders = {default_folder(["m"], str(tmp_path / name)).name for name in ("2024.05.01", "2024.05.02")}
+    assert folders == {"m-on-2024.05.01", "m-on-2024.05.02"}
+    monkeypatch.chdir(tmp_path / "2024.05.01")
+    assert default_folder(["m"], ".").name == "m-on-2024.05.01"
+
+
+def test_what_an_evaluation_would_overwrite_is_kept(trained, lists, tmp_path, capsys):
+    own = tmp_path / "val.csv"
+    shutil.copy(lists / "val.csv", own)
+    for output, message in ((["--json", own], r"val\.csv: this is the list that is read; give --json another name"),
+                            (["-o", trained], r"holds a run, whose report would be replaced")):  # fmt: skip
+        assert re.search(message, refused(capsys, "evaluate", trained, "--data", own, *output))
+    assert own.read_bytes() == (lists / "val.csv").read_bytes()

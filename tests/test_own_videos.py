@@ -14,12 +14,15 @@ import pytest
 import yaml
 from training import CLASSES, REPO, Script, assert_same_weights, files_of, losses, read_rows, run, write_rows
 
+from cmpl_zoo.datasets.classes import alike
 from cmpl_zoo.datasets.lists import ListError, check_disjoint, read_list
 from cmpl_zoo.tools.list_doubts import name_without_number
 from cmpl_zoo.tools.own_videos import MadeLists, make_lists, write_lists
+from cmpl_zoo.training.lists import read_lists
 from cmpl_zoo.training.plan import in_words
 from cmpl_zoo_cli.main import main
 from cmpl_zoo_cli.own_videos import words_before
+from cmpl_zoo_cli.train_config import Config
 from cmpl_zoo_cli.train_parser import parse
 
 SMALL = [
@@ -597,9 +600,70 @@ def test_a_folder_of_lists_of_somebody_else_is_kept(own: Path, tmp_path: Path) -
     assert theirs.read_text() == "theirs"
 
 
+@pytest.mark.parametrize("words", [["train", "--val-share", "0"], ["pretrain", "--task", "rotation"]])
+def test_a_folder_of_another_project_is_kept(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """Which has a config.yaml, as runs have."""
+    theirs = tmp_path / "project"
+    (theirs / "lists").mkdir(parents=True)
+    for name in ("config.yaml", "report.html", "lists/labels.csv"):
+        (theirs / name).write_text("theirs")
+    verb, *options = words
+    videos = [own] if verb == "train" else ["--unlabeled", own, "--model", "r3d50_eighth"]
+    given = [str(word) for word in (verb, *videos, *options, "-o", theirs)]
+    assert main([*given, *(SHORT if verb == "train" else ["--steps", "2"])]) == 2
+    assert re.search(r"project(/lists is there already| is not empty and holds no run)", capsys.readouterr().err)
+    assert set(files_of(theirs).values()) == {b"theirs"}
+
+
+def test_uncertain_is_no_label(own: Path, tmp_path: Path) -> None:
+    """What `cmpl-zoo predict --min-probability` calls a video that is of no class."""
+    rows = [row | {name: "0.4" for name in CLASSES} for row in labels_of(own)]
+    rows[0]["label"] = "uncertain"
+    write_rows(tmp_path / "predicted.csv", rows)
+    made = make_lists(str(own), [str(tmp_path / "predicted.csv")], val_share=0)
+    assert (made.labeled, made.unlabeled) == (11, 3)
+    assert made.doubts[0].startswith("the labels have a column of probabilities for each class")
+    (own / "run").rename(own / "uncertain")
+    made = make_lists(str(own), val_share=0)
+    write_lists(made.files, tmp_path / "lists")
+    with pytest.raises(ListError, match="a class is called 'uncertain', as predictions of no class are; give it"):
+        read_lists(
+            Config(labeled=str(tmp_path / "lists" / "labeled.csv"), root=str(own), output="x", steps=1, scheme="none")
+        )
+
+
+def test_a_file_that_links_lead_to_is_one_video(own: Path) -> None:
+    for name in CLASSES:
+        for file in list((own / name).iterdir()):
+            stored = own / "unlabeled" / f"{name}_{file.name}"
+            file.rename(stored)
+            file.symlink_to(stored)
+    (own / "run" / "latest").symlink_to(own / "run")
+    made = make_lists(str(own), val_share=0)
+    assert (made.labeled, made.unlabeled) == (12, 2)
+    name = next((own / "run").glob("*.mp4")).name
+    (own / "walk" / "z.mp4").symlink_to(own / "unlabeled" / f"run_{name}")
+    with pytest.raises(ListError, match=rf"own: run/{name} and walk/z\.mp4 are one file in two classes"):
+        make_lists(str(own), val_share=0)
+
+
+def test_accents_are_the_same_however_they_are_coded(own: Path, tmp_path: Path) -> None:
+    """Macs store them apart from their letters."""
+    (own / "run").rename(own / "cafe\u0301")
+    (own / "cafe\u0301" / "00.mp4").rename(own / "cafe\u0301" / "e\u0301.mp4")
+    made = make_lists(str(own), val_share=0)
+    assert "caf\u00e9\n" in made.files["labeled.csv"]
+    (tmp_path / "labels.csv").write_text("path,label\ncaf\u00e9/\u00e9.mp4,caf\u00e9\nwalk/00.mp4,walk\n", "utf-8")
+    assert make_lists(str(own), [str(tmp_path / "labels.csv")], val_share=0).labeled == 2
+    assert alike(["caf\u00e9", "cafe\u0301", "walk"]) == [["caf\u00e9", "cafe\u0301"]]
+
+
 def test_a_file_of_labels_names_the_line_at_fault(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     for text, message in (
+        ("path;label;remark, free\na;b;c;d\n", r"line 2: 4 cells under a header of 3.*';'"),
         ("path;label\na;b;c\n", r"line 2: 3 cells under a header of 2.*';'"),
         ("path,label\n,walk\n", r"line 2: the path is empty"),
         ("path,label,label\n", r"several columns 'label'"),

@@ -79,6 +79,8 @@ def test_saving_a_channels_last_model_changes_nothing(saved, tmp_path):
 def test_label_names_must_fit(saved, tmp_path):
     with pytest.raises(ValueError, match="2 label names for a model of 6 classes"):
         hub.save(cmpl_zoo.create_model(saved), tmp_path / "new", NAMES[:2])
+    with pytest.raises(ValueError, match="a class is called 'uncertain'"):
+        hub.save(cmpl_zoo.create_model(saved), tmp_path / "new", [*NAMES[:-1], "uncertain"])
     assert not (tmp_path / "new").exists()
 
 
@@ -108,6 +110,16 @@ def test_only_what_loads_again_is_saved(saved, tmp_path):
         with pytest.raises(ValueError, match=message):
             hub.save(model, tmp_path, NAMES)
     assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_files_that_are_not_of_a_model_are_kept(saved, tmp_path):
+    model = cmpl_zoo.create_model(saved)
+    for name, text in {"README.md": "# My project", "config.json": '{"mine": 1}', "model.safetensors": "mine"}.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match=rf"{tmp_path / name} is there already and not that of a model"):
+            hub.save(model, tmp_path, NAMES)
+        assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(name, text)]
+        (tmp_path / name).unlink()
 
 
 def test_a_model_without_a_classifier_predicts_nothing(saved):

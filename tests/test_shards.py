@@ -143,6 +143,15 @@ def test_shards_of_another_list_are_left_alone(videos, packed, tmp_path, capsys)
     }
 
 
+def test_a_shard_that_was_cut_off_is_packed_again(videos, tmp_path):
+    words = [videos / "videos.csv", tmp_path, videos, "--shard-size", SIZE]
+    assert shard(*words) == 0
+    whole = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    (tmp_path / "shard-000001.tar").write_bytes(whole["shard-000001.tar"][:3000])
+    assert shard(*words) == 0
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == whole
+
+
 def test_damaged_shards_and_indexes_are_named(packed, tmp_path):
     broken = shutil.copytree(packed, tmp_path / "broken")
     address = read_list(packed / "shards.csv", broken).paths[5]
@@ -224,24 +233,28 @@ def test_the_cache_forgets_what_nobody_used_for_a_week(tmp_path):
     cache = Cache(tmp_path, 64_000)
     for name in ("a", "b"):
         cache.put(name, bytes(500))
-    os.utime(tmp_path / "a", (0, 0))
+    (tmp_path / "mine.mp4").write_bytes(bytes(40))
+    (tmp_path / "mine").mkdir()
+    for name in ("a.cmpl_zoo", "mine.mp4", "mine"):
+        os.utime(tmp_path / name, (0, 0))
     assert Cache(tmp_path, 64_000)._used() == 500
+    assert (tmp_path / "mine.mp4").exists(), "what others keep in the folder stays"
     assert cache.get("a") is None
     assert cache.get("b") == bytes(500)
 
 
 def test_a_full_cache_is_not_looked_through_for_every_video(tmp_path, monkeypatch):
     full = Cache(tmp_path, 64_000)
-    (tmp_path / "a").write_bytes(bytes(64_000))
+    (tmp_path / "a.cmpl_zoo").write_bytes(bytes(64_000))
     full.put("b", bytes(500))
-    (tmp_path / "a").unlink()
+    (tmp_path / "a.cmpl_zoo").unlink()
     full.put("b", bytes(500))
     assert full.get("b") is None, "it was looked through a moment ago"
     monkeypatch.setattr(cache_module, "RECHECK_AFTER", 0.0)
     anew = Cache(tmp_path, 64_000)
-    (tmp_path / "a").write_bytes(bytes(64_000))
+    (tmp_path / "a.cmpl_zoo").write_bytes(bytes(64_000))
     anew.put("b", bytes(500))
-    (tmp_path / "a").unlink()
+    (tmp_path / "a.cmpl_zoo").unlink()
     anew.put("b", bytes(500))
     assert anew.get("b") == bytes(500)
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -82,10 +83,11 @@ def sorted_classes(labels: Iterable[str]) -> list[str]:
 
 
 def alike(classes: Iterable[str]) -> list[list[str]]:
-    """The groups of class names that differ in case, spaces, hyphens or underscores alone."""
+    """The groups of class names that differ in case, spaces, hyphens, underscores or the code of accents alone."""
     groups: dict[str, list[str]] = {}
     for name in classes:
-        groups.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), []).append(name)
+        key = unicodedata.normalize("NFC", re.sub(r"[\s_-]+", "", name)).casefold()
+        groups.setdefault(key, []).append(name)
     return [names for names in groups.values() if len(names) > 1]
 
 

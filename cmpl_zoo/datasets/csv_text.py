@@ -16,15 +16,15 @@ def csv_rows(text: Iterable[str]) -> "tuple[list[str], Reader]":
     """The header of a CSV file without blanks around its names, and a reader of the rows below it.
 
     Args:
-        text: its lines, read as `ENCODING`. The first of comma, semicolon and tab that is in its header separates cells
-            everywhere.
+        text: its lines, read as `ENCODING`. Of comma, semicolon and tab the one that is most often in its header
+            separates cells everywhere.
 
     Raises:
         csv.Error: the header is no row of a CSV file; of other rows, as they are read.
     """
     lines = iter(text)
     first = next(lines, "")
-    delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
+    delimiter = max(_DELIMITERS, key=first.count)
     # Strict: else an unclosed quote would swallow rows.
     reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, skipinitialspace=True, strict=True)
     return [name.strip() for name in next(reader, [])], reader

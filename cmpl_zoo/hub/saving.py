@@ -53,7 +53,8 @@ def save(
     Raises:
         ValueError: the names or the classifier's logits are not as many as the classes, or a name has control
             characters; the model is not a whole one of this zoo, as one is not whose batch norm is folded or whose
-            classifier is more than a Linear layer: what is written is loaded before it counts.
+            classifier is more than a Linear layer: what is written is loaded before it counts; the directory has a
+            card or a config.json that is not a model's.
         OSError: the directory cannot be written, as on a full disk.
     """
     model = unwrap_model(model)
@@ -68,6 +69,7 @@ def save(
         )
     text = model_card(model, label_names, summary, origin)
     directory = Path(directory)
+    check_replaceable(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # safetensors wants plain memory order, and training prefers channels last.
     plain: Any = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
@@ -103,3 +105,17 @@ def save(
         for name in FILES:
             os.replace(Path(written, name), directory / name)
     return directory
+
+
+def check_replaceable(directory: Path) -> None:
+    """Raise ValueError where a directory has files of the names that `save` writes, and they are not a model's."""
+    config = directory / "config.json"
+    try:
+        holds_a_model = "architecture" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        holds_a_model = False
+    if not holds_a_model and (there := [name for name in FILES if (directory / name).exists()]):
+        raise ValueError(
+            f"{directory / there[0]} is there already and not that of a model, which would replace it; give another "
+            "folder, or delete it"
+        )

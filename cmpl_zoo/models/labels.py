@@ -9,6 +9,7 @@ from torch import nn
 if TYPE_CHECKING:
     from cmpl_zoo.models.video_model import VideoModel
 
+UNCERTAIN = "uncertain"  # in place of a class, where none is probable enough
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 
 
@@ -62,10 +63,12 @@ def check_same_classes(names: Sequence[str], models: Sequence["VideoModel"]) -> 
 
 
 def check_label_names(names: Sequence[str], classes: int) -> None:
-    """Raise ValueError unless there is one name a class, and none could steer a terminal."""
+    """Raise ValueError unless there is one name a class, and none says that there is no class or steers a terminal."""
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ValueError("label_names must be a list of names")
     if len(names) != classes:
         raise ValueError(f"{len(names)} label names for a model of {classes} classes; give one each")
+    if UNCERTAIN in names:
+        raise ValueError(f"a class is called {UNCERTAIN!r}, as predictions of no class are; give it another name")
     if odd := [name for name in names if CONTROL_CHARACTER.search(name)]:
         raise ValueError(f"label name {odd[0]!r} has control characters; remove them")

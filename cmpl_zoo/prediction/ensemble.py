@@ -10,7 +10,7 @@ from timm.utils import ModelEma, unwrap_model
 from torch import Tensor, nn
 
 from cmpl_zoo.models.config_json import typical_fps
-from cmpl_zoo.models.labels import check_logits, check_same_classes, label_names
+from cmpl_zoo.models.labels import UNCERTAIN, check_logits, check_same_classes, label_names
 from cmpl_zoo.models.video_model import VideoModel
 from cmpl_zoo.precision import Precision, autocast
 from cmpl_zoo.video.clips import ViewConfig, normalize, resolve_clip_config, view_config
@@ -18,7 +18,6 @@ from cmpl_zoo.video.sampling import far_apart
 
 RankedClasses = list[tuple[str, float]]
 """Class name and probability in [0, 1], most probable first."""
-UNCERTAIN = "uncertain"  # in place of a class, where none is probable enough
 _warned: WeakSet[nn.Module] = WeakSet()  # models of whose frame rate something was said
 
 

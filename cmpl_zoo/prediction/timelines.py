@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from cmpl_zoo.datasets.loader import cores_beside
+from cmpl_zoo.models.labels import UNCERTAIN
 from cmpl_zoo.precision import Precision
-from cmpl_zoo.prediction.ensemble import UNCERTAIN, Ensemble, RankedClasses, label_of, warn_of_rate
+from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses, label_of, warn_of_rate
 from cmpl_zoo.video.video import Video
 from cmpl_zoo.video.windows import WindowClips, read_windows
 

@@ -33,7 +33,7 @@ from cmpl_zoo.training.optimization import Optimization
 from cmpl_zoo.training.plan import how_long
 from cmpl_zoo.training.progress import loss_in_words
 from cmpl_zoo.training.provenance import digests
-from cmpl_zoo.training.run_folder import LISTS, RECORD, check_room, continues, needed, open_run
+from cmpl_zoo.training.run_folder import LISTS, RECORD, check_lists, check_room, continues, needed, open_run
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
 
 
@@ -223,6 +223,7 @@ def listed(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
                 raise RunError(f"{folder} has the list of another folder; give the same, or another --output")
             return
         check_room(folder.parent, config.overwrite, needed(config))
+        check_lists(folder)
         rows = more_videos(config.unlabeled, config.root)
         write_lists({"unlabeled.csv": as_csv(rows, ["path"]), RECORD: made_from}, folder)
 

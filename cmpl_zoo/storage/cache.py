@@ -16,6 +16,7 @@ from cmpl_zoo.storage.remote import StorageError, read_range
 
 MAX_UNUSED = 7 * 24 * 3600  # seconds; a file that nobody used for longer is deleted; our choice
 RECHECK_AFTER = 300  # seconds before a full cache is measured again, as measuring takes long; our choice
+SUFFIX = ".cmpl_zoo"  # of the files of a cache, also of those that are being written
 MAX_WRITERS = 64  # processes that can write at the same time without exceeding the limit; our choice
 
 
@@ -41,7 +42,7 @@ class Cache:
     replacing the oldest file would delete one that is needed soon. Only files unused for a week are deleted.
 
     Args:
-        folder: created if missing.
+        folder: created if missing. Other files in it are neither counted nor deleted.
         limit: bytes of all files together.
     """
 
@@ -52,7 +53,7 @@ class Cache:
 
     def get(self, name: str) -> bytes | None:
         """The data that `put` stored under a name, or None."""
-        file = self.folder / name
+        file = self.folder / f"{name}{SUFFIX}"
         try:
             data = file.read_bytes()
             os.utime(file)  # marks it as used
@@ -70,24 +71,26 @@ class Cache:
                 if len(data) > self._allowance:
                     self._full_until = time.monotonic() + RECHECK_AFTER
                     return
-            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", suffix=SUFFIX, delete=False) as file:
                 try:
                     file.write(data)
                     file.close()
-                    os.replace(file.name, self.folder / name)
+                    os.replace(file.name, self.folder / f"{name}{SUFFIX}")
                 except OSError:
                     os.unlink(file.name)
                     raise
             self._allowance -= len(data)
 
     def _used(self) -> int:
-        """Bytes in the folder, after deleting the files that were unused for too long."""
+        """Bytes of the cache, after deleting its files that were unused for too long."""
         if not self.limit:
             return 0
         self.folder.mkdir(parents=True, exist_ok=True)
         used, oldest = 0, time.time() - MAX_UNUSED
         with os.scandir(self.folder) as entries:
             for entry in entries:
+                if not entry.name.endswith(SUFFIX):
+                    continue
                 with suppress(FileNotFoundError):  # another process has deleted it
                     if (status := entry.stat()).st_mtime < oldest:
                         os.unlink(entry.path)

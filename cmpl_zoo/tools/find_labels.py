@@ -3,14 +3,24 @@
 import csv
 import io
 import os
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cmpl_zoo.datasets.csv_text import csv_rows
-from cmpl_zoo.datasets.lists import ListError, Videos
-from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, FoundVideos, ListRow, VideoFinder, find_videos
+from cmpl_zoo.datasets.lists import ListError, RealPaths, Videos
+from cmpl_zoo.models.labels import UNCERTAIN
+from cmpl_zoo.tools.find_videos import (
+    UNLISTABLE_REASON,
+    FoundVideos,
+    ListRow,
+    VideoFinder,
+    find_videos,
+    left_out_of,
+)
 from cmpl_zoo.tools.importing import UNLABELED, add_subfolders, folder_of
 from cmpl_zoo.tools.text_files import read_text
 from cmpl_zoo.video.errors import VideoError
@@ -19,26 +29,35 @@ from cmpl_zoo.video.segments import recording_of, split_fragment
 PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
 
 
-def labels_of_folders(root: str, group: str | None = None) -> tuple[FoundVideos, list[ListRow]]:
+def labels_of_folders(
+    root: str, group: str | None = None, otherwise: str = "give a file of labels with --labels"
+) -> tuple[FoundVideos, list[ListRow]]:
     """The labeled videos of a folder that holds a folder for each class, and rows of those without a label.
 
-    Those are directly in the folder, or in `unlabeled/`. Where class folders have subfolders, there is a column
-    `folder`, as `importing.folders` makes it.
+    Those are directly in the folder, or in `unlabeled/`. A file that several links lead to is one video. Where class
+    folders have subfolders, there is a column `folder`, as `importing.folders` makes it.
 
     Args:
         root: the folder.
         group: a column that the rows without a label have, too.
+        otherwise: what else can be done where there is no class folder, for the message.
 
     Raises:
-        ListError: there is no such folder, or no video in a class folder.
+        ListError: there is no such folder, no video in a class folder, or one file in several.
     """
     scan = find_videos(root)
-    label_of = {path: path.split("/")[0].strip() if "/" in path else "" for path in scan.videos}
-    labeled = {path: label for path, label in label_of.items() if label not in ("", UNLABELED)}
+    named = {path: path.split("/")[0].strip() if "/" in path else "" for path in scan.videos}
+    label_of = {path: unicodedata.normalize("NFC", label) for path, label in named.items()}
+    real, first = RealPaths(), dict[str, str]()
+    for path in [path for path, label in label_of.items() if label not in ("", UNLABELED)]:
+        other = first.setdefault(real(os.path.join(root, path)), path)
+        if label_of[other] != label_of[path]:
+            raise ListError(f"{root}: {other} and {path} are one file in two classes; delete the link that is wrong")
+    labeled = {path: label_of[path] for path in first.values()}
     if not labeled:
         raise ListError(
             f"{root}: none of its videos is in a class folder (the first, {scan.videos[0]}); move some into a folder "
-            "for each class, or give a file of labels with --labels"
+            f"for each class, or {otherwise}"
         )
     rows = [{"path": path, "label": label} for path, label in labeled.items()]
     add_subfolders(rows)
@@ -47,13 +66,14 @@ def labels_of_folders(root: str, group: str | None = None) -> tuple[FoundVideos,
     others = [
         without_label(path, group, folder_of(path, class_folders) if group == "folder" else "")
         for path in scan.videos
-        if path not in labeled
+        if path not in labeled and real(os.path.join(root, path)) not in first
     ]
     return FoundVideos(rows, left_out, scan.passed_over), others
 
 
 def videos_of_folders(root: str, classes: Sequence[str]) -> Videos:
-    """The videos of a folder that holds a folder for each class, to be measured on; others are left out.
+    """The videos of a folder that holds a folder for each class, to be measured on; others are left out, with a warning
+    of those whose names a list cannot hold.
 
     Args:
         root: the folder.
@@ -62,7 +82,10 @@ def videos_of_folders(root: str, classes: Sequence[str]) -> Videos:
     Raises:
         ListError: there is no such folder, no video in a class folder, or one of another class.
     """
-    rows = labels_of_folders(root)[0].rows
+    found, _ = labels_of_folders(root, otherwise="give a list of videos with their labels")
+    if found.left_out:
+        warnings.warn(left_out_of(root, [row["path"] for row in found.left_out]), stacklevel=2)
+    rows = found.rows
     ids = {name: number for number, name in enumerate(classes)}
     if others := sorted({row["label"] for row in rows} - ids.keys()):
         known = ", ".join(list(classes)[:5]) + (", ..." if len(classes) > 5 else "")
@@ -82,7 +105,8 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
         root: the folder; a video is found by its name, see `VideoFinder.find`, or outside of it by its absolute path.
         files: CSV, or with semicolons or tabs in place of the commas, with the columns `label` and `path` (or
             `filepath`, `video`, `filename`); other columns are kept, of which `start`, `end` and `recording` have the
-            meaning that they have in a list. Of a row without a label only the group counts.
+            meaning that they have in a list. Of a row without a label, or with `uncertain` for one, as `cmpl-zoo
+            predict` writes it, only the group counts.
         group: a column, in which a labeled video without a value is a group of its own; the rows of the others have
             it, too. Where it is `folder`, and no file has such a column, one is added, see `folder_of`.
 
@@ -236,7 +260,8 @@ def read_labels(file: str) -> list[ListRow]:
         row = dict(zip(columns, [*cells, *[""] * (len(columns) - len(cells))], strict=True))
         if not row["path"]:
             raise ListError(f"{file}, line {number}: the {path_column} is empty; fill it in or delete the line")
-        rows.append({"path": row.pop("path"), "label": row.pop("label")} | row)
+        label = row.pop("label")
+        rows.append({"path": row.pop("path"), "label": "" if label == UNCERTAIN else label} | row)
     if not rows:
         raise ListError(f"{file}: the file labels no video; add one row per video below the header")
     return rows

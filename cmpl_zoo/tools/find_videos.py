@@ -6,6 +6,8 @@ left out, with the reason.
 
 import os
 import re
+import unicodedata
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from itertools import takewhile
@@ -82,6 +84,20 @@ def find_videos(root: str | os.PathLike[str]) -> Scan:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise ListError(f"{root}: holds no video ({kinds}, or a folder of JPEG or PNG frames); check the path")
     return Scan(videos, unlistable, passed_over)
+
+
+def left_out_of(root: str | os.PathLike[str], unlistable: list[str]) -> str:
+    """What to say of videos whose names a list cannot hold."""
+    others = f" and {len(unlistable) - 1} more" if len(unlistable) > 1 else ""
+    return f"{root}: left out {unlistable[0]}{others}: {UNLISTABLE_REASON}"
+
+
+def listable_videos(root: str | os.PathLike[str]) -> list[str]:
+    """The videos that `find_videos` finds, with a warning of those whose names a list cannot hold."""
+    scan = find_videos(root)
+    if scan.unlistable:
+        warnings.warn(left_out_of(root, scan.unlistable), stacklevel=3)
+    return scan.videos
 
 
 class VideoFinder:
@@ -181,9 +197,9 @@ def in_other_class(path: str, label: str, classes: set[str]) -> bool:
 
 
 def normalized_name(name: str) -> str:
-    """A name or path for comparisons: Kinetics' folders have spaces or underscores, and UCF-101 spells HandStand in
-    two ways."""
-    return name.replace(" ", "_").replace("HandStand", "Handstand")
+    """A name or path for comparisons: Kinetics' folders have spaces or underscores, UCF-101 spells HandStand in two
+    ways, and Macs take accents off their letters."""
+    return unicodedata.normalize("NFC", name).replace(" ", "_").replace("HandStand", "Handstand")
 
 
 def _matching_parts(listed: list[str], found: list[str]) -> int:

@@ -27,8 +27,8 @@ def classes_alike(sizes: Mapping[str, int]) -> list[str]:
         sizes: how many videos each class has.
     """
     return [
-        f"class {name!r} ({sizes[name]} videos) is {largest!r} ({sizes[largest]}) but for case, spaces, hyphens or "
-        "underscores: if they are one, correct these labels"
+        f"class {name!r} ({sizes[name]} videos) is {largest!r} ({sizes[largest]}) but for case, spaces, hyphens, "
+        "underscores or the code of accents: if they are one, correct these labels"
         for largest, *others in alike(sorted(sizes, key=lambda name: (-sizes[name], name)))
         for name in others
     ]

@@ -15,7 +15,7 @@ from cmpl_zoo.datasets.classes import sorted_classes
 from cmpl_zoo.datasets.lists import ListError, read_list
 from cmpl_zoo.datasets.splits import split_list, split_texts
 from cmpl_zoo.tools.find_labels import labels_of_files, labels_of_folders, without_label
-from cmpl_zoo.tools.find_videos import ListRow, find_videos
+from cmpl_zoo.tools.find_videos import ListRow, listable_videos
 from cmpl_zoo.tools.importing import UNLABELED, folder_of
 from cmpl_zoo.tools.list_doubts import (
     classes_alike,
@@ -214,7 +214,7 @@ def more_videos(folder_or_list: str, root: str, group: str | None = None) -> lis
     """
     values: Sequence[str] = ()
     if os.path.isdir(folder_or_list):
-        below = find_videos(folder_or_list).videos
+        below = listable_videos(folder_or_list)
         paths: Sequence[str] = [os.path.join(folder_or_list, path) for path in below]
         values = [folder_of(path, {UNLABELED}) for path in below] if group == "folder" else ()
     else:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cmpl_zoo.datasets.lists import ListError
-from cmpl_zoo.prediction.ensemble import UNCERTAIN
+from cmpl_zoo.models.labels import UNCERTAIN
 from cmpl_zoo.tools.label_studio import DEFAULT_FPS
 from cmpl_zoo.tools.segment_lists import StrPath, read_table, seconds_of, seconds_text
 from cmpl_zoo.tools.text_files import read_text

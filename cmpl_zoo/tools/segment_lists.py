@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmpl_zoo.datasets.lists import ListError
+from cmpl_zoo.models.labels import UNCERTAIN
 from cmpl_zoo.tools.find_videos import FoundVideos, ListRow, VideoFinder
 
 StrPath = str | os.PathLike[str]
@@ -68,6 +69,8 @@ def find_segments(segments: Iterable[LabeledSegment], root: StrPath) -> tuple[Fo
     for segment in segments:
         also = sorted(labels[segment.video, segment.start, segment.end] - {segment.label})
         reason = segment.reason or reasons.get(segment.video, "") or (f"labeled {also[0]} as well" if also else "")
+        if segment.label == UNCERTAIN:
+            reason = reason or "uncertain is no class"
         if reason:
             listing.left_out.append(segment.row | {"reason": reason})
         else:
@@ -88,26 +91,32 @@ def read_table(file: Path, text: str, needed: tuple[str, ...], form: str) -> lis
         form: what the file should be, for messages.
 
     Raises:
-        ListError: there is no such header, or a row is longer than it.
+        ListError: there is no such header, a row is longer than it, or a quote is not closed.
     """
     for delimiter in ",\t;":
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)  # see `csv_rows`
         header: list[str] = []
         facts, rows = dict[str, str](), []
-        for line in reader:
-            cells = [cell.strip() for cell in line]
-            if not header and set(needed) <= set(cells):
-                header = cells
-            elif not header:
-                facts[cells[0] if cells else ""] = cells[1] if len(cells) > 1 else ""
-            elif any(cells):
-                if any(cells[len(header) :]):
-                    raise ListError(
-                        f"{file}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)}; put "
-                        "quotes around a cell that has a comma in it"
-                    )
-                row = dict(zip(header, cells + [""] * len(header), strict=False))
-                rows.append((reader.line_num, facts | row))
+        try:
+            for line in reader:
+                cells = [cell.strip() for cell in line]
+                if not header and set(needed) <= set(cells):
+                    header = cells
+                elif not header:
+                    facts[cells[0] if cells else ""] = cells[1] if len(cells) > 1 else ""
+                elif any(cells):
+                    if any(cells[len(header) :]):
+                        raise ListError(
+                            f"{file}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)}; put "
+                            "quotes around a cell that has a comma in it"
+                        )
+                    row = dict(zip(header, cells + [""] * len(header), strict=False))
+                    rows.append((reader.line_num, facts | row))
+        except csv.Error as error:
+            if header:  # else it may be one with the next delimiter
+                raise ListError(
+                    f"{file}, line {reader.line_num}: not a CSV file ({error}); correct the line"
+                ) from error
         if header:
             return rows
     raise ListError(f"{file}: no line with the columns {', '.join(needed)}; give {form}")

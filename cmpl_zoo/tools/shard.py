@@ -79,7 +79,7 @@ def write_shards(video_list: VideoList, directory: str | os.PathLike[str], shard
         advice = "free some space" if error.errno == errno.ENOSPC else "check the folder"
         raise StorageError(
             f"{directory}: cannot write shards ({error.strerror or error}); {advice} and repeat the same command, "
-            "which continues with the first missing shard"
+            "which continues with the first shard that is missing"
         ) from error
     return index
 
@@ -151,8 +151,10 @@ def _index(video_list: VideoList, rows: list[dict[str, str]], members: list[_Mem
 
 
 def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
-    """Write one shard atomically; one that exists is complete, and is skipped."""
-    if file.exists():
+    """Write one shard atomically; one that exists with all its bytes is skipped."""
+    last = members[-1]
+    end = _end(last.offset - BLOCK, last.size, last.rows) + 2 * BLOCK
+    if file.exists() and file.stat().st_size == -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE:
         progress.update(len(members))
         return
     with atomic_write(file) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:

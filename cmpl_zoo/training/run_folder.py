@@ -21,6 +21,7 @@ from cmpl_zoo_cli.train_config import Config
 
 LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what
 LOCK = ".lock"
+FIRST_WORDS = "# cmpl_zoo "  # of config.yaml
 # What a run may write, beside its lock.
 WRITTEN = (
     "best", "primary", "auxiliary", "model", "states", "tensorboard", LISTS, "config.yaml", "metrics.jsonl",
@@ -69,7 +70,7 @@ def _open(config: Options, begun: bool, lock: ExitStack) -> None:
         elif any(before.get(key) != options.get(key) for key in ("root", "unlabeled_root")):
             (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
         text = yaml.safe_dump(options | {"resume": False, "overwrite": False}, sort_keys=False)
-        replace_text(file, f"# {versions()}\n{text}")
+        replace_text(file, f"{FIRST_WORDS}{versions().removeprefix('cmpl_zoo ')}\n{text}")
     except OSError as error:
         raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
 
@@ -123,10 +124,24 @@ def check_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> 
                 raise RunError(f"--overwrite would delete {name} {value} with {folder}; give another --output")
         with only_process(folder):
             pass
-    elif folder.exists() and not (folder / "config.yaml").exists():
+    elif folder.exists() and not is_ours(folder / "config.yaml"):
         own = {LOCK, LISTS} if (folder / LISTS / RECORD).exists() else {LOCK}
         if {path.name for path in folder.iterdir()} - own:
             raise RunError(f"{folder} is not empty and holds no run; give another --output")
+
+
+def check_lists(folder: Path) -> None:
+    """Refuse a folder for the lists of a new run that no run has made; raises RunError."""
+    if folder.exists() and not (folder / RECORD).exists():
+        raise RunError(f"{folder} is there already, and no run has made it; give another --output")
+
+
+def is_ours(file: Path) -> bool:
+    """Whether a config.yaml is that of a run, also of one that failed before its first step."""
+    try:
+        return file.read_text(encoding="utf-8").startswith(FIRST_WORDS)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def delete_run(folder: Path, config: Options) -> None:
