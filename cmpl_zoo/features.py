@@ -124,6 +124,8 @@ def extract_features(
     if not model.global_pool.pool_type:
         raise ValueError(f"{name}: its features are maps, as it has no pooling; give a model with global_pool 'avg'")
     source = _source(model, name, video_list, root, precision)
+    if len(video_list.rows) != len(video_list):  # they are read now: meanwhile somebody may edit the list
+        raise ValueError(f"{video_list.file}: was changed while it was read; repeat the same command")
     if file.is_dir():
         raise ValueError(f"{file}: is a folder, and features are one file; give another name, such as features.npz")
     if file.exists():

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from torch import nn
 
+from cmpl_zoo.datasets.classes import sorted_classes
 from cmpl_zoo.datasets.lists import RealPaths
 from cmpl_zoo.features import Features, weights_digest
 from cmpl_zoo.hub.saving import save
@@ -75,10 +76,12 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
             group only, or there is no such column.
     """
     labeled = [index for index, label in enumerate(features.labels) if label]
-    labels = np.array([features.labels[index] for index in labeled])
-    classes, ids = np.unique(labels, return_inverse=True)
+    labels = [features.labels[index] for index in labeled]
+    classes = sorted_classes(labels)
+    id_of = {name: number for number, name in enumerate(classes)}
+    ids = np.array([id_of[label] for label in labels], int)
     if len(classes) < 2:
-        what = f"all its labeled videos are {str(classes[0])!r}" if len(classes) else "none of its videos has a label"
+        what = f"all its labeled videos are {classes[0]!r}" if len(classes) else "none of its videos has a label"
         raise ValueError(f"{features.file}: {what}, and a probe needs two classes; label videos in the list")
     if group is not None and group not in features.columns:
         columns = ", ".join(features.columns) or "none"
@@ -93,7 +96,7 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
         groups = np.array([numbers.setdefault(features.recording(index), len(numbers)) for index in labeled])
     for number, count in sorted(_groups_per_class(ids, groups).items()):
         if count < 2:
-            name = str(classes[number])
+            name = classes[number]
             in_one, advice = f"all videos of class {name!r} have the same {group}", "group by another column"
             if not group:
                 in_one, advice = f"class {name!r} has one video", "label more of it"
@@ -110,7 +113,7 @@ def fit_probe(features: Features, group: str | None = None) -> LinearProbe:
     strength = _choose_strength(x, ids, groups, len(classes))
     weight, bias = _fit(x, ids, len(classes), strength)
     largest = 100 * float(np.bincount(ids).max()) / len(ids)
-    return LinearProbe(classes.tolist(), weight, bias, strength, accuracies, largest, len(ids), group)
+    return LinearProbe(classes, weight, bias, strength, accuracies, largest, len(ids), group)
 
 
 def probe_accuracy(probe: LinearProbe, features: Features) -> tuple[float, float]:
@@ -151,9 +154,14 @@ def check_held_out(fitted: Features, test: Features) -> None:
                 f"({fitted.source['model']}); make both with one model"
             )
     real = RealPaths()
-    known = {real(os.path.join(fitted.source["root"], fitted.recording(index))) for index in range(len(fitted))}
+
+    def recording(features: Features, index: int) -> str:
+        named = features.columns["recording"][index] if "recording" in features.columns else ""
+        return named or real(os.path.join(features.source["root"], features.recording(index)))
+
+    known = {recording(fitted, index) for index in range(len(fitted))}
     for index, path in enumerate(test.paths):
-        if real(os.path.join(test.source["root"], test.recording(index))) in known:
+        if recording(test, index) in known:
             also = "is also" if path in fitted.paths else "is of a recording that is also"
             raise ValueError(
                 f"{test.file}: {path} {also} in {fitted.file}; leave it out of one of them, else accuracy is "

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if (args.frames is None) != (args.stride is None) or (args.fps and args.frames is None):
         raise ValueError("--frames and --stride tell the length of a clip together, with or without --fps; give both")
     clip = clip_settings({"frames": args.frames, "stride": args.stride, "fps": args.fps}) if args.frames else None
-    video_list, root = list_of(args.list, args.root, args.output)
+    video_list, root = list_of(args.list, args.root, args.output, "check")
     all_kept, summary = check(video_list, root, args.output, workers=processes(args), min_frames=args.min_frames)
     print(summary)
     for line in survey(Path(args.output, "report.csv"), clip):

@@ -46,7 +46,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.tools.flow import make_flow
 
-    video_list, root = list_of(args.list, args.root, args.output)
+    video_list, root = list_of(args.list, args.root, args.output, "flow")
     all_kept, summary = make_flow(
         video_list, root, args.output, max_short_side=args.max_short_side, workers=processes(args)
     )

@@ -61,7 +61,7 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
     except (OSError, ValueError, KeyError, TypeError):  # another model than that of `train VIDEOS`
         videos = None
     if videos is None:
-        return NextTraining(folder, labels or ["labels.csv"], "runs/second")
+        return NextTraining(folder, labels, "runs/second")
     own = [str(file) for name in ("labeled", "val") if (file := run / "lists" / f"{name}.csv").exists()]
     options = {"--unlabeled": unlabeled, "--unlabeled-root": unlabeled_root}
     words = [word for option, value in options.items() if value for word in (option, value)]

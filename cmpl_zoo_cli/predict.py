@@ -98,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
     check_windows(args)
     if args.csv == args.json == "-":
         raise ValueError("--csv - and --json - cannot both be the standard output; give one of them a file")
+    files = [file for file in (args.csv, args.json, args.bouts) if file]
+    if twice := [file for file in files if files.count(file) > 1]:
+        raise ValueError(f"{twice[0]}: two outputs cannot go there; give each another file")
     streams = [word for word in args.videos if is_stream(word)]
     if streams and len(args.videos) > 1:
         raise ValueError(f"{streams[0]}: a stream is predicted alone; give the other videos to a command of their own")
@@ -129,6 +132,8 @@ def predict_videos(args: argparse.Namespace, models: "Sequence[VideoModel]", vid
     with opened_files(args, names) as files:
         for file in files:
             check_same_model(file, models)
+        if files:
+            videos = list(dict.fromkeys(videos))  # a row each
         wanted = [video for video in videos if not files or any(video not in file for file in files)]
         done = len(videos) - len(wanted)
         single = len(videos) == len(args.videos) == 1

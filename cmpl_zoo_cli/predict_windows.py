@@ -64,9 +64,6 @@ def check_windows(args: argparse.Namespace) -> None:
     for name, option in (("resume", "--resume"), ("top_k", "--top-k")):
         if getattr(args, name):
             raise ValueError(f"{option} does not go with --windows; leave it out")
-    files = [file for file in (args.csv, args.json, args.bouts) if file]
-    if twice := [file for file in files if files.count(file) > 1]:
-        raise ValueError(f"{twice[0]}: two outputs cannot go there; give each another file")
 
 
 def predict_windows(args: argparse.Namespace, models: "Sequence[VideoModel]", videos: Sequence[str]) -> int:
@@ -77,7 +74,7 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[VideoModel]", vi
     from cmpl_zoo.video import VideoError
 
     overlays = overlay_files(videos, args.overlay) if args.overlay else {}
-    failed = bout_count = 0
+    failed = not_drawn = bout_count = 0
     with ExitStack() as stack:
         if overlays:
             check_encoder()
@@ -98,22 +95,32 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[VideoModel]", vi
                 found = list(bouts(with_progress(files.written(windows), path), args.shortest or 0))
                 files.write_bouts(path, found)
                 bout_count += len(found)
+            except VideoError as error:
+                report(str(error))
+                failed += 1
+                continue
+            try:
                 if overlays:
                     write_overlay(path, found, overlays[path])
             except VideoError as error:
                 report(str(error))
-                failed += 1
+                not_drawn += 1
     if "-" not in (args.csv, args.json, args.bouts):
-        done = len(videos) - failed
-        told = f"{done} recording{'' if done == 1 else 's'}" + (f", {failed} unreadable left out" if failed else "")
+        told = recordings(len(videos), failed)
         for file in [file for file in (args.csv, args.json, args.bouts) if file and os.path.exists(file)]:
             none = (
                 ", no bout that --min-probability and --shortest leave" if file == args.bouts and not bout_count else ""
             )
             print(f"{file}  {told}{none}")
-        if overlays:
-            print(f"{args.overlay}  {told}; their sound is not kept")
-    return failed
+        if overlays and os.path.isdir(args.overlay):
+            print(f"{args.overlay}  {recordings(len(videos), failed + not_drawn)}; their sound is not kept")
+    return failed + not_drawn
+
+
+def recordings(count: int, failed: int) -> str:
+    """How many recordings a file has, of so many."""
+    done = count - failed
+    return f"{done} recording{'' if done == 1 else 's'}" + (f", {failed} unreadable left out" if failed else "")
 
 
 def overlay_files(videos: Sequence[str], folder: str) -> dict[str, Path]:

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.features import read_features
     from cmpl_zoo.linear_probe import check_empty, check_held_out, fit_probe, probe_accuracy, save_probe
     from cmpl_zoo.tools.list_doubts import doubtful_folds, untold_recordings
+    from cmpl_zoo.video.segments import recording_of
 
     check_empty(args.output)
     features = read_features(args.features)
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
         check_held_out(features, test)
     probe = fit_probe(features, args.group)
     rows = [
-        {"path": features.recording(index)} | {name: values[index] for name, values in features.columns.items()}
+        {"path": recording_of(features.paths[index])}
+        | {name: values[index] for name, values in features.columns.items()}
         for index, label in enumerate(features.labels)
         if label
     ]

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from cmpl_zoo_cli.arguments import (
 )
 from cmpl_zoo_cli.prediction_text import report
 from cmpl_zoo_cli.unlabeled_videos import ListedVideo, lists_with_labels, relative, unlabeled_videos
+from cmpl_zoo_cli.video_words import file_of, is_list, matches_of
 
 if TYPE_CHECKING:
     from cmpl_zoo.suggestions import Suggestion
@@ -75,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if not videos:
         return 1
     listed = {video.path: video for video in videos}
-    folders = [word for word in words if os.path.isdir(word) and word not in listed]  # and none of frames
-    folder = folders[0] if len(folders) == 1 and args.root == "." else args.root
+    folder = common_folder(words, listed) if args.root == "." else args.root
     training = next_training(models[0], folder, lists_with_labels(words, args.root))
     recordings_of = {video.path: video.recording(training.group) for video in videos}
     found, unreadable = what_models_say(models, recordings_of, args)
@@ -89,6 +89,21 @@ def run(args: argparse.Namespace) -> int:
     print(f"{page}  shows them")
     print("\n".join(training.lines(file)))
     return 1 if refused or unreadable else 0
+
+
+def common_folder(words: Sequence[str], videos: Container[str]) -> str:
+    """The folder that the folders and videos among the words are in, `.` where there are none.
+
+    Args:
+        words: of the command line.
+        videos: paths of the videos that they stand for, of which one may be a folder of frames.
+    """
+    files = [file_of(path) for word in words if not is_list(word) for path in matches_of(word)]
+    there = [file for file in files if os.path.exists(file)]
+    places = [file if os.path.isdir(file) and file not in videos else os.path.dirname(file) for file in there]
+    if any(map(os.path.isabs, places)):
+        places = [os.path.abspath(place) for place in places]
+    return (places and os.path.commonpath(places)) or "."
 
 
 def models_and_videos(model: str, words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -26,7 +26,22 @@ def is_stream(word: str) -> bool:
 
 def matches_of(word: str) -> list[str]:
     """The paths that match a pattern which the shell left as it is; any other word is one path."""
-    return (not exists(word) and has_magic(word) and sorted(glob(word, recursive=True))) or [word]
+    if exists(file_of(word)) or not has_magic(word):
+        return [word]
+    folder = next(folder for folder in Path(word).parents if folder.exists())  # may be called `day [1]`
+    pattern = os.path.relpath(word, folder)
+    return sorted(str(folder / found) for found in glob(pattern, root_dir=folder, recursive=True)) or [word]
+
+
+def file_of(path: str) -> str:
+    """The file of a path that may end in a segment."""
+    from cmpl_zoo.video import VideoError
+    from cmpl_zoo.video.segments import split_fragment
+
+    try:
+        return split_fragment(path)[0]
+    except VideoError:  # of which its reader tells
+        return path
 
 
 def is_list(path: str) -> bool:
@@ -83,26 +98,31 @@ def videos_of(path: str, root: str) -> Iterator[str]:
         yield path
 
 
-def list_of(list_or_folder: str, root: str, output: str) -> "tuple[VideoList, str]":
+def list_of(list_or_folder: str, root: str, output: str, verb: str) -> "tuple[VideoList, str]":
     """A list of videos, and the folder that its paths start from.
 
     Args:
         list_or_folder: CSV; or a folder, whose list is then made in `output/lists`.
         root: folder that the paths in a CSV start from.
-        output: of the command.
+        output: of the command, which writes VERB.json there once it has begun.
+        verb: the command.
 
     Raises:
         ListError: the list cannot be used, or the folder holds no video.
+        ValueError: there is a list that another has made.
         OSError: the list cannot be written.
     """
     from cmpl_zoo._files import as_csv, replace_text
     from cmpl_zoo.datasets import read_list
-    from cmpl_zoo.tools.find_videos import find_videos
+    from cmpl_zoo.tools.find_videos import listable_videos
 
     if not isdir(list_or_folder):
         return read_list(list_or_folder, root, labeled=False), root
     file = Path(output, "lists", "videos.csv")
-    replace_text(file, as_csv(({"path": path} for path in find_videos(list_or_folder).videos), ["path"]))
+    text = as_csv(({"path": path} for path in listable_videos(list_or_folder)), ["path"])
+    if file.exists() and file.read_bytes() != text.encode() and not Path(output, f"{verb}.json").exists():
+        raise ValueError(f"{file} exists already and is not from this command; give another folder")
+    replace_text(file, text)
     return read_list(file, list_or_folder, labeled=False), list_or_folder
 
 
@@ -123,7 +143,7 @@ def _videos_in_shards(root: str) -> Iterator[str]:
 
 def _videos_below(folder: str) -> Iterator[str]:
     from cmpl_zoo.datasets import ListError
-    from cmpl_zoo.tools.find_videos import UNLISTABLE_REASON, find_videos
+    from cmpl_zoo.tools.find_videos import find_videos, left_out_of
     from cmpl_zoo.video import VideoError
     from cmpl_zoo.video.images import IMAGE_SUFFIXES
 
@@ -138,8 +158,7 @@ def _videos_below(folder: str) -> Iterator[str]:
         return
     yield from (join(folder, path) for path in scan.videos)
     if scan.unlistable:
-        others = f" and {len(scan.unlistable) - 1} more" if len(scan.unlistable) > 1 else ""
-        raise VideoError(f"{folder}: left out {scan.unlistable[0]}{others}: {UNLISTABLE_REASON}")
+        raise VideoError(left_out_of(folder, scan.unlistable))
 
 
 def _check_video(path: str, suffix: str) -> None:
@@ -148,7 +167,7 @@ def _check_video(path: str, suffix: str) -> None:
 
     if isfile(path) and suffix == ".txt":
         raise VideoError(f"{path}: this is a text; a list of videos is CSV with a column path, and ends in .csv")
-    if exists(path):
+    if exists(file_of(path)):
         return
     if path == "-":
         raise VideoError("-: videos are not read from standard input; save it as a file, and give its path")

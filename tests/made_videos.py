@@ -49,6 +49,26 @@ def encode(
     return path
 
 
+def noise(path: Path, frames: int, seconds_of_silence: int = 0) -> Path:
+    """A video of 320x240 noise, of more than 100 kB a frame, maybe with sound."""
+    generator = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=25, options={"qmin": "1", "qmax": "1"})
+        video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
+        audio = container.add_stream("mp2", rate=48000) if seconds_of_silence else None
+        for _ in range(frames):
+            image = generator.integers(0, 255, (240, 320, 3), dtype=np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(video.encode())
+        if audio:
+            silence = np.zeros((1, seconds_of_silence * 48000), np.int16)
+            heard = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
+            heard.sample_rate = 48000
+            container.mux(audio.encode(heard))
+            container.mux(audio.encode())
+    return path
+
+
 def copy_packets(source: Path, target: Path, change: Callable[[av.Packet], None]) -> Path:
     """The video in another file, not encoded again, with a change to each packet."""
     with av.open(str(source)) as old, av.open(str(target), "w") as new:

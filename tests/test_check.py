@@ -15,6 +15,7 @@ from made_videos import (
     copy_packets,
     encode,
     link_many,
+    noise,
     refused,
     rows_of,
     start,
@@ -125,6 +126,44 @@ def test_a_folder_is_checked_without_a_list(tmp_path, capsys):
     assert [row["path"] for row in rows_of(tmp_path / "checked" / "report.csv")] == ["b.mp4", "run/a.mp4"]
     assert main(["check", str(tmp_path / "own"), "-o", str(tmp_path / "checked")]) == 1  # which is done already
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("verb", ["check", "flow"])
+def test_a_list_of_somebody_else_in_the_output_is_kept(verb, tmp_path, capsys):
+    encode(Path(tmp_path, "a.mp4"))
+    theirs = tmp_path / "project" / "lists" / "videos.csv"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("path,label\na.mp4,walk\n")
+    said = refused(capsys, verb, tmp_path, "-o", tmp_path / "project")
+    assert re.search(r"lists/videos\.csv exists already and is not from this command; give another folder", said)
+    assert theirs.read_text() == "path,label\na.mp4,walk\n"
+
+
+def test_videos_that_a_list_cannot_hold_are_told(tmp_path, capsys):
+    (tmp_path / "own").mkdir()
+    encode(tmp_path / "own" / "a.mp4")
+    (tmp_path / "own" / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"")
+    assert main(["check", str(tmp_path / "own"), "-o", str(tmp_path / "checked")]) == 0
+    assert re.search(r"own: left out caf\\udce9\.mp4: begins or ends .* rename it", capsys.readouterr().err)
+
+
+def test_packed_videos_are_checked(two, tmp_path, capsys):
+    assert main(["shard", str(two), "--root", str(tmp_path), "-o", str(tmp_path / "packed")]) == 0
+    words = ["check", str(two), "--root", str(tmp_path / "packed"), "-o", str(tmp_path / "out")]
+    assert main(words) == 1 and "1 ok" in capsys.readouterr().out
+
+
+def test_a_stream_that_begins_halfway_costs_nothing(tmp_path):
+    """As the sound in a recording that is joined to one without, behind what FFmpeg looks at for streams."""
+    silent = noise(tmp_path / "a.ts", 60).read_bytes()
+    sounding = noise(tmp_path / "b.ts", 10, seconds_of_silence=1).read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(silent + sounding + silent)  # FFmpeg looks at the end, too
+    assert len(silent) > 5_000_000  # bytes that it looks at
+    with Video(path) as video:
+        assert len(video.container.streams) == 1
+        assert video.read(range(video.num_frames)).shape[0] == video.num_frames >= 120
+    assert examine(path)["verdict"] in ("ok", "odd")
 
 
 def test_variable_rate_rotation_and_a_change_of_size_are_odd_and_kept(tmp_path):

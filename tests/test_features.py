@@ -196,6 +196,24 @@ def test_another_model_list_or_way_of_computing_is_refused(
     assert re.search(rf"{tmp_path}: is a folder", message(*features(model, changed, videos, tmp_path)))
 
 
+def test_a_list_that_is_edited_meanwhile_changes_nothing(some: Path, videos: Path, tmp_path: Path) -> None:
+    edited = tmp_path / "some.csv"
+    edited.write_bytes(some.read_bytes())
+    network = cmpl_zoo.create_model(MODEL, pretrained=True).eval()
+    header, *rows = some.read_text().splitlines(keepends=True)
+
+    def edit(*_: object) -> None:
+        edited.write_text("".join([header, *reversed(rows[:-2])]))
+
+    handle = network.layer4.register_forward_pre_hook(edit)
+    found = extract_features(network, MODEL, read_list(edited, videos, False), videos, tmp_path / "f.npz", workers=0)
+    handle.remove()
+    assert edited.read_bytes() != some.read_bytes()
+    whole = extract_features(network, MODEL, read_list(some, videos, False), videos, tmp_path / "g.npz", workers=0)
+    assert (found.paths, found.labels, found.columns) == (whole.paths, whole.labels, whole.columns)
+    assert np.array_equal(found.features, whole.features)
+
+
 def test_features_that_are_no_numbers_and_a_list_without_a_readable_video(
     some: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

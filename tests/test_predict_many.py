@@ -320,6 +320,29 @@ def json_rows(file: Path) -> list[tuple[str, str, dict[str, float]]]:
     return [(row["path"], row["label"], row["probabilities"]) for row in rows]
 
 
+def test_names_with_the_signs_of_patterns_are_taken_as_they_are(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("day [1]").mkdir()
+    for name in ("talk [abc].mp4", "day [1]/a.mp4", "day [1]/b.mp4"):
+        shutil.copy(paths[0], name)
+    for word in ("talk [abc].mp4", "talk [abc].mp4#t=0,1"):
+        assert matches_of(word) == [word] == list(videos_of(word, "."))
+    assert matches_of("day [1]/*.mp4") == ["day [1]/a.mp4", "day [1]/b.mp4"]
+    assert matches_of("*/a.mp4") == ["day [1]/a.mp4"] and matches_of("no*.mp4") == ["no*.mp4"]
+
+
+def test_a_video_that_is_named_twice_has_one_row(
+    model: Path, paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "p.csv"
+    assert command(model, paths[0], paths[0], "--csv", file) == 0
+    assert len(csv_rows(file)) == 1 and capsys.readouterr().out == f"{file}  1 videos\n"
+    same = refused(capsys, "predict", model, paths[0], "--csv", tmp_path / "x", "--json", tmp_path / "x")
+    assert "two outputs cannot go there" in same
+
+
 READ: dict[str, Callable[[Path], list[tuple[str, str, dict[str, float]]]]] = {"csv": csv_rows, "json": json_rows}
 
 

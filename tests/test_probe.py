@@ -318,6 +318,35 @@ def test_features_that_a_probe_is_not_tested_on(
         probe_accuracy(probe, val)
 
 
+def test_classes_that_are_numbers_are_in_their_order(tmp_path: Path) -> None:
+    """As training has them."""
+    features = made(tmp_path / "f.npz", classes=4)
+    numbers = {"c0": "9", "c1": "10", "c2": "11", "c3": "2"}
+    probe, same = fit_probe(replace(features, labels=[numbers[name] for name in features.labels])), fit_probe(features)
+    assert probe.classes == ["2", "9", "10", "11"]
+    x = features.features.astype(np.float64)
+    found, expected = ((x @ one.weight.T + one.bias).argmax(axis=1) for one in (probe, same))
+    assert np.array_equal(found, np.array([1, 2, 3, 0])[expected])
+
+
+def test_a_column_tells_recordings_whatever_the_roots(
+    extracted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit, val = (read_features(extracted / f"{name}.npz") for name in ("fit", "val"))
+
+    def filled(features: Features, name: str, root: str) -> Path:
+        people = [f"person {int(path[-5]) % 2}" for path in features.paths]
+        source = features.source | {"root": root}
+        _write(replace(features, file=tmp_path / name, columns={"recording": people}, source=source))
+        return tmp_path / name
+
+    one, other = filled(fit, "one.npz", fit.source["root"]), filled(val, "other.npz", str(tmp_path))
+    said = refused(capsys, "probe", one, "--test", other, "-o", tmp_path / "model")
+    assert re.search(r"other\.npz: .* is of a recording that is also in .*one\.npz", said)
+    assert main(["probe", str(one), "--group", "recording", "-o", str(tmp_path / "model")]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_folder_that_holds_something_is_left_alone(
     extracted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
-from made_videos import encode, start, turn
+from made_videos import encode, noise, start, turn
 
 import cmpl_zoo
 from cmpl_zoo.prediction import streams
@@ -189,6 +190,22 @@ def test_a_stream_that_breaks_off_is_named_and_keeps_what_it_gave(
         assert main(["predict", DEMO, address, "--device", "cpu", "--json", str(file)]) == 1
     assert re.fullmatch(r"cmpl-zoo: http://127.*/live: the stream broke off: .*\n", capsys.readouterr().err)
     assert file.read_text().count("\n") >= 3
+
+
+def test_a_file_that_a_server_sends_from_its_start_alone_is_to_be_downloaded(tmp_path: Path) -> None:
+    """Its index is at the end."""
+    noise(tmp_path / "v.mp4", 20)
+    network = cmpl_zoo.create_model(DEMO, pretrained=True).eval()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(VideoError, match=r"v\.mp4: .*download it and predict the file$"):
+            list(predict_stream(network, f"http://127.0.0.1:{server.server_port}/v.mp4"))
+        server.shutdown()
 
 
 def test_what_is_no_video_is_named(tmp_path: Path) -> None:

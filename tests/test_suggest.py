@@ -143,6 +143,21 @@ def test_labeled_videos_are_left_out_and_classes_and_recordings_are_even(
     assert re.search(r"4 videos of 2 recordings to label", capsys.readouterr().out)
 
 
+def test_the_first_labels_need_no_others(
+    pool: Path, networks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(pool / "clips", "new/clips")
+    model = cmpl_zoo.create_model(networks[0])
+    cmpl_zoo.save(model, "alone", model.pretrained_cfg["label_names"])  # beside no run
+    one, other, *_ = sorted(map(str, Path("new/clips").iterdir()))
+    for number, words in enumerate((["new"], [one, other], ["new/clips", one])):
+        assert suggest("alone", *words, "-n", 2, "-o", f"todo{number}.csv") == 0
+        [training] = re.findall("^  cmpl-zoo (train .*todo.*)$", capsys.readouterr().out, re.MULTILINE)[:1]
+        folder = "new" if words == ["new"] else "new/clips"
+        assert training == f"train {folder} --labels todo{number}.csv -o runs/second"
+
+
 class Page(HTMLParser):
     """The text and the pictures of a page."""
 

@@ -282,6 +282,15 @@ def test_a_recording_without_a_bout_leaves_the_columns(shared_data, tmp_path, ca
     assert capsys.readouterr().out.endswith("1 recording, no bout that --min-probability and --shortest leave\n")
 
 
+def test_a_copy_that_cannot_be_drawn_is_told_apart_from_what_was_read(tmp_path, capsys):
+    thin = encode(tmp_path / "thin.mkv", 60, 64, 1, codec="ffv1")
+    words = ["predict", DEMO, thin, "--windows", "1", "--bouts", tmp_path / "b.csv", "--overlay", tmp_path / "copies"]
+    assert main([str(word) for word in words]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path / 'b.csv'}  1 recording\n" and "thin.mkv" in err
+    assert rows_of(tmp_path / "b.csv") and not (tmp_path / "copies").exists()
+
+
 def test_a_recording_that_cannot_be_read_costs_that_one(shared_data, tmp_path, capsys):
     (tmp_path / "notes.mp4").write_text("not a video")
     good = shared_data / "clips" / "v_BaseballPitch_g01_c01.avi"

@@ -36,6 +36,16 @@ def test_times_of_an_even_rate_are_known_without_decoding(tmp_path, container, m
         assert video.timestamps == pytest.approx([i / 25 for i in range(50)], abs=0.0011)
 
 
+def test_recordings_of_two_rates_that_are_joined_keep_their_times(tmp_path):
+    """24 and 25 frames a second differ by less than the rounding of timestamps."""
+    times = [round(i * 1000 / 24) for i in range(200)] + [8333 + 40 * i for i in range(200)]
+    path = encode(tmp_path / "joined.mp4", len(times), times=times, bf="0")
+    with Video(path) as video:
+        assert video.timestamps == pytest.approx([time / 1000 for time in times], abs=0.0011)
+    with Video(f"{path}#t=9,10") as segment:
+        assert segment.num_frames == 25
+
+
 def test_the_rate_of_a_file_without_timestamps_is_that_of_its_codec(tmp_path):
     def forget(packet: av.Packet) -> None:
         packet.pts = packet.dts = 0

@@ -24,6 +24,7 @@ from cmpl_zoo.prediction.ensemble import Ensemble, RankedClasses
 from cmpl_zoo.video.clips import ViewConfig, crop_views, short_side_at_test
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import TIMESTAMP_SLACK
+from cmpl_zoo.video.seeking import demuxed
 from cmpl_zoo.video.shown import Shape, as_rgb, pixel_shape, shape_of
 from cmpl_zoo.video.times import stated_rate
 
@@ -157,6 +158,7 @@ class _Reader(Thread):
 
     def run(self) -> None:
         last: Exception | None = None
+        live = True
         try:
             with _open(self._address, self._shown) as container:
                 stream = cast(VideoStream, container.streams.best("video"))
@@ -165,7 +167,8 @@ class _Reader(Thread):
                 for window in _windows(frames, stream, self._settings, self._shown):
                     self._put(window, live)
         except FFmpegError as error:
-            last = VideoError(f"{self._shown}: the stream broke off: {_reason(error)}; start again when it is back")
+            advice = "start again when it is back" if live else "download it and predict the file"
+            last = VideoError(f"{self._shown}: the stream broke off: {_reason(error)}; {advice}")
         except Exception as error:  # raised where it can be caught
             last = error
         self._put(last, live=False)
@@ -255,7 +258,7 @@ def _windows(
 
 def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     """The frames of a stream; packets that cannot be decoded, as after a loss, are skipped."""
-    for packet in container.demux(stream):
+    for packet in demuxed(container, stream):
         try:
             yield from packet.decode()
         except InvalidDataError:

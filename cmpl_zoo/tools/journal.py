@@ -15,6 +15,8 @@ from tqdm import tqdm
 from cmpl_zoo._appended_lines import AppendedLines
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets.lists import VideoList
+from cmpl_zoo.storage.remote import is_url
+from cmpl_zoo.storage.shards import is_shard_set
 from cmpl_zoo.tools.worker_pool import LostTask, every_video
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.segments import recording_of
@@ -30,7 +32,7 @@ class Journal:
     Args:
         directory: the folder; created if missing.
         video_list: the list, read with `root`.
-        root: folder that its paths are relative to.
+        root: folder, or shards, that its paths are relative to.
         verb: the verb of `cmpl-zoo` that writes the report.
         options: the options that the rows depend on, by name.
         columns: columns of the report; the first three are path, verdict and cause.
@@ -56,7 +58,7 @@ class Journal:
         options: dict[str, Any],
         columns: Sequence[str],
     ) -> None:
-        self.video_list, self.columns = video_list, columns
+        self.video_list, self.columns, root = video_list, columns, os.fspath(root)
         self.file = Path(directory, "report.csv")
         self.kept_file = Path(directory, f"{video_list.file.stem}.csv")
         if self.kept_file.resolve() == video_list.file.resolve():
@@ -65,12 +67,12 @@ class Journal:
             )
         if self.kept_file == self.file:
             raise ValueError(f"{video_list.file} has the name of the report; rename the list")
-        if not os.path.isdir(root):
+        paths, packed = video_list.paths, is_shard_set(root)
+        if not (packed or os.path.isdir(root)):
             raise ValueError(
                 f"--root {root}: no such folder; give the one that the paths in {video_list.file} are relative to"
             )
-        paths = video_list.paths
-        if not self.file.exists() and not any(os.path.exists(recording_of(path)) for path in paths):
+        if not (packed or self.file.exists()) and not any(os.path.exists(recording_of(path)) for path in paths):
             raise ValueError(
                 f"{video_list.file}: none of its {len(paths)} videos is there (the first: {paths[0]}); check it and "
                 f"--root {root}"
@@ -79,7 +81,10 @@ class Journal:
             Path(directory).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(f"{directory}: cannot be created ({error.strerror}); give another folder") from error
-        self._check_options(Path(directory, f"{verb}.json"), {"root": os.path.abspath(root), **options})
+        self._check_options(
+            Path(directory, f"{verb}.json"),
+            {"root": root if is_url(root) else os.path.abspath(root), **options},
+        )
         self._lines = AppendedLines(self.file)
         try:
             self.verdicts = self._read()

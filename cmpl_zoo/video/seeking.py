@@ -81,14 +81,33 @@ def make_seek_index(packets: Collection[Packet], reorder_depth: int) -> SeekInde
     return seek_index if seek_index.keys and seek_index.pts and seek_index.keys[0] <= seek_index.pts[0] else None
 
 
-def read_packets(demuxed: Iterable[av.Packet]) -> list[Packet]:
+def read_packets(of_file: Iterable[av.Packet]) -> list[Packet]:
     """All packets of a file in its order, or those before the point where it breaks off."""
     packets = []
     with suppress(FFmpegError):  # the file breaks off
-        for packet in demuxed:
+        for packet in of_file:
             if packet.size:
                 packets.append(Packet(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard))
     return packets
+
+
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """All packets of a stream from the current position; the last one is empty and flushes the decoder."""
+    flushed = False
+    try:
+        for packet in container.demux(stream):
+            flushed = not packet.size
+            yield packet
+    except IndexError:  # PyAV's, at the end of a file in which another stream begins halfway
+        if not flushed:
+            yield _empty_packet(stream)
+
+
+def _empty_packet(stream: VideoStream) -> av.Packet:
+    """What makes a decoder give the frames that it keeps for reordering."""
+    packet = av.Packet()
+    packet.stream = stream
+    return packet
 
 
 def packets_in_header(container: InputContainer, stream: VideoStream) -> list[Packet]:
@@ -220,7 +239,7 @@ def _needed_packets(
     """
     extra = seek_index.extra_packets
     prefix = 0 if extra else _h264_prefix(stream)
-    for packet in container.demux(stream):
+    for packet in demuxed(container, stream):
         if packet.size:
             if packet.pts is None or packet.pts not in seek_index.packets:
                 raise SeekError
@@ -234,9 +253,7 @@ def _needed_packets(
             if extra == 0:
                 break
             extra -= 1
-    end = av.Packet()
-    end.stream = stream
-    yield end  # flushes the frames that the decoder keeps for reordering
+    yield _empty_packet(stream)
 
 
 def _h264_prefix(stream: VideoStream) -> int:

@@ -75,7 +75,8 @@ def stated_rate(stream: VideoStream) -> float | None:
 def regular_ticks(stream: VideoStream) -> list[float]:
     """Timestamps of the frames that are shown, if the index in the header lists all at one rate; else empty.
 
-    An index holds decoding timestamps. Steps may differ by a twentieth, as rounding makes them (our choice): such
+    An index holds decoding timestamps. Steps may differ by a twentieth, as rounding makes them, and none may be half a
+    step off from where one rate has it, as where recordings of 24 and 25 frames a second are joined (our choice): such
     frames are evenly spaced in the order of presentation, too.
     """
     entries = stream.index_entries
@@ -84,4 +85,6 @@ def regular_ticks(stream: VideoStream) -> list[float]:
     if len(entries) != stream.frames or not steps or not 0 < max(steps) <= 1.05 * min(steps):
         return []
     step = (ticks[-1] - ticks[0]) / len(steps)
+    if max(abs(tick - ticks[0] - index * step) for index, tick in enumerate(ticks)) > step / 2:
+        return []
     return [index * step for index in range(sum(not entry.is_discard for entry in entries))]

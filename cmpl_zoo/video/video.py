@@ -37,6 +37,7 @@ from cmpl_zoo.video.seeking import (
     decode_from_keyframe,
     decode_packets,
     decode_range,
+    demuxed,
     make_seek_index,
     packets_in_header,
     read_packets,
@@ -309,7 +310,7 @@ class Video:
         if not self._at_start:
             self._open()
         self._at_start = False
-        return self.container.demux(self.stream)  # type: ignore[union-attr]
+        return demuxed(self.container, self.stream)  # type: ignore[arg-type]
 
     @cached_property
     def _packets(self) -> list[Packet]:
