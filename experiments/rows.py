@@ -60,6 +60,7 @@ AUXILIARIES: dict[str, dict[str, Any]] = {
     "of 48 pixels": {"auxiliary_size": 48},
     "half": {"auxiliary": "r3d50_half"},
     "r3d18": {"auxiliary": "r3d18"},
+    "tv_mc3_18": {"auxiliary": "tv_mc3_18"},
 }
 ADDED: dict[str, dict[str, Any]] = {
     "averaged weights": AVERAGED,
