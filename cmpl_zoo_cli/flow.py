@@ -1,6 +1,7 @@
 """`cmpl-zoo flow`."""
 
 import argparse
+from pathlib import Path
 
 from cmpl_zoo_cli.arguments import Verbs, add_list_or_folder, add_output, add_verb, add_workers, processes, whole
 from cmpl_zoo_cli.video_words import list_of
@@ -46,6 +47,8 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.tools.flow import make_flow
 
+    if Path(args.list).is_dir() and Path(args.output).resolve().is_relative_to(Path(args.list).resolve()):
+        raise ValueError(f"-o {args.output}: is in {args.list}, as whose videos the flow would be taken; give another")
     video_list, root = list_of(args.list, args.root, args.output, "flow")
     all_kept, summary = make_flow(
         video_list, root, args.output, max_short_side=args.max_short_side, workers=processes(args)

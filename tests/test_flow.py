@@ -102,6 +102,12 @@ def test_a_folder_of_videos(tmp_path):
     assert sorted(path.parent.name for path in (tmp_path / "flow").rglob("x.mp4")) == ["a", "b"]
 
 
+def test_flow_within_the_folder_of_the_videos_is_refused(tmp_path, capsys):
+    encode(tmp_path / "a.mp4")
+    assert "would be taken; give another" in refused(capsys, "flow", tmp_path, "-o", tmp_path / "flow")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
 def test_a_run_that_was_killed_continues_and_keeps_what_is_there(tmp_path):
     root, out = tmp_path / "videos", tmp_path / "flow"
     root.mkdir()

@@ -231,6 +231,21 @@ def test_two_videos_of_one_name_are_not_guessed(own: Path, tmp_path: Path) -> No
     assert [row["reason"] for row in made.left_out] == [f"may be {CLASSES[0]}/{name} or unlabeled/{name}"]
 
 
+def test_labels_of_videos_in_other_folders_are_told(own: Path, tmp_path: Path) -> None:
+    (own / "tuesday").mkdir()
+    (own / "run" / "00.mp4").rename(own / "tuesday" / "0001.mp4")
+    file = tmp_path / "labels.csv"
+    rows = [{"path": "clips/x/01.mp4", "label": "run"}, {"path": "walk/02.mp4", "label": "walk"}]
+    for folder in ("run", "walk", "wave_both_hands"):
+        (own / folder / "01.mp4").rename(own / folder / f"{folder}_01.mp4")
+    (own / "run" / "run_01.mp4").rename(own / "run" / "01.mp4")  # in a folder that is called like its label
+    write_rows(file, rows)
+    assert make_lists(str(own), [str(file)], val_share=0).doubts == []
+    write_rows(file, [*rows, {"path": "monday/0001.mp4", "label": "run"}])
+    told = "1 labels are of videos in other folders than their file says, as it names none there (tuesday/0001.mp4 for "
+    assert make_lists(str(own), [str(file)], val_share=0).doubts[0].startswith(told + "monday/0001.mp4): if")
+
+
 @pytest.mark.parametrize("form", ["columns", "fragments"])
 def test_segments_of_a_file_have_labels_of_their_own_and_stay_together(own: Path, tmp_path: Path, form: str) -> None:
     rows = []

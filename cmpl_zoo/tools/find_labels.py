@@ -66,7 +66,7 @@ def labels_of_folders(
     others = [
         without_label(path, group, folder_of(path, class_folders) if group == "folder" else "")
         for path in scan.videos
-        if path not in labeled and real(os.path.join(root, path)) not in first
+        if path not in labeled
     ]
     return FoundVideos(rows, left_out, scan.passed_over), others
 
@@ -124,6 +124,7 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     found = videos_of_files(labeled, finder)
     rows = merged({file: of_file.rows for file, of_file in found.items()})
     left_out = [row for of_file in found.values() for row in of_file.left_out]
+    elsewhere = [paths for of_file in found.values() for paths in of_file.elsewhere]
 
     with_label = {row["path"] for row in rows}
     others = [path for path in finder.videos if path not in with_label]
@@ -137,7 +138,7 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
         rows = [row | {"folder": folder_of(row["path"], class_folders)} for row in rows]
         group_of = {path: folder_of(path, class_folders) for path in others}
     passed_over = found[files[0]].passed_over
-    return FoundVideos(rows, left_out, passed_over), [
+    return FoundVideos(rows, left_out, passed_over, elsewhere), [
         without_label(path, group, group_of.get(path, "")) for path in others
     ]
 

@@ -9,7 +9,7 @@ import re
 import unicodedata
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 from cmpl_zoo.datasets.lists import ListError
@@ -35,11 +35,14 @@ class FoundVideos:
         rows: videos found: `path`, relative to the root, `label` and the other columns of the list.
         left_out: the other videos: `path`, as in the list, the same columns, and `reason`.
         passed_over: see `Scan`.
+        elsewhere: the path in the list and the one that was found, of those that are in a folder of another name, which
+            is not called like the label.
     """
 
     rows: list[ListRow]
     left_out: list[ListRow]
     passed_over: Counter[str]
+    elsewhere: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,8 @@ class VideoFinder:
         for row, paths, part in zip(distinct, candidates, segments, strict=True):
             if len(paths) == 1 and times_found[paths[0], part] == 1:
                 found.rows.append(row | {"path": paths[0]})
+                if in_other_folder(row["path"], paths[0], row.get("label", "")):
+                    found.elsewhere.append((row["path"], paths[0]))
             else:
                 found.left_out.append(row | {"reason": _reason(paths)})
         return found
@@ -194,6 +199,12 @@ def in_other_class(path: str, label: str, classes: set[str]) -> bool:
     """
     folders = set(_reversed_parts(path)[1:])
     return normalized_name(label) not in folders and not classes.isdisjoint(folders)
+
+
+def in_other_folder(listed: str, found: str, label: str) -> bool:
+    """Whether a video is in a folder of another name than a list says, which is not called like its label."""
+    (of_list, *_), (of_disk, *_) = ([*_reversed_parts(path)[1:2], ""] for path in (listed, found))
+    return bool(of_list and of_disk) and of_disk not in (of_list, normalized_name(label))
 
 
 def normalized_name(name: str) -> str:

@@ -20,6 +20,17 @@ def predicted_labels(rows: list[ListRow]) -> list[str]:
     ]
 
 
+def found_elsewhere(paths: list[tuple[str, str]]) -> list[str]:
+    """A sentence where labels are of videos in other folders than their file says; see `FoundVideos`."""
+    if not paths:
+        return []
+    listed, found = paths[0]
+    return [
+        f"{len(paths)} labels are of videos in other folders than their file says, as it names none there ({found} for "
+        f"{listed}): if that is another video, delete these labels"
+    ]
+
+
 def classes_alike(sizes: Mapping[str, int]) -> list[str]:
     """A sentence for each class whose name is that of a larger one but for what `alike` passes over.
 

@@ -20,6 +20,7 @@ from cmpl_zoo.tools.importing import UNLABELED, folder_of
 from cmpl_zoo.tools.list_doubts import (
     classes_alike,
     doubtful_recordings,
+    found_elsewhere,
     of_held_out_recordings,
     of_videos_held_out,
     predicted_labels,
@@ -86,10 +87,10 @@ def make_lists(
     found, others = labels_of_files(root, labels, group) if labels else labels_of_folders(root, group)
     source = ", ".join(labels) or root
     if unlabeled:
-        labeled_files = {file_of(row, root) for row in found.rows}
-        more = more_videos(unlabeled, unlabeled_root or root, group)
-        others += [row for row in more if file_of(row, root) not in labeled_files]
-    doubts = []
+        others += more_videos(unlabeled, unlabeled_root or root, group)
+    labeled_files = {file_of(row, root) for row in found.rows}
+    others = [row for row in others if file_of(row, root) not in labeled_files]
+    doubts = found_elsewhere(found.elsewhere)
     if val:
         val_share = 0
         held = HeldOut(val, val_root or root, group)
