@@ -79,7 +79,7 @@ def write_shards(video_list: VideoList, directory: str | os.PathLike[str], shard
         advice = "free some space" if error.errno == errno.ENOSPC else "check the folder"
         raise StorageError(
             f"{directory}: cannot write shards ({error.strerror or error}); {advice} and repeat the same command, "
-            "which continues with the first shard that is missing"
+            "which continues with the first missing shard"
         ) from error
     return index
 

@@ -21,7 +21,6 @@ from cmpl_zoo_cli.train_config import Config
 
 LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what
 LOCK = ".lock"
-FIRST_WORDS = "# cmpl_zoo "  # of config.yaml
 # What a run may write, beside its lock.
 WRITTEN = (
     "best", "primary", "auxiliary", "model", "states", "tensorboard", LISTS, "config.yaml", "metrics.jsonl",
@@ -70,7 +69,7 @@ def _open(config: Options, begun: bool, lock: ExitStack) -> None:
         elif any(before.get(key) != options.get(key) for key in ("root", "unlabeled_root")):
             (folder / "unreadable.csv").unlink(missing_ok=True)  # its paths are those of another folder
         text = yaml.safe_dump(options | {"resume": False, "overwrite": False}, sort_keys=False)
-        replace_text(file, f"{FIRST_WORDS}{versions().removeprefix('cmpl_zoo ')}\n{text}")
+        replace_text(file, f"# {versions()}\n{text}")
     except OSError as error:
         raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
 
@@ -139,7 +138,7 @@ def check_lists(folder: Path) -> None:
 def is_ours(file: Path) -> bool:
     """Whether a config.yaml is that of a run, also of one that failed before its first step."""
     try:
-        return file.read_text(encoding="utf-8").startswith(FIRST_WORDS)
+        return file.read_text(encoding="utf-8").startswith("# cmpl_zoo ")  # as `versions` begins
     except (OSError, UnicodeDecodeError):
         return False
 
