@@ -52,6 +52,7 @@ CAUSES: dict[str, dict[str, Any]] = {
     "without cutout": {"cutout": False},
     "weak pass by running statistics": {"weak_bn": "running"},
     "one batch": ONE_BATCH,
+    "lambda rises over 180 steps": {"unlabeled_warmup": 180},
     "720 steps": {"steps": 720},
 }
 AUXILIARIES: dict[str, dict[str, Any]] = {
