@@ -61,7 +61,7 @@ BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, l
         "ten-labels": "fixmatch", "rates": "{part}", "threshold": "{part}, 0.7", "batch-norm": "labels-alone",
         "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
-        "fine-tuning-ut_interaction": "{part}, labels-alone", "lips-beyond": "{part}", "lips-causes": "{part}",
+        "fine-tuning-ut_interaction": "{part}, labels-alone", "lips-beyond": "{part}",
         **dict.fromkeys(LIPS, "fixmatch")}  # fmt: skip
 
 
@@ -164,22 +164,60 @@ def compared(experiment: str, setting: str, measured_on: str) -> str:
 
 
 def pretrained(experiment: str, setting: str, measured_on: str) -> str:
-    """What a network reaches from each pretext task, over random weights, seed by seed, and beside the paper."""
-    rows = in_common(all_rows) if (all_rows := rows_of(experiment, setting, measured_on)) else {}
-    if not rows:
+    """What a network reaches from each pretext task, over random weights, seed by seed, and beside the paper.
+
+    A row has the seeds that have been run of it, and is in order of what it gains.
+    """
+    rows = rows_of(experiment, setting, measured_on)
+    if not (random := rows.get(RANDOM)):
         return "Not yet run."
-    random = rows[RANDOM]
     columns = ["learned first by", "questions right at the end, %", "training first, s", "seeds", "top-1, %",
                f"minus {RANDOM} (95 %)", "mean over classes, %", "the paper's top-1, UCF-101 (network)"]  # fmt: skip
-    cells, measured = [], {row: accuracies(list(runs.values())) for row, runs in rows.items()}
-    for row in sorted(rows, key=lambda row: statistics.mean(measured[row]["top1"])):
-        runs = rows[row]
-        starts = [run for run in runs.values() if "pretraining" in run]
+    lines = []
+    for row, of_row in rows.items():
+        if not (part := in_common({row: of_row, RANDOM: random})):
+            continue
+        runs = list(part[row].values())
+        starts = [run for run in runs if "pretraining" in run]
         right = f"{100 * statistics.mean(run['pretraining_right'] for run in starts):.0f}" if starts else ""
         seconds = f"{statistics.median(run['pretraining_seconds'] for run in starts):.0f}" if starts else ""
-        over = "" if row == RANDOM else gain(runs, random)
-        top1, of_classes = (mean_and_spread(measured[row][key]) for key in ("top1", "of_classes"))
-        cells.append([row, right, seconds, len(runs), top1, over, of_classes, PAPER_TABLE_2.get(row, "")])
+        gained = statistics.mean(run["top1"] - random[run["seed"]]["top1"] for run in runs)
+        top1, of_classes = map(mean_and_spread, accuracies(runs).values())
+        over = "" if row == RANDOM else gain(part[row], random)
+        lines.append((gained, [row, right, seconds, len(runs), top1, over, of_classes, PAPER_TABLE_2.get(row, "")]))
+    return markdown(columns, [cells for _, cells in sorted(lines, key=lambda line: line[0])]) + where_machines_differ(
+        rows
+    )
+
+
+def causes(setting: str, measured_on: str) -> str:
+    """A row for each setting of `lips-causes`: each method with it, and CMPL over FixMatch, seed by seed.
+
+    What concerns the auxiliary network alone is set against FixMatch by the recipe.
+    """
+    rows = rows_of("lips-causes", setting, measured_on)
+    methods = ("labels-alone", "fixmatch", "cross")
+    cells = []
+    for changed in dict.fromkeys(row.partition(", ")[2] for row in EXPERIMENTS["lips-causes"]):
+        named = {method: f"{method}, {changed}" if changed else method for method in methods}
+        if named["fixmatch"] not in rows:
+            named["fixmatch"] = "fixmatch"
+        part = in_common({method: rows[row] for method, row in named.items() if row in rows})
+        if not {"fixmatch", "cross"} <= part.keys():
+            continue  # not run yet
+        top1 = {method: mean_and_spread(run["top1"] for run in runs.values()) for method, runs in part.items()}
+        auxiliary = (statistics.mean(run["per_speaker"]["auxiliary"].values()) for run in part["cross"].values())
+        cells.append([changed or "the recipe", len(part["cross"]), *(top1.get(method, "") for method in methods),
+                      mean_and_spread(auxiliary), gain(part["cross"], part["fixmatch"])])  # fmt: skip
+    columns = [
+        "",
+        "seeds",
+        "labels-alone, top-1, %",
+        "fixmatch",
+        "cross",
+        "its auxiliary",
+        "cross minus fixmatch (95 %)",
+    ]
     return markdown(columns, cells) + where_machines_differ(rows)
 
 
@@ -362,6 +400,8 @@ def named_table(name: str) -> str | None:
             return with_power(experiment)
         if experiment.startswith("pretraining-"):
             return pretrained(experiment, *where)
+        if experiment == "lips-causes":
+            return causes(*where)
         return labels_table(*where) if experiment == "labels" else compared(experiment, *where)
     if name == "probe":
         probes = json.loads((RESULTS / "probe.json").read_text())

@@ -29,9 +29,7 @@ from cmpl_zoo.video.segments import recording_of, split_fragment
 PATH_COLUMNS = ("path", "filepath", "video", "filename")  # in a file of labels; of several, the first of these
 
 
-def labels_of_folders(
-    root: str, group: str | None = None, otherwise: str = "give a file of labels with --labels"
-) -> tuple[FoundVideos, list[ListRow]]:
+def labels_of_folders(root: str, group: str | None = None) -> tuple[FoundVideos, list[ListRow]]:
     """The labeled videos of a folder that holds a folder for each class, and rows of those without a label.
 
     Those are directly in the folder, or in `unlabeled/`. A file that several links lead to is one video. Where class
@@ -40,7 +38,6 @@ def labels_of_folders(
     Args:
         root: the folder.
         group: a column that the rows without a label have, too.
-        otherwise: what else can be done where there is no class folder, for the message.
 
     Raises:
         ListError: there is no such folder, no video in a class folder, or one file in several.
@@ -57,7 +54,7 @@ def labels_of_folders(
     if not labeled:
         raise ListError(
             f"{root}: none of its videos is in a class folder (the first, {scan.videos[0]}); move some into a folder "
-            f"for each class, or {otherwise}"
+            "for each class, or give a file of their labels (train: --labels, evaluate: --data)"
         )
     rows = [{"path": path, "label": label} for path, label in labeled.items()]
     add_subfolders(rows)
@@ -82,7 +79,7 @@ def videos_of_folders(root: str, classes: Sequence[str]) -> Videos:
     Raises:
         ListError: there is no such folder, no video in a class folder, or one of another class.
     """
-    found, _ = labels_of_folders(root, otherwise="give a list of videos with their labels")
+    found, _ = labels_of_folders(root)
     if found.left_out:
         warnings.warn(left_out_of(root, [row["path"] for row in found.left_out]), stacklevel=2)
     rows = found.rows
