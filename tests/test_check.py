@@ -130,11 +130,12 @@ def test_a_folder_is_checked_without_a_list(tmp_path, capsys):
 
 @pytest.mark.parametrize("verb", ["check", "flow"])
 def test_a_list_of_somebody_else_in_the_output_is_kept(verb, tmp_path, capsys):
-    encode(Path(tmp_path, "a.mp4"))
+    (tmp_path / "videos").mkdir()
+    encode(tmp_path / "videos" / "a.mp4")
     theirs = tmp_path / "project" / "lists" / "videos.csv"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("path,label\na.mp4,walk\n")
-    said = refused(capsys, verb, tmp_path, "-o", tmp_path / "project")
+    said = refused(capsys, verb, tmp_path / "videos", "-o", tmp_path / "project")
     assert re.search(r"lists/videos\.csv exists already and is not from this command; give another folder", said)
     assert theirs.read_text() == "path,label\na.mp4,walk\n"
 
