@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     parts = split_list(
         video_list, args.labels_per_class, args.seed, sampling=args.sampling, val=args.val_share, group=args.group
     )
+    parts = {name: indices for name, indices in parts.items() if indices}  # all may keep their labels
     for name in ("labeled", "unlabeled", "val"):
         if name not in parts and (former := Path(args.output, f"{name}.csv")).exists():
             raise ValueError(

@@ -195,6 +195,16 @@ def test_videos_without_a_group_are_each_their_own(tmp_path, capsys):
     assert 8 <= len(rows_of(tmp_path / "out" / "val.csv")) <= 10
 
 
+def test_where_all_keep_their_label_there_is_no_list_without(tmp_path, capsys):
+    file = write(tmp_path / "list.csv", "path,label\na.mp4,a\nb.mp4,b")
+    words = ["split", str(file), "--labels-per-class", "1", "-o", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["labeled.csv"]
+    assert "unlabeled" not in capsys.readouterr().out
+    (tmp_path / "out" / "unlabeled.csv").write_text("path\nformer.mp4\n")
+    assert main(words) == 2 and "this split has no such list" in capsys.readouterr().err
+
+
 def test_no_class_is_validated_and_not_learned(tmp_path):
     file = tmp_path / "list.csv"
     rows = [f"walk/day{i}/{j}.mp4,walk,day{i}" for i in range(3) for j in range(4)]

@@ -180,13 +180,13 @@ def write_split(video_list: VideoList, split: dict[str, list[int]], directory: s
 def split_texts(
     video_list: VideoList, split: dict[str, list[int]], *, keep_labels: bool = False, group: str | None = None
 ) -> dict[str, str]:
-    """What `write_split` writes, by the name of the file; no list of no video."""
+    """What `write_split` writes, by the name of the file."""
     texts = {}
     rows, columns = video_list.rows, list(video_list.rows[0])
     if group and (video_list.recordings or any(split_fragment(path)[1] for path in video_list.paths)):
         rows = [row | {"recording": row[group] or row.get("recording", "")} for row in rows]
         columns = list(rows[0])
-    for name, indices in [part for part in split.items() if part[1]]:
+    for name, indices in split.items():
         hide = name == "unlabeled" and not keep_labels
         kept = [column for column in columns if not (hide and column == "label")]
         texts[f"{name}.csv"] = as_csv((rows[i] for i in indices), kept)
