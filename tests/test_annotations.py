@@ -218,6 +218,7 @@ def test_segments(root, tmp_path, capsys):
         "elsewhere/monday_1.mp4,run,1.5,3.25,0.8\nfriday,sit,,,0.7\nthursday.mp4,sit,2,,0.6\ngone.mp4,sit,0,1,0.5\n"
         "a/tuesday.mp4,sit,0,1,0.5\nb/tuesday.mp4,sit,1,2,0.5\n"
         "wednesday.mp4,walk,1,2,0.5\nwednesday.mp4,run,1,2,0.5\nthursday.mp4,uncertain,0,1,0.3\n"
+        "elsewhere/monday_1.mp4,uncertain,0,1.5,0.3\n"
     )
     out = tmp_path / "list.csv"
     assert run("segments", table, root, "-o", out) == 0

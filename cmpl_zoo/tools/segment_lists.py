@@ -6,7 +6,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cmpl_zoo.datasets.lists import ListError
@@ -55,7 +55,10 @@ def find_segments(segments: Iterable[LabeledSegment], root: StrPath) -> tuple[Fo
     Raises:
         ListError: none of the videos is found, or there is no such folder.
     """
-    segments = list(dict.fromkeys(segments))
+    segments = [
+        replace(segment, reason="uncertain is no class") if segment.label == UNCERTAIN else segment
+        for segment in dict.fromkeys(segments)
+    ]
     usable = [segment for segment in segments if not segment.reason]
     finder = VideoFinder(root)
     names = dict.fromkeys(segment.video for segment in usable or segments)
@@ -69,8 +72,6 @@ def find_segments(segments: Iterable[LabeledSegment], root: StrPath) -> tuple[Fo
     for segment in segments:
         also = sorted(labels[segment.video, segment.start, segment.end] - {segment.label})
         reason = segment.reason or reasons.get(segment.video, "") or (f"labeled {also[0]} as well" if also else "")
-        if segment.label == UNCERTAIN:
-            reason = reason or "uncertain is no class"
         if reason:
             listing.left_out.append(segment.row | {"reason": reason})
         else:
