@@ -82,8 +82,11 @@ class Features:
 
     def recording(self, index: int) -> str:
         """What a video is taken from: its value in the column `recording`, else its file."""
-        named = self.columns["recording"][index] if "recording" in self.columns else ""
-        return named or recording_of(self.paths[index])
+        return self.named_recording(index) or recording_of(self.paths[index])
+
+    def named_recording(self, index: int) -> str:
+        """The value of a video in the column `recording`; "" where it has none."""
+        return self.columns["recording"][index] if "recording" in self.columns else ""
 
 
 def extract_features(

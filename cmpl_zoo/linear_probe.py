@@ -156,8 +156,8 @@ def check_held_out(fitted: Features, test: Features) -> None:
     real = RealPaths()
 
     def recording(features: Features, index: int) -> str:
-        named = features.columns["recording"][index] if "recording" in features.columns else ""
-        return named or real(os.path.join(features.source["root"], features.recording(index)))
+        file = os.path.join(features.source["root"], features.recording(index))
+        return features.named_recording(index) or real(file)
 
     known = {recording(fitted, index) for index in range(len(fitted))}
     for index, path in enumerate(test.paths):

@@ -155,8 +155,8 @@ def default_folder(models: Sequence[str], data: str) -> Path:
     for model in models:
         parts = (Path(model).resolve() if Path(model).exists() else Path(model.removeprefix("hf-hub:"))).parts
         names.append("-".join(parts[-2:] if len(parts) > 1 else parts))
-    of_videos = Path(data).resolve()
-    data_name = of_videos.name if of_videos.is_dir() else of_videos.stem
+    place = Path(data).resolve()
+    data_name = place.name if place.is_dir() else place.stem
     networks, videos = (re.sub(r"[^\w.+-]+", "-", name) for name in ("+".join(names), data_name))
     if len(networks) > 100:
         networks = f"{networks[:91]}-{hashlib.sha256(networks.encode()).hexdigest()[:8]}"

@@ -182,9 +182,11 @@ def pretrained(experiment: str, setting: str, measured_on: str) -> str:
         right = f"{100 * statistics.mean(run['pretraining_right'] for run in starts):.0f}" if starts else ""
         seconds = f"{statistics.median(run['pretraining_seconds'] for run in starts):.0f}" if starts else ""
         gained = statistics.mean(run["top1"] - random[run["seed"]]["top1"] for run in runs)
-        top1, of_classes = map(mean_and_spread, accuracies(runs).values())
+        top1, mean_over_classes = map(mean_and_spread, accuracies(runs).values())
         over = "" if row == RANDOM else gain(part[row], random)
-        lines.append((gained, [row, right, seconds, len(runs), top1, over, of_classes, PAPER_TABLE_2.get(row, "")]))
+        lines.append(
+            (gained, [row, right, seconds, len(runs), top1, over, mean_over_classes, PAPER_TABLE_2.get(row, "")])
+        )
     return markdown(columns, [cells for _, cells in sorted(lines, key=lambda line: line[0])]) + where_machines_differ(
         rows
     )
