@@ -8,6 +8,8 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
+import numpy  # noqa: F401  before torch, which would take Ctrl-C while it imports numpy for a numpy that is missing
+
 from cmpl_zoo.models import create_model as create_model
 from cmpl_zoo.models import list_models as list_models
 from cmpl_zoo_cli.version import __version__ as __version__

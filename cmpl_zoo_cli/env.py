@@ -8,7 +8,7 @@ import platform
 from cmpl_zoo_cli.arguments import Verbs, add_verb
 from cmpl_zoo_cli.version import __version__
 
-PACKAGES = ("torch", "torchvision", "timm", "av")
+PACKAGES = ("numpy", "torch", "torchvision", "timm", "av")
 
 
 def add_parser(verbs: Verbs) -> None:

@@ -38,14 +38,14 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
-
     from cmpl_zoo.exporting import TOLERANCE, export_model
     from cmpl_zoo.models import create_model
 
     videos = [video for word in args.videos for match in matches_of(word) for video in videos_of(match, root=".")]
     model = create_model(args.model, pretrained=True).eval()
     made = export_model(model, args.output, videos, half=args.half)
+    import torch
+
     threads = torch.get_num_threads()
     print(f"{args.output}  {made.megabytes:.1f} MB")
     print(

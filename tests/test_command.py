@@ -334,6 +334,32 @@ def test_what_goes_wrong_while_stopping_is_a_stop(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "zoo: stopped\n"
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["info r3d50", "env", "train --labeled a.csv --scheme none --auxiliary null --output o --steps 1", "export a -o b"],
+)
+def test_ctrl_c_is_not_lost_while_numpy_is_imported(line: str) -> None:
+    """Torch counts whatever goes wrong then as a missing numpy, and goes on without it."""
+    code = """
+import sys
+from importlib.abc import MetaPathFinder
+
+
+class CtrlC(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "numpy._core":
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+
+
+sys.meta_path.insert(0, CtrlC())
+from cmpl_zoo_cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+    done = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True, text=True, cwd=REPO)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "cmpl-zoo: stopped\n")
+
+
 def test_a_fault_of_the_program_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         reporting("zoo", lambda: 1 // 0)
