@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cmpl_zoo._files import as_csv, replace_text
 from cmpl_zoo.datasets.classes import sorted_classes
-from cmpl_zoo.datasets.lists import ListError, read_list
+from cmpl_zoo.datasets.lists import ListError, RealPaths, read_list
 from cmpl_zoo.datasets.splits import split_list, split_texts
 from cmpl_zoo.tools.find_labels import labels_of_files, labels_of_folders, without_label
 from cmpl_zoo.tools.find_videos import ListRow, listable_videos
@@ -88,12 +88,13 @@ def make_lists(
     source = ", ".join(labels) or root
     if unlabeled:
         others += more_videos(unlabeled, unlabeled_root or root, group)
-    labeled_files = {file_of(row, root) for row in found.rows}
-    others = [row for row in others if file_of(row, root) not in labeled_files]
+    real = RealPaths()
+    labeled_files = {file_of(row, root, real) for row in found.rows}
+    others = [row for row in others if file_of(row, root, real) not in labeled_files]
     doubts = found_elsewhere(found.elsewhere)
     if val:
         val_share = 0
-        held = HeldOut(val, val_root or root, group)
+        held = HeldOut(val, val_root or root, group, real)
         out = [row["path"] for row in [*found.rows, *others] if held.has(row, root)]
         found = replace(found, rows=[row for row in found.rows if not held.has(row, root)])
         others = [row for row in others if not held.has(row, root)]
@@ -175,9 +176,9 @@ def split_rows(
         return split_texts(video_list, split, group=group), parts
 
 
-def file_of(row: ListRow, root: str) -> str:
+def file_of(row: ListRow, root: str, real: RealPaths) -> str:
     """The file of a video or segment, whatever path leads to it."""
-    return os.path.realpath(recording_of(os.path.join(root, row["path"])))
+    return real(recording_of(os.path.join(root, row["path"])))
 
 
 class HeldOut:
@@ -187,23 +188,24 @@ class HeldOut:
         file: the list.
         root: folder that its paths start from.
         group: column of the recordings; a column `recording` has them, too.
+        real: which files paths lead to.
 
     Raises:
         ListError: the list cannot be used, or has neither column although there is a group.
     """
 
-    def __init__(self, file: str, root: str, group: str | None) -> None:
+    def __init__(self, file: str, root: str, group: str | None, real: RealPaths) -> None:
         video_list = read_list(file, root)
         columns = [name for name in (group, "recording") if name and name in video_list.rows[0]]
         if group and not columns:
             raise ListError(f"{file}: no column {group!r}, by which videos are grouped; add it")
-        self.group = group
-        self.files = {os.path.realpath(recording_of(path)) for path in video_list.paths}
+        self.group, self.real = group, real
+        self.files = {real(recording_of(path)) for path in video_list.paths}
         self.recordings = {row[name] for row in video_list.rows for name in columns} - {""}
 
     def has(self, row: ListRow, root: str) -> bool:
         """Whether it is a video, or of a recording, of the list."""
-        return file_of(row, root) in self.files or row.get(self.group or "recording", "") in self.recordings
+        return file_of(row, root, self.real) in self.files or row.get(self.group or "recording", "") in self.recordings
 
 
 def more_videos(folder_or_list: str, root: str, group: str | None = None) -> list[ListRow]:
