@@ -1,6 +1,7 @@
 """The names of the classes that a model knows."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +64,14 @@ def check_same_classes(names: Sequence[str], models: Sequence["VideoModel"]) -> 
 
 
 def check_label_names(names: Sequence[str], classes: int) -> None:
-    """Raise ValueError unless there is one name a class, and none says that there is no class or steers a terminal."""
+    """Raise ValueError unless there is one name a class, each another, and none says that there is no class or steers a
+    terminal."""
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ValueError("label_names must be a list of names")
     if len(names) != classes:
         raise ValueError(f"{len(names)} label names for a model of {classes} classes; give one each")
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"two classes are called {repeated[0]!r}, and predictions could not tell which; rename one")
     if UNCERTAIN in names:
         raise ValueError(f"a class is called {UNCERTAIN!r}, as predictions of no class are; give it another name")
     if odd := [name for name in names if CONTROL_CHARACTER.search(name)]:

@@ -328,6 +328,7 @@ def test_weights_that_do_not_fit(client: Client, server: Hub, files: dict[str, b
         ({"pretrained_cfg__mean": "red"}, "mean is 'red'"),
         ({"pretrained_cfg__crop_pct": 0}, "crop_pct is 0"),
         ({"label_names": ["\x1b[2Jrun", "walk", "jump"]}, "has control characters"),
+        ({"label_names": ["run", "walk", "run"]}, "two classes are called 'run'"),
         ({"label_names": {"a": 1}}, "label_names must be"),
     ],
 )
