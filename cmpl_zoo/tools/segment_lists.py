@@ -95,32 +95,33 @@ def read_table(file: Path, text: str, needed: tuple[str, ...], form: str) -> lis
         ListError: there is no such header, a row is longer than it, or a quote is not closed.
     """
     for delimiter in ",\t;":
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)  # see `csv_rows`
-        header: list[str] = []
-        facts, rows = dict[str, str](), []
-        try:
-            for line in reader:
-                cells = [cell.strip() for cell in line]
-                if not header and set(needed) <= set(cells):
-                    header = cells
-                elif not header:
-                    facts[cells[0] if cells else ""] = cells[1] if len(cells) > 1 else ""
-                elif any(cells):
-                    if any(cells[len(header) :]):
-                        raise ListError(
-                            f"{file}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)}; put "
-                            "quotes around a cell that has a comma in it"
-                        )
-                    row = dict(zip(header, cells + [""] * len(header), strict=False))
-                    rows.append((reader.line_num, facts | row))
-        except csv.Error as error:
-            if header:  # else it may be one with the next delimiter
-                raise ListError(
-                    f"{file}, line {reader.line_num}: not a CSV file ({error}); correct the line"
-                ) from error
-        if header:
+        if (rows := _rows_of(file, text, delimiter, needed)) is not None:
             return rows
     raise ListError(f"{file}: no line with the columns {', '.join(needed)}; give {form}")
+
+
+def _rows_of(file: Path, text: str, delimiter: str, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]] | None:
+    """As `read_table`, of a table with one delimiter; None where none of its lines has the needed columns."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)  # see `csv_rows`
+    header, facts, rows = list[str](), dict[str, str](), []
+    try:
+        for line in reader:
+            cells = [cell.strip() for cell in line]
+            if not header and set(needed) <= set(cells):
+                header = cells
+            elif not header:
+                facts[cells[0] if cells else ""] = cells[1] if len(cells) > 1 else ""
+            elif any(cells[len(header) :]):
+                raise ListError(
+                    f"{file}, line {reader.line_num}: {len(cells)} cells under a header of {len(header)}; put quotes "
+                    f"around a cell that has a {delimiter!r} in it"
+                )
+            elif any(cells):
+                rows.append((reader.line_num, facts | dict(zip(header, cells + [""] * len(header), strict=False))))
+    except csv.Error as error:
+        if header:  # else it may be one with the next delimiter
+            raise ListError(f"{file}, line {reader.line_num}: not a CSV file ({error}); correct the line") from error
+    return rows if header else None
 
 
 def seconds_of(text: str, where: str) -> float:
