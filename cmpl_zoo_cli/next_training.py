@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from cmpl_zoo_cli.spelling import flag
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class NextTraining:
         output: folder of the new run.
         group: the column that it takes groups from.
         options: further ones of `cmpl-zoo train`.
+        note: what to mind, a line at the end.
     """
 
     videos: str
@@ -25,6 +29,7 @@ class NextTraining:
     output: str
     group: str | None = None
     options: Sequence[str] = ()
+    note: str = ""
 
     def lines(self, file: Path) -> list[str]:
         """What to type, once the label column of a file is filled in."""
@@ -42,11 +47,12 @@ class NextTraining:
         ]
         first, *others = ["  " + shlex.join(["cmpl-zoo", *words]) for words in commands]
         typed = f"next: type classes into the column label of {file}; rows left empty stay unlabeled. Then"
-        return [typed, first, "or label them in Label Studio, and export as JSON:", *others]
+        end = [self.note] if self.note else []
+        return [typed, first, "or label them in Label Studio, and export as JSON:", *others, *end]
 
 
 def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTraining:
-    """How to train again with more labels than the run of a model had.
+    """How to train again with more labels than the run of a model had, and measure on the same list if it had one.
 
     Args:
         model: a model directory of the run, or any other model.
@@ -54,21 +60,41 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
         labels: lists with labels, unless the run tells.
     """
     run = Path(model).parent
+    if made_from := facts_in(run / "lists" / "made_from.json", "made_from", "videos", "group", "labels"):
+        own = [str(file) for name in ("labeled", "val") if (file := run / "lists" / f"{name}.csv").exists()]
+        kept = options_of(made_from, "unlabeled", "unlabeled_root", "val", "val_root")
+        return NextTraining(made_from["videos"], made_from["labels"] or own, next_folder(run), made_from["group"], kept)
+    config = facts_in(run / "summary.json", "config", "labeled", "root")
+    if config and Path(config["labeled"]).exists() and is_in(folder, config["root"]):
+        note = f"All other videos of {config['root']} count as unlabeled then; keep those to test on elsewhere."
+        options = options_of(config, "val", "val_root")
+        return NextTraining(config["root"], [config["labeled"]], next_folder(run), options=options, note=note)
+    return NextTraining(folder, labels, "runs/second")
+
+
+def facts_in(file: Path, name: str, *needed: str) -> dict[str, Any]:
+    """What a file of a run says under a name; nothing where it does not, or where the first of what is needed is null.
+
+    As of a model that is of no run, or of one whose lists were given.
+    """
     try:
-        made_from = json.loads((run / "lists" / "made_from.json").read_text(encoding="utf-8"))["made_from"]
-        videos, group = made_from["videos"], made_from["group"]
-        given, unlabeled, unlabeled_root = (made_from[name] for name in ("labels", "unlabeled", "unlabeled_root"))
-    except (OSError, ValueError, KeyError, TypeError):  # another model than that of `train VIDEOS`
-        videos = None
-    if videos is None:
-        return NextTraining(folder, labels, "runs/second")
-    own = [str(file) for name in ("labeled", "val") if (file := run / "lists" / f"{name}.csv").exists()]
-    options = {"--unlabeled": unlabeled, "--unlabeled-root": unlabeled_root}
-    words = [word for option, value in options.items() if value for word in (option, value)]
-    return NextTraining(videos, given or own, str(run.with_name(next_name(run.name))), group, words)
+        facts = json.loads(file.read_text(encoding="utf-8"))[name]
+        return facts if all(key in facts for key in needed) and facts[needed[0]] is not None else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
-def next_name(name: str) -> str:
-    """`mine_2` after `mine`, and `mine_3` after that."""
-    numbered = re.fullmatch(r"(.+)_(\d+)", name)
-    return f"{numbered[1]}_{int(numbered[2]) + 1}" if numbered else f"{name}_2"
+def options_of(facts: dict[str, Any], *names: str) -> list[str]:
+    """Those of these options that are given in facts, with their values."""
+    return [word for name in names if (value := facts.get(name)) for word in (flag(name), value)]
+
+
+def is_in(folder: str, root: str) -> bool:
+    """Whether a folder is another one or in it."""
+    return Path(folder).resolve().is_relative_to(Path(root).resolve())
+
+
+def next_folder(run: Path) -> str:
+    """`runs/mine_2` after `runs/mine`, and `runs/mine_3` after that."""
+    numbered = re.fullmatch(r"(.+)_(\d+)", run.name)
+    return str(run.with_name(f"{numbered[1]}_{int(numbered[2]) + 1}" if numbered else f"{run.name}_2"))

@@ -20,7 +20,7 @@ from cmpl_zoo.datasets.lists import ListError
 from cmpl_zoo.suggestions import Suggestion, choose, disagreement, spread, suggestion, uncertainty
 from cmpl_zoo.tools.own_videos import make_lists
 from cmpl_zoo_cli.main import main
-from cmpl_zoo_cli.next_training import next_name
+from cmpl_zoo_cli.next_training import next_folder, next_training
 
 COLUMNS = ["path", "label", "predicted", "probability", "disagreement"]
 
@@ -270,6 +270,31 @@ def test_videos_are_spread_over_the_groups_of_the_run(pool: Path, networks: list
     assert {row["day"] for row in read_rows(tmp_path / "todo.csv")} == {"0", "1"}
 
 
+def test_the_next_training_measures_on_the_same_list(tmp_path: Path) -> None:
+    """Else it would learn from the videos that it is to be measured on."""
+    (run_lists := tmp_path / "mine" / "lists").mkdir(parents=True)
+    made_from = {"videos": "clips", "labels": ["all.csv"], "group": "day", "val": "val.csv", "val_root": "kept"}
+    (run_lists / "made_from.json").write_text(json.dumps({"made_from": made_from}))
+    of_a_folder = next_training(str(tmp_path / "mine" / "primary"), "x", [])
+    options = "--group day --val val.csv --val-root kept"
+    assert of_a_folder.lines(Path("todo.csv"))[1] == (
+        f"  cmpl-zoo train clips --labels all.csv todo.csv {options} -o {tmp_path / 'mine_2'}"
+    )
+
+    (tmp_path / "other").mkdir()
+    (root := tmp_path / "clips").mkdir()
+    (labeled := tmp_path / "labeled.csv").write_text("path,label\na.mp4,run\n")
+    config = {"labeled": str(labeled), "root": str(root), "val": "val.csv", "val_root": None}
+    (tmp_path / "other" / "summary.json").write_text(json.dumps({"config": config}))
+    model = str(tmp_path / "other" / "primary")
+    of_lists = next_training(model, str(root), [])
+    assert of_lists.lines(Path("todo.csv"))[1] == (
+        f"  cmpl-zoo train {root} --labels {labeled} todo.csv --val val.csv -o {tmp_path / 'other_2'}"
+    )
+    assert of_lists.lines(Path("todo.csv"))[-1].endswith("count as unlabeled then; keep those to test on elsewhere.")
+    assert next_training(model, "elsewhere", ["more.csv"]).labels == ["more.csv"]
+
+
 def two_files(pool: Path, folder: Path, *labels: str) -> list[str]:
     """The list of the pool with a label for every second video, and a file with labels of the same or others."""
     names = [row["path"] for row in read_rows(pool / "list.csv")]
@@ -494,6 +519,6 @@ def test_a_full_disk_leaves_nothing(pool: Path, networks: list[str], tmp_path: P
 
 
 def test_runs_are_numbered() -> None:
-    assert [next_name(name) for name in ("mine", "mine_2", "day_1_walk", "run_9")] == [
+    assert [next_folder(Path(name)) for name in ("mine", "mine_2", "day_1_walk", "run_9")] == [
         "mine_2", "mine_3", "day_1_walk_2", "run_10",
     ]  # fmt: skip
