@@ -5,6 +5,7 @@ import math
 import os
 import shlex
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,20 +19,25 @@ if TYPE_CHECKING:
     from cmpl_zoo.tools.own_videos import MadeLists
 
 
-def with_lists(line: CommandLine, begun: bool) -> Config:
+def with_lists(line: CommandLine, begun: bool, until_end: ExitStack) -> Config:
     """The options of a run, once its lists are in its folder.
 
     They are made there; of a run that has `begun`, those that are there are used again, with the recipe that was chosen
     then.
+
+    Args:
+        line: the command line.
+        begun: whether the run is continued.
+        until_end: see `write_own_lists`.
 
     Raises:
         ListError: the videos cannot be used; nothing is written.
         RunError: the folder cannot be had, or its lists were made of other videos.
         OSError: the lists cannot be written; none of them is.
     """
-    from cmpl_zoo.tools.own_videos import write_lists
     from cmpl_zoo.training.errors import RunError
-    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_lists, check_room, needed
+    from cmpl_zoo.training.own_lists import put_back_lists, write_own_lists
+    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_lists, check_room, needed, only_process
 
     config, run_folder = line.config, Path(line.config.output)
     folder = run_folder / LISTS
@@ -39,11 +45,16 @@ def with_lists(line: CommandLine, begun: bool) -> Config:
         "videos": line.own.videos and os.path.realpath(line.own.videos),
         "unlabeled": line.unlabeled,
         "unlabeled_root": config.unlabeled_root,
-        "val": config.val,
+        "val": line.val,
+        "val_root": config.val_root,
         "seed": config.seed,
     }
+    if begun:
+        with only_process(run_folder):
+            put_back_lists(run_folder)
     if begun and (folder / RECORD).exists():
-        return line.completed(*former_words(folder / RECORD, made_from))
+        before, after = former_words(folder / RECORD, made_from)
+        return line.completed(before, without(after, "val") if line.val else after)
     if begun:
         raise RunError(f"{run_folder} holds a run whose lists were given; continue it with the same --labeled")
     check_lists(folder)
@@ -51,6 +62,7 @@ def with_lists(line: CommandLine, begun: bool) -> Config:
     before, after = words_before(line, made), words_after(line, made)
     starts_from = needed(config) | {
         "--unlabeled": line.unlabeled,
+        "--val": line.val,
         "VIDEOS": line.own.videos,
         **{f"--labels {file}": file for file in line.own.labels or ()},
     }
@@ -58,7 +70,7 @@ def with_lists(line: CommandLine, begun: bool) -> Config:
         starts_from["--labeled"] = None  # it is still to be made
     check_room(run_folder, config.overwrite, starts_from)
     record = json.dumps({"made_from": made_from, "before": before, "after": after}, indent=2)
-    write_lists(made.files | {RECORD: record + "\n"}, folder)
+    write_own_lists(made.files | {RECORD: record + "\n"}, run_folder, until_end)
     if made.left_out:
         first = made.left_out[0]
         reasons = "" if line.dry_run else f", for the reasons in {folder / 'left_out.csv'}"
@@ -74,6 +86,8 @@ def with_lists(line: CommandLine, begun: bool) -> Config:
 def former_words(record: Path, made_from: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The words before and after those that are typed, as they were when the lists of a run were made.
 
+    What a run is validated on may be another list now.
+
     Raises:
         RunError: they were made of other videos, or the record is damaged.
     """
@@ -81,7 +95,8 @@ def former_words(record: Path, made_from: dict[str, Any]) -> tuple[list[str], li
 
     try:
         former = json.loads(record.read_text(encoding="utf-8"))
-        changed = [name for name in made_from if former["made_from"][name] != made_from[name]]
+        fixed = [name for name, value in made_from.items() if name not in ("val", "val_root") or value is None]
+        changed = [name for name in fixed if former["made_from"][name] != made_from[name]]
         words = former["before"], former["after"]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{record} is damaged; begin again with --overwrite instead of --resume") from error
@@ -106,7 +121,7 @@ def lists_of(line: CommandLine) -> "MadeLists":
         own.labels or (),
         unlabeled=line.unlabeled,
         unlabeled_root=config.unlabeled_root,
-        val=config.val,
+        val=line.val,
         val_root=config.val_root,
         val_share=own.val_share,
         group=own.group,
@@ -125,15 +140,35 @@ def words_before(line: CommandLine, made: "MadeLists") -> list[str]:
     for network, start in (("primary", "init"), ("auxiliary", "auxiliary_init")):
         if gives(line.words, network) and not gives(line.words, start):  # the recipe's weights are of another network
             words += [flag(start), weights_of(getattr(line.config, network))]
+    steps = steps_of(line, made, recipe)
     if gives(line.words, "epochs"):
-        return [*words, "--steps", "null"]
-    passes = math.ceil(PASSES * made.labeled / recipe["labeled_batch"])
-    steps = line.config.steps if gives(line.words, "steps") else max(passes, recipe["steps"])
-    if steps != recipe["steps"]:
+        words += ["--steps", "null"]
+    elif steps != recipe["steps"]:
         words += ["--steps", str(steps)]
-        if recipe["unlabeled_warmup"] == recipe["steps"]:  # lambda rises to the end
-            words += ["--unlabeled-warmup", str(steps)]
+    if steps != recipe["steps"] and recipe["unlabeled_warmup"] == recipe["steps"]:  # lambda rises to the end
+        words += ["--unlabeled-warmup", str(steps)]
     return words
+
+
+def steps_of(line: CommandLine, made: "MadeLists", recipe: dict[str, Any]) -> int:
+    """The steps that a command line asks for, or that the recipe has, more where they make few passes."""
+    config = line.config
+    if config.epochs is None and gives(line.words, "steps"):
+        assert config.steps is not None
+        return config.steps
+    both = made.unlabeled and config.scheme != "none"
+    batches = {name: getattr(config, name) if gives(line.words, name) else recipe[name]
+               for name in ("labeled_batch", "unlabeled_batch")}  # fmt: skip
+    if config.epochs is not None:
+        videos, batch = (made.unlabeled, "unlabeled_batch") if both else (made.labeled, "labeled_batch")
+        return math.ceil(config.epochs * videos / batches[batch])
+    return max(math.ceil(PASSES * made.labeled / batches["labeled_batch"]), recipe["steps"])
+
+
+def without(words: list[str], option: str) -> list[str]:
+    """Words without an option and its value."""
+    place = words.index(flag(option)) if flag(option) in words else len(words)
+    return words[:place] + words[place + 2 :]
 
 
 def weights_of(network: str | None) -> str:
@@ -185,7 +220,7 @@ def tell_plan(line: CommandLine, config: Config) -> None:
     reason = f"recipe {GPU_RECIPE}, as there is a GPU" if on_gpu(config.device) else f"recipe {CPU_RECIPE}, for a CPU"
     own = line.own
     held_out = f"held out by {own.group}" if own.group else "held out at random"
-    if own.videos is None or line.config.val:
+    if own.videos is None or line.val:
         held_out = f"in {config.val}"
     if own.videos is None or line.unlabeled:
         unlabeled = ""

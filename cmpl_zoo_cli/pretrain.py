@@ -1,6 +1,7 @@
 """`cmpl-zoo pretrain`."""
 
 import shlex
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,13 +38,14 @@ def work(config: "PretrainConfig", dry_run: bool, ranks: "Ranks") -> None:
 
     config = replace(config, output=ranks.gather(config.output)[0])  # in a dry run of several processes each has one
     folder = config.unlabeled if Path(config.unlabeled).is_dir() else None
-    prepared = prepare(config, ranks)
-    # Several processes take another time than the one that would be measured here.
-    if dry_run or (folder and ranks.size == 1 and not continues(config, ranks)):
-        ranks.first_alone(lambda: print("\n".join(plan(prepared)), flush=True))
-    if dry_run:
-        return
-    pretrain(prepared, ranks)
+    with ExitStack() as until_end:
+        prepared = prepare(config, ranks, until_end)
+        # Several processes take another time than the one that would be measured here.
+        if dry_run or (folder and ranks.size == 1 and not continues(config, ranks)):
+            ranks.first_alone(lambda: print("\n".join(plan(prepared)), flush=True))
+        if dry_run:
+            return
+        pretrain(prepared, ranks)
     if folder and ranks.first:
         start, trained = str(Path(config.output, "model")), f"{config.output}_trained"
         seen = {"subtract_mean_frame": config.subtract_mean_frame, "normalize_clip": config.normalize_clip}

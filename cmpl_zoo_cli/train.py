@@ -1,5 +1,6 @@
 """`cmpl-zoo train`."""
 
+from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -34,15 +35,16 @@ def work(line: "CommandLine", ranks: "Ranks") -> None:
     from cmpl_zoo_cli.own_videos import tell_next, tell_plan, with_lists
 
     config = line.config
-    if line.makes_lists:
-        made: list[Config] = []
-        ranks.first_alone(lambda: made.append(with_lists(line, continues(config, ranks))))
-        config = ranks.gather(made[0] if made else config)[0]
-    # Several processes take another time than the one that would be measured here.
-    if line.dry_run or (line.own.videos and ranks.size == 1 and not continues(config, ranks)):
-        ranks.first_alone(lambda: tell_plan(line, config))
-    if line.dry_run:
-        return
-    train(config, ranks)
+    with ExitStack() as until_end:
+        if line.makes_lists:
+            made: list[Config] = []
+            ranks.first_alone(lambda: made.append(with_lists(line, continues(config, ranks), until_end)))
+            config = ranks.gather(made[0] if made else config)[0]
+        # Several processes take another time than the one that would be measured here.
+        if line.dry_run or (line.own.videos and ranks.size == 1 and not continues(config, ranks)):
+            ranks.first_alone(lambda: tell_plan(line, config))
+        if line.dry_run:
+            return
+        train(config, ranks)
     if line.own.videos and ranks.first:
         tell_next(config)

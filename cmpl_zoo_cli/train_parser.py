@@ -57,6 +57,7 @@ class CommandLine:
         config: its options; where lists are still to be made, those of another recipe without them.
         own: the folder of videos, if one is given.
         unlabeled: list or folder of unlabeled videos, if one is given.
+        val: list of videos to validate on, if one is given.
         dry_run: to end before training.
     """
 
@@ -64,6 +65,7 @@ class CommandLine:
     config: Config
     own: OwnVideos
     unlabeled: str | None
+    val: str | None
     dry_run: bool
 
     @property
@@ -127,22 +129,32 @@ def parse(args: Sequence[str]) -> CommandLine:
         own = OwnVideos(**{name: options[name] for name in OWN})
     except ValueError as error:
         parser.error(str(error))
-    more = options["unlabeled"]
+    given = options["unlabeled"], options["val"]
     if own.videos is None:
-        if given := [name for name in OWN if getattr(own, name) != getattr(OwnVideos, name)]:
-            parser.error(f"{flag(given[0])} is for lists that are made; give VIDEOS, the folder of the videos, too")
+        if typed := [name for name in OWN if getattr(own, name) != getattr(OwnVideos, name)]:
+            parser.error(f"{flag(typed[0])} is for lists that are made; give VIDEOS, the folder of the videos, too")
         if options["labeled"] is None:
             parser.error("VIDEOS or --labeled must be given")
-        return CommandLine(words, config_of(parser, words, options), own, more, options["dry_run"])
+        return CommandLine(words, config_of(parser, words, options), own, *given, options["dry_run"])
     if options["labeled"] is not None:
         parser.error("VIDEOS and --labeled both give the labeled videos; leave one of them out")
     if options["root"] != Config.root:
         parser.error(f"--root {options['root']}: with VIDEOS, paths start from that folder; leave --root out")
+    if options["unlabeled"] is None and gives(words, "unlabeled"):
+        parser.error(
+            "--unlabeled null: with VIDEOS, those without a label are learned from; to leave them out, give --scheme "
+            "none --auxiliary null"
+        )
     # Checked now, with a recipe and lists that may not be those of the run: it is no use to look at all videos first.
     before = [] if options["config"] else recipe_beside(words, CPU_RECIPE)
     before += ["--steps", "null"] if options["epochs"] is not None else []
-    after = ["--labeled", "labeled.csv", *([] if more else ["--unlabeled", "unlabeled.csv"])]
-    return CommandLine(words, parse_config([*before, *words, *after]), own, more, options["dry_run"])
+    lists = {
+        "labeled": True,
+        "unlabeled": options["unlabeled"] is None,
+        "val": options["val"] is None and own.val_share,
+    }
+    after = [word for name, made in lists.items() if made for word in (flag(name), f"{name}.csv")]
+    return CommandLine(words, parse_config([*before, *words, *after]), own, *given, options["dry_run"])
 
 
 def _parser() -> Parser:

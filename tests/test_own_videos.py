@@ -1,6 +1,7 @@
 """`cmpl-zoo train VIDEOS`: lists, recipe and plan from a folder of videos, training, and what can be typed next."""
 
 import csv
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from cmpl_zoo.tools.list_doubts import name_without_number
 from cmpl_zoo.tools.own_videos import MadeLists, make_lists, write_lists
 from cmpl_zoo.training.lists import read_lists
 from cmpl_zoo.training.plan import in_words
+from cmpl_zoo.training.run_folder import FORMER_LISTS
 from cmpl_zoo_cli.main import main
 from cmpl_zoo_cli.own_videos import words_before
 from cmpl_zoo_cli.train_config import Config
@@ -170,6 +172,42 @@ def test_resume_begins_where_there_is_nothing_and_overwrite_makes_the_lists_agai
     error = run(call(output / "videos", "-o", output, *SHORT, "--overwrite"), expect=2).stderr
     assert re.search(r"--overwrite would delete VIDEOS .*/run/videos with .*/run; give another", error)
     assert files_of(output / "lists") == again
+
+
+def test_a_run_that_cannot_begin_leaves_the_lists_of_the_earlier_one(own: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    run(call(own, "-o", output, *SHORT))
+    before = files_of(output)
+    other = call(own, "-o", output, *SHORT, "--seed", "5", "--overwrite", "--init", "nowhere")
+    assert "nowhere" in run(other, expect=2).stderr
+    assert files_of(output) == before
+    (output / "lists").rename(output / FORMER_LISTS)  # as of a process that was killed
+    shutil.copytree(output / FORMER_LISTS, output / "lists")
+    (output / "lists" / "val.csv").unlink()
+    run(call(own, "-o", output, *SHORT, "--resume"))
+    lists = {name: text for name, text in before.items() if name.startswith("lists/")}
+    assert lists == {name: text for name, text in files_of(output).items() if "lists/" in name}
+
+
+def test_the_lists_of_a_run_that_is_at_work_are_kept(own: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    (output := tmp_path / "run").mkdir()
+    with (output / ".lock").open("a") as lock:  # this process counts as the run
+        error = run(call(own, "-o", output, *SHORT, "--init", "nowhere"), expect=2).stderr
+        lists = files_of(output / "lists")
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        assert "nowhere" in error and lists
+        error = run(call(own, "-o", output, *SHORT, "--seed", "5"), expect=2).stderr
+    assert re.search(r"another process trains in .*/run; wait", error) and files_of(output / "lists") == lists
+
+
+def test_a_run_continues_with_other_videos_to_validate_on(own: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    run(call(own, "-o", output, *SHORT))
+    write_rows(tmp_path / "other.csv", read_rows(output / "lists" / "val.csv")[:2])
+    run(call(own, "-o", output, *SHORT, "--resume", "--val", tmp_path / "other.csv", "--val-root", own))
+    assert json.loads((output / "summary.json").read_text())["validation"]["primary"]["videos"] == 2
 
 
 def test_more_unlabeled_videos_come_from_a_folder_or_a_list(own: Path, videos: Path, tmp_path: Path) -> None:
@@ -486,7 +524,17 @@ def test_names_without_the_number_at_their_end() -> None:
         ),
         (["--device", "cuda"], 281, ["--config", "finetune"]),
         (["--device", "cuda"], 4801, ["--config", "finetune", "--steps", "3001"]),
-        (["--device", "cpu", "--epochs", "3"], 2000, ["--config", "own_videos", "--steps", "null"]),
+        (["--device", "cpu", "--labeled-batch=64"], 1600, ["--config", "own_videos"]),
+        (
+            ["--device", "cpu", "--labeled-batch", "4"],
+            1600,
+            ["--config", "own_videos", "--steps", "4000", "--unlabeled-warmup", "4000"],
+        ),
+        (
+            ["--device", "cpu", "--epochs", "3"],
+            2000,
+            ["--config", "own_videos", "--steps", "null", "--unlabeled-warmup", "750"],
+        ),
         (["--config", "demo"], 2000, []),
         (["--device", "cpu", "--primary-stride=3"], 280, ["--config", "own_videos", "--spread", "false"]),
         (["--device", "cpu", "--fps", "8"], 280, ["--config", "own_videos", "--spread", "false"]),
@@ -503,6 +551,27 @@ def test_names_without_the_number_at_their_end() -> None:
 def test_the_recipe_follows_the_device_and_the_number_of_videos(words: list[str], labeled: int, expected: list[str]):
     line = parse(["videos", "-o", "o", *words])
     assert words_before(line, MadeLists({}, labeled, 0, [], [])) == expected
+
+
+def test_passes_are_of_the_unlabeled_videos_where_there_are_any() -> None:
+    line = parse(["videos", "-o", "o", "--device", "cpu", "--epochs", "2"])
+    assert words_before(line, MadeLists({}, 10, 800, [], []))[-2:] == ["--unlabeled-warmup", "134"]
+    alone = parse([*line.words, "--scheme", "none", "--auxiliary", "null"])
+    assert words_before(alone, MadeLists({}, 10, 800, [], []))[-2:] == ["--unlabeled-warmup", "3"]
+
+
+def test_what_counts_validations_takes_the_videos_that_are_held_out(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["videos", "-o", "o", "--val-every", "10", "--patience", "2"]
+    assert parse(words).config.patience == 2 and parse(words).val is None
+    with pytest.raises(SystemExit):
+        parse([*words, "--val-share", "0"])
+    assert "--patience 2 counts validations; give --val LIST" in capsys.readouterr().err
+
+
+def test_no_unlabeled_videos_cannot_be_typed_of_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["videos", "-o", "o", "--unlabeled", "null"])
+    assert "give --scheme none --auxiliary null" in capsys.readouterr().err
 
 
 def test_durations_are_rounded_and_in_words() -> None:
@@ -584,7 +653,8 @@ def test_videos_that_cannot_be_read_are_named_before_training(own: Path, tmp_pat
     error = run(call(*damage(own, "unreadable"), "-o", tmp_path / "run", *SHORT), expect=2).stderr
     assert re.search(r"run/.*\.mp4.*none of the \d+ videos tried", error.splitlines()[-1])
     assert files_of(tmp_path / "run").keys() == {
-        f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")
+        ".lock",
+        *(f"lists/{name}" for name in ("labeled.csv", "val.csv", "unlabeled.csv", "made_from.json")),
     }
 
 
@@ -603,7 +673,7 @@ def test_without_network_the_recipe_that_downloads_says_so(own: Path, tmp_path: 
     _, error = script.communicate()
     assert script.returncode == 2
     assert re.search(r"SLOW_8x8_R50\.pyth: cannot be downloaded.*own_videos needs no download", error.splitlines()[-1])
-    assert set(os.listdir(tmp_path / "run")) == {"lists"}
+    assert set(os.listdir(tmp_path / "run")) == {"lists", ".lock"}
 
 
 def test_a_folder_of_lists_of_somebody_else_is_kept(own: Path, tmp_path: Path) -> None:

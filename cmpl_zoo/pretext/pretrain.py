@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from cmpl_zoo.pretext.finish import save_result
 from cmpl_zoo.pretext.flow import flow_path
 from cmpl_zoo.pretext.steps import PretextBatch, PretextSteps
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
-from cmpl_zoo.tools.own_videos import more_videos, write_lists
+from cmpl_zoo.tools.own_videos import more_videos
 from cmpl_zoo.training.clip_input import ClipInput
 from cmpl_zoo.training.errors import RunError
 from cmpl_zoo.training.lists import check_some_readable, warn_of_warmup
@@ -30,10 +31,20 @@ from cmpl_zoo.training.loop import Loop
 from cmpl_zoo.training.meters import Meters
 from cmpl_zoo.training.networks import check_is_name, distribute, start_from
 from cmpl_zoo.training.optimization import Optimization
+from cmpl_zoo.training.own_lists import put_back_lists, write_own_lists
 from cmpl_zoo.training.plan import how_long
 from cmpl_zoo.training.progress import loss_in_words
 from cmpl_zoo.training.provenance import digests
-from cmpl_zoo.training.run_folder import LISTS, RECORD, check_lists, check_room, continues, needed, open_run
+from cmpl_zoo.training.run_folder import (
+    LISTS,
+    RECORD,
+    check_lists,
+    check_room,
+    continues,
+    needed,
+    only_process,
+    open_run,
+)
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
 
 
@@ -98,15 +109,20 @@ class Prepared(NamedTuple):
     task: Task
 
 
-def prepare(config: PretrainConfig, ranks: Ranks) -> Prepared:
+def prepare(config: PretrainConfig, ranks: Ranks, until_end: ExitStack) -> Prepared:
     """Make the list of a folder of videos, and look at some of them.
+
+    Args:
+        config: options of the run.
+        ranks: the processes that share it.
+        until_end: see `write_own_lists`.
 
     Raises:
         ListError, VideoError, StorageError: the list or videos cannot be used.
         RunError: there is one video alone, or the folder of the run cannot be had.
     """
     root = config.unlabeled if Path(config.unlabeled).is_dir() else config.root
-    config = listed(config, ranks)
+    config = listed(config, ranks, until_end)
     videos = read_list(config.unlabeled, config.root, labeled=False).paths
     if len(videos) < 2:
         raise RunError(f"{config.unlabeled}: has one video, and a task needs others to tell it from; give more")
@@ -210,7 +226,7 @@ def pretrain(prepared: Prepared, ranks: Ranks) -> Path:
     return run.folder
 
 
-def listed(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
+def listed(config: PretrainConfig, ranks: Ranks, until_end: ExitStack) -> PretrainConfig:
     """The config with a list in place of a folder of videos; it is made in DIR/lists when the run begins."""
     if not Path(config.unlabeled).is_dir():
         return config
@@ -219,13 +235,15 @@ def listed(config: PretrainConfig, ranks: Ranks) -> PretrainConfig:
 
     def make() -> None:
         if continues(config, ranks):
+            with only_process(folder.parent):
+                put_back_lists(folder.parent)
             if (folder / RECORD).read_text(encoding="utf-8") != made_from:
                 raise RunError(f"{folder} has the list of another folder; give the same, or another --output")
             return
         check_room(folder.parent, config.overwrite, needed(config))
         check_lists(folder)
         rows = more_videos(config.unlabeled, config.root)
-        write_lists({"unlabeled.csv": as_csv(rows, ["path"]), RECORD: made_from}, folder)
+        write_own_lists({"unlabeled.csv": as_csv(rows, ["path"]), RECORD: made_from}, folder.parent, until_end)
 
     ranks.first_alone(make)
     return replace(config, unlabeled=str(folder / "unlabeled.csv"), root=".")

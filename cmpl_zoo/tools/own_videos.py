@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -227,7 +227,7 @@ def more_videos(folder_or_list: str, root: str, group: str | None = None) -> lis
     return [without_label(os.path.abspath(path), group, value) for path, value in named]
 
 
-def write_lists(files: dict[str, str], folder: Path) -> None:
+def write_lists(files: Mapping[str, str], folder: Path) -> None:
     """Write all the files into a new folder, or none; a former one is replaced.
 
     Raises:

@@ -20,11 +20,12 @@ from cmpl_zoo_cli.spelling import flag
 from cmpl_zoo_cli.train_config import Config
 
 LISTS, RECORD = "lists", "made_from.json"  # the folder of lists that were made for the run, and of what
+FORMER_LISTS = ".former_lists"  # of an earlier run, until a new one that is to replace it has begun
 LOCK = ".lock"
 # What a run may write, beside its lock.
 WRITTEN = (
-    "best", "primary", "auxiliary", "model", "states", "tensorboard", LISTS, "config.yaml", "metrics.jsonl",
-    "summary.json", "report.html", "predictions.csv", "unreadable.csv",
+    "best", "primary", "auxiliary", "model", "states", "tensorboard", LISTS, FORMER_LISTS, "config.yaml",
+    "metrics.jsonl", "summary.json", "report.html", "predictions.csv", "unreadable.csv",
 )  # fmt: skip
 
 Options = Config | PretrainConfig  # of a run of any kind
@@ -121,12 +122,13 @@ def check_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> 
         for name, value in needed.items():
             if value and Path(value).exists() and Path(value).resolve().is_relative_to(folder.resolve()):
                 raise RunError(f"--overwrite would delete {name} {value} with {folder}; give another --output")
-        with only_process(folder):
-            pass
     elif folder.exists() and not is_ours(folder / "config.yaml"):
         own = {LOCK, LISTS} if (folder / LISTS / RECORD).exists() else {LOCK}
         if {path.name for path in folder.iterdir()} - own:
             raise RunError(f"{folder} is not empty and holds no run; give another --output")
+    if (folder / LOCK).exists():
+        with only_process(folder):
+            pass
 
 
 def check_lists(folder: Path) -> None:

@@ -1,0 +1,43 @@
+"""The lists that a run makes of a folder of videos, in its own folder, before it begins."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from cmpl_zoo.tools.own_videos import write_lists
+from cmpl_zoo.training.run_folder import FORMER_LISTS, LISTS, is_begun, only_process
+
+
+def write_own_lists(files: Mapping[str, str], folder: Path, until_end: ExitStack) -> None:
+    """Write the lists of a run that is still to begin, and keep its folder from other processes.
+
+    Lists of an earlier run in the folder are set aside. They come back when `until_end` is closed, unless the new run
+    has begun, which deletes the earlier one.
+
+    Args:
+        files: text by file name.
+        folder: of the run.
+        until_end: closed when the run has ended, or could not begin.
+
+    Raises:
+        RunError: another process trains in the folder.
+        OSError: they cannot be written; none of them is.
+    """
+    if is_new := not folder.exists():
+        write_lists(files, folder / LISTS)
+    until_end.enter_context(only_process(folder))
+    if not is_new:
+        put_back_lists(folder)
+        if is_begun(folder) and (folder / LISTS).exists():
+            until_end.callback(put_back_lists, folder)
+            os.rename(folder / LISTS, folder / FORMER_LISTS)
+        write_lists(files, folder / LISTS)
+
+
+def put_back_lists(folder: Path) -> None:
+    """Bring back lists that were set aside for a run that has not begun; nothing where there are none."""
+    if (former := folder / FORMER_LISTS).exists():
+        shutil.rmtree(folder / LISTS, ignore_errors=True)
+        os.rename(former, folder / LISTS)
