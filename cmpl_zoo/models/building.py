@@ -94,6 +94,8 @@ def build(
     known = {key: value for key, value in model.pretrained_cfg.items() if key != "state_dict"}
     if pretrained and getattr(model, "num_classes", 0) != cfg.num_classes:  # names are of the weights' classifier
         known["label_names"] = (pretrained_cfg_overlay or {}).get("label_names")
+    if isinstance(model, VideoModel):
+        known |= of_channels(known, model.in_chans)
     model.pretrained_cfg = model.default_cfg = known  # timm has the configuration under two names
     if isinstance(model, VideoModel):  # what timm writes into a config.json beside what it has seen itself
         own = ("clip", "subtract_mean_frame", "normalize_clip")
@@ -127,6 +129,19 @@ def adapt_channels(kernel: Tensor, channels: int) -> Tensor:
     # timm adapts 2-D kernels only: frames and rows become one axis while it does.
     flat = adapt_input_conv(channels, kernel.flatten(2, 3), base_chans=kernel.shape[1])
     return flat.unflatten(2, kernel.shape[2:4])
+
+
+def of_channels(cfg: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    """What of the configuration of weights that take other channels than RGB changes for a network of other ones.
+
+    The mean and deviation of a channel are the average of those that the weights had; those of RGB are left as they
+    are, as timm leaves them.
+    """
+    own, *size = cfg["input_size"]
+    if own in (3, channels):
+        return {}
+    averages = {name: [sum(cfg[name]) / len(cfg[name])] * channels for name in ("mean", "std")}
+    return averages | {"input_size": (channels, *size)}
 
 
 def fit_checkpoint(state_dict: dict[str, Tensor], model: VideoModel) -> dict[str, Tensor]:

@@ -121,6 +121,9 @@ def test_what_is_saved_loads(tmp_path: Path) -> None:
         again = cmpl_zoo.create_model(hub.save(model, tmp_path / str(channels), ["caf\u00e9\u00a0noir", "walk"]))
         assert digest(again.state_dict()) == digest(model.state_dict())
         assert list(again.pretrained_cfg["label_names"]) == ["caf\u00e9\u00a0noir", "walk"]
+        in_colors = cmpl_zoo.create_model(tmp_path / str(channels), in_chans=3)
+        assert in_colors.pretrained_cfg["mean"] == pytest.approx([0.449] * 3, abs=1e-3)
+        assert in_colors.pretrained_cfg["input_size"][0] == len(cmpl_zoo.resolve_clip_config(in_colors)["std"]) == 3
         without = cmpl_zoo.create_model(tmp_path / str(channels), pretrained=False)
         assert len(without.fc.weight) == 2 and digest(without.state_dict()) != digest(model.state_dict())
     with pytest.raises(ValueError, match="control characters"):
