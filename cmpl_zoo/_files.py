@@ -52,3 +52,8 @@ def as_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def without_folders(name: str) -> str:
+    """A name for others to read: of a path that exists here, or starts at the root, its last part alone."""
+    return Path(name).name if os.path.isabs(name) or os.path.exists(name) else name

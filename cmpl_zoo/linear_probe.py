@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from torch import nn
 
+from cmpl_zoo._files import without_folders
 from cmpl_zoo.datasets.classes import sorted_classes
 from cmpl_zoo.datasets.lists import RealPaths
 from cmpl_zoo.features import Features, weights_digest
@@ -195,7 +196,7 @@ def save_probe(probe: LinearProbe, features: Features, directory: str | os.PathL
     with torch.no_grad():
         classifier.weight.copy_(torch.from_numpy(probe.weight))
         classifier.bias.copy_(torch.from_numpy(probe.bias))
-    start = Path(name).name if os.path.isabs(name) else name  # the folders are nobody's business
+    start = without_folders(name)
     origin = (
         f"A linear probe: scikit-learn {sklearn.__version__}'s logistic regression (C = {probe.strength:g}, chosen by "
         f"cross-validation) on the standardized features of `{start}`, whose license applies, too, and whose other "

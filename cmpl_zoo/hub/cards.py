@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from cmpl_zoo._files import replace_text
+from cmpl_zoo._files import replace_text, without_folders
 from cmpl_zoo.models import VideoModel
 from cmpl_zoo.models.config_json import clip_text
 from cmpl_zoo.records import Scores, Summary, video_tops, views_text
@@ -64,7 +64,7 @@ def model_card(
         *_limits(label_names),
         "",
         _license(summary),
-        *(["", "## Classes", "", ", ".join(label_names)] if label_names else []),
+        *(["", "## Classes", "", ", ".join(map(_code, label_names))] if label_names else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -170,7 +170,9 @@ def _license(summary: Summary | None) -> str:
     text = "No license is stated; that of the training videos decides what these weights may be used for."
     if license := config.get("license"):
         text = f"License of these weights: {license}. The terms of the training videos apply as well."
-    return text + (f" Training started from `{_public(start)}`, whose license applies, too." if start else "")
+    return text + (
+        f" Training started from {_code(without_folders(start))}, whose license applies, too." if start else ""
+    )
 
 
 def _training(summary: Summary) -> list[str]:
@@ -189,7 +191,7 @@ def _training(summary: Summary) -> list[str]:
         "",
         "| option | value |",
         "|---|---|",
-        *(f"| {key} | `{_public(value)}` |" for key, value in options.items()),
+        *(f"| {key} | {_cell(_code(without_folders(str(value))))} |" for key, value in options.items()),
     ]
     return lines
 
@@ -225,13 +227,18 @@ def _row(network: str, scores: Scores, list_name: str) -> str:
 
 def _protocol(scores: Scores, list_name: str) -> str:
     """The cells of a row that say what was measured, and how."""
-    videos = f"{scores['videos']} of {Path(list_name).name}"
+    videos = _cell(f"{scores['videos']} of {Path(list_name).name}")
     return f"| {videos} | {views_text(scores)}{_VIEWS}"
 
 
-def _public(value: Any) -> Any:
-    """A value without the folders of a path, such as that of `init`."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+def _code(text: str) -> str:
+    """Text as code, which Markdown shows as it is."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def _cell(text: str) -> str:
+    """Text in a cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def _dataset(config: dict[str, Any]) -> str:

@@ -126,6 +126,8 @@ def test_what_is_saved_loads(tmp_path: Path) -> None:
         assert in_colors.pretrained_cfg["input_size"][0] == len(cmpl_zoo.resolve_clip_config(in_colors)["std"]) == 3
         without = cmpl_zoo.create_model(tmp_path / str(channels), pretrained=False)
         assert len(without.fc.weight) == 2 and digest(without.state_dict()) != digest(model.state_dict())
+    card = Path(hub.save(model, tmp_path / "odd", ["*star*", "ti`ck"]), "README.md").read_text()
+    assert card.endswith("## Classes\n\n`*star*`, `` ti`ck ``\n")
     with pytest.raises(ValueError, match="control characters"):
         hub.save(model, tmp_path / "bad", ["a\x1b[2J", "b"])
     assert not (tmp_path / "bad").exists()
