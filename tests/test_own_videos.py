@@ -452,7 +452,7 @@ def test_clips_that_may_be_of_one_recording_are_warned_of(own: Path) -> None:
     assert re.match(r"each of the class folders .* holds the folders friday, monday: if these are the classes,", doubt)
 
 
-def test_videos_in_folders_of_one_name_stay_together(own: Path) -> None:
+def test_videos_in_folders_of_one_name_stay_together(own: Path, tmp_path: Path) -> None:
     """Those of several classes, and those without a label."""
     for folder in (*CLASSES, "unlabeled"):
         for number, file in enumerate(sorted((own / folder).iterdir())):
@@ -469,6 +469,11 @@ def test_videos_in_folders_of_one_name_stay_together(own: Path) -> None:
     files = [(name, file) for name in CLASSES for file in sorted((own / name).rglob("*.mp4"))]
     write_rows(own / "labels.csv", [{"path": str(file.relative_to(own)), "label": name} for name, file in files])
     assert make_lists(str(own), [str(own / "labels.csv")], group="folder", val_share=0.5).files == made.files
+    write_lists(made.files, tmp_path / "lists")  # the run's own lists have the column, and name no unlabeled video
+    own_lists = [str(tmp_path / "lists" / f"{name}.csv") for name in ("labeled", "val")]
+    assert not any("have nothing" in doubt for doubt in make_lists(str(own), own_lists, group="folder").doubts)
+    everything = make_lists(str(own), own_lists, group="folder", val_share=0).files["unlabeled.csv"].splitlines()
+    assert len(everything) > 2 and all(row["folder"] for row in csv.DictReader(everything))
 
 
 def test_a_label_counts_more_than_the_folder_of_the_video(own: Path, tmp_path: Path) -> None:

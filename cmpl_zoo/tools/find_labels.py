@@ -105,7 +105,7 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
             meaning that they have in a list. Of a row without a label, or with `uncertain` for one, as `cmpl-zoo
             predict` writes it, only the group counts.
         group: a column, in which a labeled video without a value is a group of its own; the rows of the others have
-            it, too. Where it is `folder`, and no file has such a column, one is added, see `folder_of`.
+            it, too. Where it is `folder`, what no file tells is the folder that the video is in, see `folder_of`.
 
     Raises:
         ListError: a file cannot be read, lacks a column or has no label, two have other labels for one video, or none
@@ -126,14 +126,14 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     with_label = {row["path"] for row in rows}
     others = [path for path in finder.videos if path not in with_label]
     group_of: dict[str, str] = {}  # of the others, where it is told
+    if group == "folder":
+        class_folders = {row["label"] for row in rows} | {UNLABELED}
+        rows = [row | {group: row.get(group) or folder_of(row["path"], class_folders)} for row in rows]
+        group_of = {path: folder_of(path, class_folders) for path in others}
     if group and any(group in row for row in rows):
         rows = [row | {group: row[group] or row["path"]} for row in rows]
         unlabeled = [row for file in files for row in all_rows[file] if not row["label"]]
-        group_of = groups_told(unlabeled, group, finder)
-    elif group == "folder":
-        class_folders = {row["label"] for row in rows} | {UNLABELED}
-        rows = [row | {"folder": folder_of(row["path"], class_folders)} for row in rows]
-        group_of = {path: folder_of(path, class_folders) for path in others}
+        group_of |= groups_told(unlabeled, group, finder)
     passed_over = found[files[0]].passed_over
     return FoundVideos(rows, left_out, passed_over, elsewhere), [
         without_label(path, group, group_of.get(path, "")) for path in others
