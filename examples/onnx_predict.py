@@ -3,7 +3,9 @@
     python onnx_predict.py model.onnx VIDEO ...
 
 Prints the five most probable classes of each video, as `cmpl-zoo predict` does. It reads video files that are stored as
-they are shown: upright, with square pixels. `cmpl-zoo prepare` makes such copies of others.
+they are shown: upright, with square pixels. `cmpl-zoo prepare` makes such copies of others, which it refuses.
+
+Exit status: 0, 1 where a video could not be read.
 """
 
 import json
@@ -56,16 +58,35 @@ def resize(image, short_side):
     return np.rint(np.einsum("yh,hxc->yxc", resize_weights(height, new_height), image, optimize=True)).astype(np.uint8)
 
 
+def decoded(path, container, stream):
+    """The frames of a video, in the order of the file; where it is damaged, those before."""
+    count = 0
+    try:
+        for frame in container.decode(stream):
+            if frame.rotation or stream.sample_aspect_ratio not in (None, 0, 1):
+                raise ValueError(f"{path}: is not stored as it is shown; cmpl-zoo prepare makes an upright copy")
+            count += 1
+            yield frame
+    except av.FFmpegError:
+        if not count:
+            raise
+        print(f"{path}: is damaged after {count} frames, and the rest is left out", file=sys.stderr)
+
+
 def read_views(path, frames, clips, crops, size, crop_pct, mean, std, **sampling):
     """float32 (clips * crops, 3, frames, height, width), normalized."""
     with av.open(path) as container:
-        rate, times = container.streams.video[0].guessed_rate, [frame.time for frame in container.decode(video=0)]
-    timed = None not in times and times[-1] > times[0]  # some files have no timestamps, and state a rate
-    seconds = [time - times[0] if timed else index / float(rate) for index, time in enumerate(times)]
-    indices = frame_indices(seconds, frames, clips, **sampling)
+        stream = container.streams.best("video")
+        rate, times = stream.guessed_rate, [frame.time for frame in decoded(path, container, stream)]
+    timed = None not in times and len(set(times)) > 1  # some files have no timestamps, and state a rate
+    shown = (
+        sorted(range(len(times)), key=times.__getitem__) if timed else list(range(len(times)))
+    )  # the order of frames
+    seconds = [times[index] - times[shown[0]] if timed else index / float(rate) for index in shown]
+    indices = [[shown[place] for place in clip] for clip in frame_indices(seconds, frames, clips, **sampling)]
     wanted, images = {index for clip in indices for index in clip}, {}
     with av.open(path) as container:
-        for index, frame in enumerate(container.decode(video=0)):
+        for index, frame in enumerate(decoded(path, container, container.streams.best("video"))):
             if index in wanted:
                 images[index] = resize(frame.to_ndarray(format="rgb24"), round(max(size) / crop_pct))
             if index >= max(wanted):
@@ -88,14 +109,22 @@ def main(file, paths):
     session = onnxruntime.InferenceSession(file)
     about = session.get_modelmeta().custom_metadata_map
     names, clip = json.loads(about["class_names"]), json.loads(about["clip"])
+    unreadable = 0
     for path in paths:
-        logits = session.run(["logits"], {"clips": read_views(path, **clip)})[0]
+        try:
+            views = read_views(path, **clip)
+        except (ValueError, OSError, av.FFmpegError) as error:
+            print(error if path in str(error) else f"{path}: {error}", file=sys.stderr)
+            unreadable += 1
+            continue
+        logits = session.run(["logits"], {"clips": views})[0]
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = (exponents / exponents.sum(axis=1, keepdims=True)).mean(axis=0)
         print(path)
         for index in np.argsort(-probabilities, kind="stable")[:5]:
             print(f"  {probabilities[index]:7.2%}  {names[index]}")
+    return 1 if unreadable else 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

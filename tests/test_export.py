@@ -157,6 +157,23 @@ def test_the_example_predicts_without_torch_what_predict_does(clip, size, shared
         assert found == pytest.approx(expected, abs=1e-3)
 
 
+def test_the_example_refuses_what_it_would_read_wrongly_and_goes_on(shared_data, tmp_path):
+    pytest.importorskip("onnxscript")
+    assert export("r3d50_eighth.cmpl_demo", "-o", tmp_path / "demo.onnx") == 0
+    field, clips = shared_data / "field", shared_data / "clips"
+    videos = [clips / "rotation_90.mov", field / "sar_4_3.mp4", tmp_path / "nowhere.mp4", field / "trunc_faststart.mp4"]
+    done = subprocess.run(
+        [sys.executable, REPO / "examples" / "onnx_predict.py", tmp_path / "demo.onnx", *videos],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    for name in ("rotation_90.mov: is not stored as it is shown", "sar_4_3.mp4: is not", "nowhere.mp4"):
+        assert name in done.stderr
+    assert "trunc_faststart.mp4: is damaged after 37 frames" in done.stderr
+    path, first, *_ = done.stdout.splitlines()
+    assert path == str(videos[-1]) and first.split()[-1] == "squat_slowly"
+
+
 # What is refused
 
 
