@@ -175,6 +175,7 @@ def run(args: argparse.Namespace) -> int:
         case "folders":
             listing = importing.folders(args.root)
         case "videos":
+            check_unlabeled(args.output)
             listing = importing.videos(args.root)
         case "kinetics":
             listing = importing.kinetics(args.file, args.root)
@@ -189,6 +190,18 @@ def run(args: argparse.Namespace) -> int:
     _write_list(listing, Path(args.output))
     _tell_passed_over(listing)
     return 0
+
+
+def check_unlabeled(output: str) -> None:
+    """Raise ValueError where a list that is to be filled in is there already, and somebody has begun to fill it in."""
+    from cmpl_zoo.datasets.lists import ListError, read_list
+
+    try:
+        labels = read_list(output, labeled=False).labels or []
+    except ListError:  # it is not there, or no list
+        return
+    if any(labels):
+        raise ValueError(f"{output}: has labels already, which would be lost; give -o another name")
 
 
 def import_split(args: argparse.Namespace) -> int:

@@ -145,10 +145,10 @@ def test_a_name_that_no_list_can_hold_costs_that_video(tmp_path, capsys, name, w
     refused(capsys, "rename it", "videos", root, "-o", tmp_path / "list.csv")
     touch(root, "walk/b.mp4")
     for kind in ("folders", "videos"):
-        assert run(kind, root, "-o", tmp_path / "list.csv") == 0
+        assert run(kind, root, "-o", tmp_path / f"{kind}.csv") == 0
         assert "left out 1," in capsys.readouterr().err
-        assert column(tmp_path / "list.csv", "path") == ["walk/b.mp4"]
-        (row,) = rows_of(tmp_path / "list.left_out.csv")
+        assert column(tmp_path / f"{kind}.csv", "path") == ["walk/b.mp4"]
+        (row,) = rows_of(tmp_path / f"{kind}.left_out.csv")
         assert row["path"] == written and "rename it" in row["reason"]
 
 
@@ -178,6 +178,17 @@ def test_folders_refuses(tmp_path, capsys):
     refused(capsys, r"root: cannot write this file: Is a directory", "folders", root, "-o", root)
     refused(capsys, r"cannot write this file", "folders", root, "-o", root / "walk" / "a.txt" / "list.csv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["root"]
+
+
+def test_a_list_that_somebody_fills_in_is_kept(tmp_path, capsys):
+    root, file = touch(tmp_path / "root", "a.mp4", "b.mp4"), tmp_path / "list.csv"
+    for _ in range(2):  # without labels, it may be made again
+        assert run("videos", root, "-o", file) == 0
+    write(file, "path,label\na.mp4,walk\nb.mp4,\n")
+    capsys.readouterr()
+    refused(capsys, r"list\.csv: has labels already, which would be lost; give -o another name", "videos", root,
+            "-o", file)  # fmt: skip
+    assert column(file, "label") == ["walk", ""]
 
 
 def test_videos_without_labels(tmp_path, capsys):
