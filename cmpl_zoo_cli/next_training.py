@@ -1,6 +1,7 @@
 """The commands that follow once the videos of a list are labeled."""
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -62,8 +63,9 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
     run = Path(model).parent
     if made_from := facts_in(run / "lists" / "made_from.json", "made_from", "videos", "group", "labels"):
         own = [str(file) for name in ("labeled", "val") if (file := run / "lists" / f"{name}.csv").exists()]
+        videos, group, labels = as_typed(made_from["videos"]), made_from["group"], made_from["labels"] or own
         kept = options_of(made_from, "unlabeled", "unlabeled_root", "val", "val_root")
-        return NextTraining(made_from["videos"], made_from["labels"] or own, next_folder(run), made_from["group"], kept)
+        return NextTraining(videos, labels, next_folder(run), group, kept)
     config = facts_in(run / "summary.json", "config", "labeled", "root")
     if config and Path(config["labeled"]).exists() and is_in(folder, config["root"]):
         note = f"All other videos of {config['root']} count as unlabeled then; keep those to test on elsewhere."
@@ -87,6 +89,12 @@ def facts_in(file: Path, name: str, *needed: str) -> dict[str, Any]:
 def options_of(facts: dict[str, Any], *names: str) -> list[str]:
     """Those of these options that are given in facts, with their values."""
     return [word for name in names if (value := facts.get(name)) for word in (flag(name), value)]
+
+
+def as_typed(folder: str) -> str:
+    """A folder as one types it here: relative if it is below this one."""
+    below = os.path.relpath(folder)
+    return folder if below.startswith(os.pardir) else below
 
 
 def is_in(folder: str, root: str) -> bool:

@@ -89,5 +89,8 @@ def relative(path: str, folder: str) -> str:
 
     if is_address(path):
         return path
-    below = os.path.relpath(path, folder)
-    return os.path.abspath(path) if below.startswith(os.pardir) else below
+    in_real_folder = os.path.join(realpath(os.path.dirname(path)), os.path.basename(path))
+    for file, root in ((path, folder), (in_real_folder, realpath(folder))):  # one may lead over a link
+        if not (below := os.path.relpath(file, root)).startswith(os.pardir):
+            return below
+    return os.path.abspath(path)

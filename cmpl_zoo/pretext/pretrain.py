@@ -286,7 +286,7 @@ def build_network(config: PretrainConfig) -> VideoModel:
         )
         network.check_input(config.frames, (config.size, config.size))
         if config.init is not None:
-            start_from(config.init, network, config.model)
+            start_from(config.init, network, config.model, "init")
     except (ValueError, RuntimeError, OSError) as error:
         raise RunError(str(error)) from error
     network.set_grad_checkpointing(config.grad_checkpointing)

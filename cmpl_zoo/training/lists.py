@@ -144,12 +144,16 @@ def check_some_readable(paths: Sequence[str], file: str, options: str) -> None:
 
 def class_warnings(config: Config, lists: TrainingLists) -> Iterator[str]:
     """Classes that may be one; of lists that the run has made of videos, that was said as they were made."""
-    made_here = config.labeled and Path(config.labeled).parent == Path(config.output, LISTS)
-    for names in [] if made_here else alike(lists.classes):
+    for names in [] if is_made_here(config, "labeled") else alike(lists.classes):
         yield (
             f"{config.classes or config.labeled}: the classes {' and '.join(map(repr, names))} differ in case, "
             "spaces, hyphens or underscores alone; if they are one class, write them alike"
         )
+
+
+def is_made_here(config: Config, option: str) -> bool:
+    """Whether a list is one that the run has made of videos."""
+    return Path(getattr(config, option) or "").parent == Path(config.output, LISTS)
 
 
 def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterator[str]:
@@ -162,7 +166,9 @@ def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterato
     clips, _ = training_clips(config)
     frames, stride, _ = max(clips, key=lambda clip: clip.frames if config.spread else (clip.frames - 1) * clip.stride)
     for option, videos in looked_at.items():
-        some = f"{getattr(config, option)}: of {len(videos)} videos looked at,"
+        some = (
+            f"{option if is_made_here(config, option) else getattr(config, option)}: of {len(videos)} videos looked at,"
+        )
         if config.spread:
             short = sum(video.frames < frames for video in videos)
             what, advice = f"have fewer than {frames} frames, and some repeat", "lower --frames"

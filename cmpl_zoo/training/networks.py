@@ -42,14 +42,13 @@ def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
     Raises:
         RunError: a model is unknown, or weights to start from do not fit it.
     """
-    wanted = [(config.primary, config.init)]
+    wanted = [("primary", "init")]
     if config.auxiliary is not None:
-        wanted.append((config.auxiliary, config.auxiliary_init))
+        wanted.append(("auxiliary", "auxiliary_init"))
     own, _ = training_clips(config)
     try:
-        check_is_name(config.primary, "primary", "init")
-        if config.auxiliary is not None:
-            check_is_name(config.auxiliary, "auxiliary", "auxiliary_init")
+        for option, start in wanted:
+            check_is_name(getattr(config, option), option, start)
         networks = [build_network(config, *one, clip, classes) for one, clip in zip(wanted, own, strict=True)]
     except (ValueError, RuntimeError, OSError) as error:
         raise RunError(str(error)) from error
@@ -65,13 +64,22 @@ def build_networks(config: Config, classes: list[str]) -> list[VideoModel]:
 
 
 def build_network(
-    config: Config, name: str, init: str | None, training_clip: TrainingClip, classes: list[str]
+    config: Config, option: str, start: str, training_clip: TrainingClip, classes: list[str]
 ) -> VideoModel:
-    """A network that is tested on clips as it is trained on, from random weights or those of `init`.
+    """A network that is tested on clips as it is trained on, from random weights or given ones.
+
+    Args:
+        config: of the run.
+        option: that names the network.
+        start: the option that gives its weights.
+        training_clip: as it is trained on.
+        classes: class names by class id.
 
     Raises:
-        ValueError: `init` is another architecture, the network cannot take such clips, or has no such stage to freeze.
+        ValueError: the weights are of another architecture, the network cannot take such clips, or has no such stage
+            to freeze.
     """
+    name, init = getattr(config, option), getattr(config, start)
     frames, stride, size = training_clip
     clip: dict[str, Any] = {"frames": frames, "clips": config.test_clips, "crops": config.test_crops}
     clip |= {"spread": True} if config.spread else {"stride": stride, "fps": config.fps}
@@ -91,7 +99,7 @@ def build_network(
     network.check_input(frames, (size, size))
     if init is not None:
         try:
-            start_from(init, network, name)
+            start_from(init, network, name, start)
         except RuntimeError as error:
             if Path(init).exists():
                 raise
@@ -117,13 +125,14 @@ def check_is_name(name: str, option: str, start: str) -> None:
         )
 
 
-def start_from(init: str, network: VideoModel, name: str) -> None:
+def start_from(init: str, network: VideoModel, name: str, option: str) -> None:
     """Put the weights of another model into a network; its classifier starts afresh where that has other classes.
 
     Args:
         init: model or model directory.
         network: of the same architecture.
         name: of the network.
+        option: that gives the weights, for messages.
 
     Raises:
         ValueError: it is another architecture, or clips are prepared otherwise for it.
@@ -134,10 +143,15 @@ def start_from(init: str, network: VideoModel, name: str) -> None:
     if classes != wanted:
         start.reset_classifier(network.num_classes)
     if (found := start.pretrained_cfg["architecture"]) != network.pretrained_cfg["architecture"]:
-        raise ValueError(f"cannot start {name} from {init}: that is a {found}; give weights of a {name}, or null")
-    for option in ("subtract_mean_frame", "normalize_clip"):
-        if (needed := getattr(start, option)) != getattr(network, option):
-            raise ValueError(f"cannot start {name} from {init}: that needs {flag(option)} {str(needed).lower()}")
+        raise ValueError(
+            f"cannot start {name} from {init}: that is a {found}; give weights of a {name}, or {flag(option)} null"
+        )
+    for seen in ("subtract_mean_frame", "normalize_clip"):
+        if (needed := getattr(start, seen)) != getattr(network, seen):
+            raise ValueError(
+                f"cannot start {name} from {init}: that needs {flag(seen)} {str(needed).lower()}; give it, or "
+                f"{flag(option)} null"
+            )
     network.load_state_dict(start.state_dict())
     if start.global_pool.pool_type:
         network.global_pool = start.global_pool
