@@ -119,18 +119,20 @@ def test_a_start_stands_beside_the_paper_and_over_random_weights(
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     with tables.ResultsWriter(tmp_path / "pretraining-mocap13.jsonl") as writer:
         for row, start, top1 in (("random weights", {}, 20.0), ("rotation", {"pretraining_right": 0.75}, 23.0)):
-            made = {"setting": "cpu", "measured_on": "test", "row": row, "pretraining_seconds": 9, **start}
+            made = {"setting": "cpu", "measured_on": "validation", "row": row, "pretraining_seconds": 9, **start}
             more = {"pretraining": {}} if start else {}
             for seed, drawn in ((1, 0.0), (2, 1.0)):
                 recipe = few[0]["recipe"] | {"seed": seed}
                 writer.add(
                     few[0] | made | more | {"seed": seed, "top1": top1 + drawn * (3 if start else 1), "recipe": recipe}
                 )
-    random, rotation = tables.named_table("pretraining-mocap13-cpu-test").splitlines()[2:4]
-    assert random.startswith("| random weights | | | 2 | 20.5 ± 0.7 | |") and random.endswith("| 61.1 (3D-ResNet50) |")
-    assert rotation.startswith("| rotation | 75 | 9 | 2 | 24.5 ± 2.1 | 4.0 (") and rotation.endswith(
-        "| 62.9 (3D-ResNet18) |"
-    )
+    random, rotation = tables.named_table("pretraining-mocap13-cpu-validation").splitlines()[2:4]
+    assert random.startswith("| random weights | | | 2 | 20.5 ± 0.7 | | ")
+    assert rotation.startswith("| rotation | 75 | 9 | 2 | 24.5 ± 2.1 | 4.0 (")
+    beside = tables.named_table("table-2").splitlines()
+    assert len(beside) == 15 and beside[2] == "| random weights | 61.1 (3D-ResNet50) | | | | |"
+    assert re.fullmatch(r"\| rotation \| 62.9 \(3D-ResNet18\) \| 4\.0 \(-8\.7 to 16\.7\) \| 2 \| \| \|", beside[4])
+    assert beside[3] == "| motion | 61.2 (C3D) | | | | |", "not run"
 
 
 def test_holm_corrects_for_the_number_of_comparisons(tables: ModuleType) -> None:
