@@ -196,10 +196,12 @@ def check_unlabeled(output: str) -> None:
     """Raise ValueError where a list that is to be filled in is there already, and somebody has begun to fill it in."""
     from cmpl_zoo.datasets.lists import ListError, read_list
 
+    if not Path(output).is_file():
+        return
     try:
         labels = read_list(output, labeled=False).labels or []
-    except ListError:  # it is not there, or no list
-        return
+    except ListError as error:
+        raise ValueError(f"{error}; or give -o another name, and it is kept") from error
     if any(labels):
         raise ValueError(f"{output}: has labels already, which would be lost; give -o another name")
 

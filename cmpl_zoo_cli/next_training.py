@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cmpl_zoo_cli.spelling import flag
+from cmpl_zoo_cli.train_config import OwnVideos
 
 
 @dataclass(frozen=True)
@@ -61,29 +62,33 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
         labels: lists with labels, unless the run tells.
     """
     run = Path(model).parent
-    if made_from := facts_in(run / "lists" / "made_from.json", "made_from", "videos", "group", "labels"):
-        own = [str(file) for name in ("labeled", "val") if (file := run / "lists" / f"{name}.csv").exists()]
-        videos, group, labels = as_typed(made_from["videos"]), made_from["group"], made_from["labels"] or own
-        kept = options_of(made_from, "unlabeled", "unlabeled_root", "val", "val_root")
-        return NextTraining(videos, labels, next_folder(run), group, kept)
-    config = facts_in(run / "summary.json", "config", "labeled", "root")
+    lists = run / "lists"
+    made_from = facts_in(lists / "made_from.json", "made_from")
+    config = facts_in(run / "summary.json", "config")
+    # A run may have been continued with another list; one that it has held out itself is learned from now.
+    val = options_of(config or made_from, "val", "val_root")
+    if val and is_in(val[1], str(lists)):
+        val = []
+    if made_from.get("videos"):
+        own = [str(file) for name in ("labeled", "val") if (file := lists / f"{name}.csv").exists()]
+        share = made_from.get("val_share", OwnVideos.val_share)
+        options = options_of(made_from, "unlabeled", "unlabeled_root") + val
+        options += ["--val-share", str(share)] if share != OwnVideos.val_share else []
+        videos, labels = as_typed(made_from["videos"]), made_from.get("labels") or own
+        return NextTraining(videos, labels, next_folder(run), made_from.get("group"), options)
     if config and Path(config["labeled"]).exists() and is_in(folder, config["root"]):
         note = f"All other videos of {config['root']} count as unlabeled then; keep those to test on elsewhere."
-        options = options_of(config, "val", "val_root")
-        return NextTraining(config["root"], [config["labeled"]], next_folder(run), options=options, note=note)
+        return NextTraining(config["root"], [config["labeled"]], next_folder(run), options=val, note=note)
     return NextTraining(folder, labels, "runs/second")
 
 
-def facts_in(file: Path, name: str, *needed: str) -> dict[str, Any]:
-    """What a file of a run says under a name; nothing where it does not, or where the first of what is needed is null.
-
-    As of a model that is of no run, or of one whose lists were given.
-    """
+def facts_in(file: Path, name: str) -> dict[str, Any]:
+    """What a file of a run says under a name; nothing where it does not, as that of a model which is of no run."""
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))[name]
-        return facts if all(key in facts for key in needed) and facts[needed[0]] is not None else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def options_of(facts: dict[str, Any], *names: str) -> list[str]:
@@ -97,9 +102,9 @@ def as_typed(folder: str) -> str:
     return folder if below.startswith(os.pardir) else below
 
 
-def is_in(folder: str, root: str) -> bool:
-    """Whether a folder is another one or in it."""
-    return Path(folder).resolve().is_relative_to(Path(root).resolve())
+def is_in(path: str, root: str) -> bool:
+    """Whether a path is a folder itself or in it."""
+    return Path(path).resolve().is_relative_to(Path(root).resolve())
 
 
 def next_folder(run: Path) -> str:

@@ -37,7 +37,7 @@ def with_lists(line: CommandLine, begun: bool, until_end: ExitStack) -> Config:
     """
     from cmpl_zoo.training.errors import RunError
     from cmpl_zoo.training.own_lists import put_back_lists, write_own_lists
-    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_lists, check_room, needed, only_process
+    from cmpl_zoo.training.run_folder import LISTS, RECORD, check_lists, check_room, lock_own, needed
 
     config, run_folder = line.config, Path(line.config.output)
     folder = run_folder / LISTS
@@ -49,9 +49,9 @@ def with_lists(line: CommandLine, begun: bool, until_end: ExitStack) -> Config:
         "val_root": config.val_root,
         "seed": config.seed,
     }
+    lock_own(run_folder, until_end)
     if begun:
-        with only_process(run_folder):
-            put_back_lists(run_folder)
+        put_back_lists(run_folder)
     if begun and (folder / RECORD).exists():
         before, after = former_words(folder / RECORD, made_from)
         return line.completed(before, without(after, "val") if line.val else after)
@@ -96,12 +96,12 @@ def former_words(record: Path, made_from: dict[str, Any]) -> tuple[list[str], li
     try:
         former = json.loads(record.read_text(encoding="utf-8"))
         fixed = [name for name, value in made_from.items() if name not in ("val", "val_root") or value is None]
-        changed = [name for name in fixed if former["made_from"][name] != made_from[name]]
+        changed = [name for name in fixed if former["made_from"].get(name) != made_from[name]]
         words = former["before"], former["after"]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{record} is damaged; begin again with --overwrite instead of --resume") from error
     if changed:
-        was = ", ".join(f"{name} was {former['made_from'][name]}" for name in changed)
+        was = ", ".join(f"{name} was {former['made_from'].get(name)}" for name in changed)
         raise RunError(f"{record.parent} has lists of other videos ({was}); give the same, or another --output")
     return words
 

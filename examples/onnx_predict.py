@@ -3,7 +3,8 @@
     python onnx_predict.py model.onnx VIDEO ...
 
 Prints the five most probable classes of each video, as `cmpl-zoo predict` does. It reads video files that are stored as
-they are shown: upright, with square pixels. `cmpl-zoo prepare` makes such copies of others, which it refuses.
+they are shown: upright, with square pixels. `cmpl-zoo prepare` makes such copies of others, which it refuses. Of a
+damaged file it knows only the frames before the damage, and its probabilities differ.
 
 Exit status: 0, 1 where a video could not be read.
 """
@@ -59,7 +60,7 @@ def resize(image, short_side):
 
 
 def decoded(path, container, stream):
-    """The frames of a video, in the order of the file; where it is damaged, those before."""
+    """The frames of a video; where it is damaged, those before."""
     count = 0
     try:
         for frame in container.decode(stream):
@@ -76,14 +77,13 @@ def decoded(path, container, stream):
 def read_views(path, frames, clips, crops, size, crop_pct, mean, std, **sampling):
     """float32 (clips * crops, 3, frames, height, width), normalized."""
     with av.open(path) as container:
-        stream = container.streams.best("video")
+        if (stream := container.streams.best("video")) is None:
+            raise ValueError(f"{path}: has no video")
         rate, times = stream.guessed_rate, [frame.time for frame in decoded(path, container, stream)]
-    timed = None not in times and len(set(times)) > 1  # some files have no timestamps, and state a rate
-    shown = (
-        sorted(range(len(times)), key=times.__getitem__) if timed else list(range(len(times)))
-    )  # the order of frames
-    seconds = [times[index] - times[shown[0]] if timed else index / float(rate) for index in shown]
-    indices = [[shown[place] for place in clip] for clip in frame_indices(seconds, frames, clips, **sampling)]
+    # Some files have no timestamps, or wrong ones, and state a rate.
+    timed = None not in times and times == sorted(times) and times[-1] > times[0]
+    seconds = [time - times[0] if timed else index / float(rate) for index, time in enumerate(times)]
+    indices = frame_indices(seconds, frames, clips, **sampling)
     wanted, images = {index for clip in indices for index in clip}, {}
     with av.open(path) as container:
         for index, frame in enumerate(decoded(path, container, container.streams.best("video"))):

@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from made_videos import encode
@@ -136,7 +137,7 @@ def test_the_example_predicts_without_torch_what_predict_does(clip, size, shared
     folder = save(tmp_path / "model", "r3d50_eighth", clip, size)
     videos = sorted(map(str, (shared_data / "fights").glob("fight/*")))[:2]
     portrait = encode(tmp_path / "portrait.mp4", frames=30, width=90, height=160)
-    videos.append(str(portrait))
+    videos += [str(portrait), str(shared_data / "clips" / "v_ApplyEyeMakeup_g01_c01.avi")]  # whose times go back
     file = tmp_path / "model.onnx"
     assert export(folder, "-o", file, "--videos", shared_data / "fights" / "fight" / "fi00[12].mp4") == 0
     done = subprocess.run(
@@ -161,13 +162,17 @@ def test_the_example_refuses_what_it_would_read_wrongly_and_goes_on(shared_data,
     pytest.importorskip("onnxscript")
     assert export("r3d50_eighth.cmpl_demo", "-o", tmp_path / "demo.onnx") == 0
     field, clips = shared_data / "field", shared_data / "clips"
-    videos = [clips / "rotation_90.mov", field / "sar_4_3.mp4", tmp_path / "nowhere.mp4", field / "trunc_faststart.mp4"]
+    with av.open(str(tmp_path / "sound.m4a"), "w") as container:
+        container.add_stream("aac", rate=8000)
+        container.start_encoding()
+    odd = [clips / "rotation_90.mov", field / "sar_4_3.mp4", tmp_path / "nowhere.mp4", tmp_path / "sound.m4a"]
+    videos = [*odd, field / "trunc_faststart.mp4"]
     done = subprocess.run(
         [sys.executable, REPO / "examples" / "onnx_predict.py", tmp_path / "demo.onnx", *videos],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    for name in ("rotation_90.mov: is not stored as it is shown", "sar_4_3.mp4: is not", "nowhere.mp4"):
+    for name in ("rotation_90.mov: is not stored as it is shown", "sar_4_3.mp4: is not", "nowhere.mp4", "sound.m4a"):
         assert name in done.stderr
     assert "trunc_faststart.mp4: is damaged after 37 frames" in done.stderr
     path, first, *_ = done.stdout.splitlines()

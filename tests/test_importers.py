@@ -189,6 +189,10 @@ def test_a_list_that_somebody_fills_in_is_kept(tmp_path, capsys):
     refused(capsys, r"list\.csv: has labels already, which would be lost; give -o another name", "videos", root,
             "-o", file)  # fmt: skip
     assert column(file, "label") == ["walk", ""]
+    for odd in (b"path,label\na.mp4,walk,fast\nb.mp4,\n", "path,label\na.mp4,caf\u00e9\n".encode("latin-1")):
+        file.write_bytes(odd)  # mistyped, or as a spreadsheet saves it
+        refused(capsys, r"list\.csv.*or give -o another name, and it is kept", "videos", root, "-o", file)
+        assert file.read_bytes() == odd
 
 
 def test_videos_without_labels(tmp_path, capsys):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from cmpl_zoo.datasets.lists import ListError, check_disjoint, read_list
 from cmpl_zoo.tools.list_doubts import name_without_number
 from cmpl_zoo.tools.own_videos import MadeLists, make_lists, write_lists
 from cmpl_zoo.training.lists import read_lists
+from cmpl_zoo.training.own_lists import write_own_lists
 from cmpl_zoo.training.plan import in_words
 from cmpl_zoo.training.run_folder import FORMER_LISTS
 from cmpl_zoo_cli.main import main
@@ -200,6 +202,23 @@ def test_the_lists_of_a_run_that_is_at_work_are_kept(own: Path, tmp_path: Path) 
         assert "nowhere" in error and lists
         error = run(call(own, "-o", output, *SHORT, "--seed", "5"), expect=2).stderr
     assert re.search(r"another process trains in .*/run; wait", error) and files_of(output / "lists") == lists
+
+
+def test_a_folder_is_kept_from_its_lists_to_the_end_of_the_run(own: Path, tmp_path: Path) -> None:
+    with ExitStack() as until_end:
+        write_own_lists({"made_from.json": "{}"}, tmp_path / "new", until_end)
+        error = run(call(own, "-o", tmp_path / "new", *SHORT), expect=2).stderr
+        assert re.search(r"another process trains in .*/new; wait", error)
+    run(call(own, "-o", tmp_path / "new", *SHORT, "--dry-run"))
+
+
+def test_a_run_that_began_before_an_option_was_there_continues(own: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    run(call(own, "-o", output, *SHORT))
+    record = json.loads((output / "lists" / "made_from.json").read_text())
+    del record["made_from"]["val_root"]
+    (output / "lists" / "made_from.json").write_text(json.dumps(record))
+    run(call(own, "-o", output, *SHORT, "--resume"))
 
 
 def test_a_run_continues_with_other_videos_to_validate_on(own: Path, tmp_path: Path) -> None:

@@ -281,6 +281,16 @@ def test_the_next_training_measures_on_the_same_list(tmp_path: Path) -> None:
         f"  cmpl-zoo train clips --labels all.csv todo.csv {options} -o {tmp_path / 'mine_2'}"
     )
 
+    made_from |= {"val": None, "val_root": None, "val_share": 0.0, "group": None}
+    (run_lists / "made_from.json").write_text(json.dumps({"made_from": made_from}))
+    config = {"val": "other.csv", "val_root": "there"}  # given when the run was continued
+    (tmp_path / "mine" / "summary.json").write_text(json.dumps({"config": config}))
+    continued = next_training(str(tmp_path / "mine" / "primary"), "x", [])
+    assert list(continued.options) == ["--val", "other.csv", "--val-root", "there", "--val-share", "0.0"]
+    config = {"val": str(run_lists / "val.csv"), "val_root": None}
+    (tmp_path / "mine" / "summary.json").write_text(json.dumps({"config": config}))
+    assert list(next_training(str(tmp_path / "mine" / "primary"), "x", []).options) == ["--val-share", "0.0"]
+
     (tmp_path / "other").mkdir()
     (root := tmp_path / "clips").mkdir()
     (labeled := tmp_path / "labeled.csv").write_text("path,label\na.mp4,run\n")

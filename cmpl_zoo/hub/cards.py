@@ -1,6 +1,7 @@
 """Model cards: what a model is, how it was trained and what was measured, with metadata that the Hub reads."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -232,8 +233,11 @@ def _protocol(scores: Scores, list_name: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Text as code, which Markdown shows as it is."""
-    return f"`` {text} ``" if "`" in text else f"`{text}`"
+    """Text as code, which Markdown shows as it is: between more backticks than it has in a row."""
+    if "`" not in text:
+        return f"`{text}`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", text))))
+    return f"{fence} {text} {fence}"
 
 
 def _cell(text: str) -> str:

@@ -132,16 +132,19 @@ def adapt_channels(kernel: Tensor, channels: int) -> Tensor:
 
 
 def of_channels(cfg: Mapping[str, Any], channels: int) -> dict[str, Any]:
-    """What of the configuration of weights that take other channels than RGB changes for a network of other ones.
+    """What changes in a configuration when weights that do not take three channels serve a network of another number.
 
-    The mean and deviation of a channel are the average of those that the weights had; those of RGB are left as they
-    are, as timm leaves them.
+    Mean and deviation become the average of those of the weights, unless they are given for that number. Those of RGB
+    are left as they are, as timm leaves them.
     """
     own, *size = cfg["input_size"]
     if own in (3, channels):
         return {}
-    averages = {name: [sum(cfg[name]) / len(cfg[name])] * channels for name in ("mean", "std")}
-    return averages | {"input_size": (channels, *size)}
+    fitted = {
+        name: values if len(values := cfg[name]) == channels else [sum(values) / len(values)] * channels
+        for name in ("mean", "std")
+    }
+    return fitted | {"input_size": (channels, *size)}
 
 
 def fit_checkpoint(state_dict: dict[str, Tensor], model: VideoModel) -> dict[str, Tensor]:

@@ -64,8 +64,8 @@ def check_same_classes(names: Sequence[str], models: Sequence["VideoModel"]) -> 
 
 
 def check_label_names(names: Sequence[str], classes: int) -> None:
-    """Raise ValueError unless there is one name a class, each another, and none says that there is no class or steers a
-    terminal."""
+    """Raise ValueError unless there is one name for each class, all different, none of which says that there is no
+    class or steers a terminal."""
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ValueError("label_names must be a list of names")
     if len(names) != classes:

@@ -41,8 +41,8 @@ from cmpl_zoo.training.run_folder import (
     check_lists,
     check_room,
     continues,
+    lock_own,
     needed,
-    only_process,
     open_run,
 )
 from cmpl_zoo_cli.pretrain_config import PretrainConfig
@@ -234,9 +234,9 @@ def listed(config: PretrainConfig, ranks: Ranks, until_end: ExitStack) -> Pretra
     made_from = json.dumps({"unlabeled": os.path.abspath(config.unlabeled)}) + "\n"
 
     def make() -> None:
+        lock_own(folder.parent, until_end)
         if continues(config, ranks):
-            with only_process(folder.parent):
-                put_back_lists(folder.parent)
+            put_back_lists(folder.parent)
             if (folder / RECORD).read_text(encoding="utf-8") != made_from:
                 raise RunError(f"{folder} has the list of another folder; give the same, or another --output")
             return

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -234,7 +233,6 @@ def write_lists(files: Mapping[str, str], folder: Path) -> None:
         OSError: they cannot be written.
     """
     unfinished = folder.with_name(f".{folder.name}.part")
-    made = [parent for parent in (folder.parent, *folder.parent.parents) if not parent.exists()]
     try:
         shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
         for name, text in files.items():
@@ -243,9 +241,6 @@ def write_lists(files: Mapping[str, str], folder: Path) -> None:
         os.rename(unfinished, folder)
     except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        with suppress(OSError):
-            for parent in made:
-                parent.rmdir()
         if isinstance(error, OSError):  # told of what was to be written
             raise OSError(error.errno, error.strerror, str(folder)) from error
         raise

@@ -3,11 +3,12 @@
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from cmpl_zoo.tools.own_videos import write_lists
-from cmpl_zoo.training.run_folder import FORMER_LISTS, LISTS, is_begun, only_process
+from cmpl_zoo.training.errors import RunError
+from cmpl_zoo.training.run_folder import FORMER_LISTS, LISTS, LOCK, is_begun, only_process
 
 
 def write_own_lists(files: Mapping[str, str], folder: Path, until_end: ExitStack) -> None:
@@ -25,15 +26,21 @@ def write_own_lists(files: Mapping[str, str], folder: Path, until_end: ExitStack
         RunError: another process trains in the folder.
         OSError: they cannot be written; none of them is.
     """
-    if is_new := not folder.exists():
-        write_lists(files, folder / LISTS)
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     until_end.enter_context(only_process(folder))
-    if not is_new:
-        put_back_lists(folder)
-        if is_begun(folder) and (folder / LISTS).exists():
-            until_end.callback(put_back_lists, folder)
-            os.rename(folder / LISTS, folder / FORMER_LISTS)
+    put_back_lists(folder)
+    if is_begun(folder) and (folder / LISTS).exists():
+        until_end.callback(put_back_unlocked_lists, folder)
+        os.rename(folder / LISTS, folder / FORMER_LISTS)
+    try:
         write_lists(files, folder / LISTS)
+    except OSError:
+        with suppress(OSError):
+            for parent in made:
+                (parent / LOCK).unlink(missing_ok=True)
+                parent.rmdir()
+        raise
 
 
 def put_back_lists(folder: Path) -> None:
@@ -41,3 +48,9 @@ def put_back_lists(folder: Path) -> None:
     if (former := folder / FORMER_LISTS).exists():
         shutil.rmtree(folder / LISTS, ignore_errors=True)
         os.rename(former, folder / LISTS)
+
+
+def put_back_unlocked_lists(folder: Path) -> None:
+    """The same where the lock may have ended; another process that has it now has brought them back itself."""
+    with suppress(RunError), only_process(folder):
+        put_back_lists(folder)

@@ -49,6 +49,7 @@ def open_run(config: Options, ranks: Ranks) -> Iterator[None]:
 def _open(config: Options, begun: bool, lock: ExitStack) -> None:
     folder = Path(config.output)
     file = folder / "config.yaml"
+    lock_own(folder, lock)
     options = asdict(config) | {"short_side": list(config.short_side)}
     if begun:
         before = former_options(file)
@@ -73,6 +74,15 @@ def _open(config: Options, begun: bool, lock: ExitStack) -> None:
         replace_text(file, f"# {versions()}\n{text}")
     except OSError as error:
         raise RunError(f"--output {folder} cannot be written to ({error.strerror}); give a folder that can") from error
+
+
+def lock_own(folder: Path, until_end: ExitStack) -> None:
+    """Lock a folder until `until_end` is closed, as `only_process` does, if it has been locked by a run before.
+
+    So another one's folder gets no lock before it is known whose it is.
+    """
+    if (folder / LOCK).exists():
+        until_end.enter_context(only_process(folder))
 
 
 @contextmanager
@@ -126,9 +136,6 @@ def check_room(folder: Path, overwrite: bool, needed: dict[str, str | None]) -> 
         own = {LOCK, LISTS} if (folder / LISTS / RECORD).exists() else {LOCK}
         if {path.name for path in folder.iterdir()} - own:
             raise RunError(f"{folder} is not empty and holds no run; give another --output")
-    if (folder / LOCK).exists():
-        with only_process(folder):
-            pass
 
 
 def check_lists(folder: Path) -> None:
