@@ -243,6 +243,8 @@ def test_a_run_suggests_and_the_filled_file_goes_into_the_next_run(
         str(todo),
         "--group",
         "day",
+        "--val-share",
+        "0.4",
         "-o",
         f"{first}_2",
     ]
