@@ -65,10 +65,10 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
     lists = run / "lists"
     made_from = facts_in(lists / "made_from.json", "made_from")
     config = facts_in(run / "summary.json", "config")
-    # A run may have been continued with another list; one that it has held out itself is learned from now.
-    val = options_of(config or made_from, "val", "val_root")
-    if val and is_in(val[1], str(lists)):
-        val = []
+    measured = config or made_from  # a run may have been continued with another list
+    # Videos that it has held out itself may be learned from now.
+    kept = measured.get("val") and not is_in(measured["val"], str(lists))
+    val = options_of(measured, "val", "val_root") if kept else []
     if made_from.get("videos"):
         own = [str(file) for name in ("labeled", "val") if (file := lists / f"{name}.csv").exists()]
         share = made_from.get("val_share", OwnVideos.val_share)
@@ -76,9 +76,10 @@ def next_training(model: str, folder: str, labels: Sequence[str]) -> NextTrainin
         options += ["--val-share", str(share)] if share != OwnVideos.val_share else []
         videos, labels = as_typed(made_from["videos"]), made_from.get("labels") or own
         return NextTraining(videos, labels, next_folder(run), made_from.get("group"), options)
-    if config and Path(config["labeled"]).exists() and is_in(folder, config["root"]):
+    labeled = config.get("labeled")  # a pretrained network has none
+    if labeled and Path(labeled).exists() and is_in(folder, config["root"]):
         note = f"All other videos of {config['root']} count as unlabeled then; keep those to test on elsewhere."
-        return NextTraining(config["root"], [config["labeled"]], next_folder(run), options=val, note=note)
+        return NextTraining(config["root"], [labeled], next_folder(run), options=val, note=note)
     return NextTraining(folder, labels, "runs/second")
 
 

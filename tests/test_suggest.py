@@ -277,9 +277,9 @@ def test_the_next_training_measures_on_the_same_list(tmp_path: Path) -> None:
     (run_lists := tmp_path / "mine" / "lists").mkdir(parents=True)
     made_from = {"videos": "clips", "labels": ["all.csv"], "group": "day", "val": "val.csv", "val_root": "kept"}
     (run_lists / "made_from.json").write_text(json.dumps({"made_from": made_from}))
-    of_a_folder = next_training(str(tmp_path / "mine" / "primary"), "x", [])
+    after_a_folder = next_training(str(tmp_path / "mine" / "primary"), "x", [])
     options = "--group day --val val.csv --val-root kept"
-    assert of_a_folder.lines(Path("todo.csv"))[1] == (
+    assert after_a_folder.lines(Path("todo.csv"))[1] == (
         f"  cmpl-zoo train clips --labels all.csv todo.csv {options} -o {tmp_path / 'mine_2'}"
     )
 
@@ -299,12 +299,14 @@ def test_the_next_training_measures_on_the_same_list(tmp_path: Path) -> None:
     config = {"labeled": str(labeled), "root": str(root), "val": "val.csv", "val_root": None}
     (tmp_path / "other" / "summary.json").write_text(json.dumps({"config": config}))
     model = str(tmp_path / "other" / "primary")
-    of_lists = next_training(model, str(root), [])
-    assert of_lists.lines(Path("todo.csv"))[1] == (
+    after_lists = next_training(model, str(root), [])
+    assert after_lists.lines(Path("todo.csv"))[1] == (
         f"  cmpl-zoo train {root} --labels {labeled} todo.csv --val val.csv -o {tmp_path / 'other_2'}"
     )
-    assert of_lists.lines(Path("todo.csv"))[-1].endswith("count as unlabeled then; keep those to test on elsewhere.")
+    assert after_lists.lines(Path("todo.csv"))[-1].endswith("count as unlabeled then; keep those to test on elsewhere.")
     assert next_training(model, "elsewhere", ["more.csv"]).labels == ["more.csv"]
+    (tmp_path / "other" / "summary.json").write_text(json.dumps({"config": {"unlabeled": "a.csv", "root": str(root)}}))
+    assert next_training(model, str(root), ["more.csv"]).labels == ["more.csv"], "a pretrained network"
 
 
 def two_files(pool: Path, folder: Path, *labels: str) -> list[str]:
