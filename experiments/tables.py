@@ -191,7 +191,7 @@ def pretrained(experiment: str, setting: str, measured_on: str) -> str:
 
 
 def table_2() -> str:
-    """The rows of the paper's Table 2 in its order, and what they gain here over random weights, seed by seed."""
+    """The paper's Table 2 from the lowest row to the highest, and what each gains here over random weights by seed."""
     measured = {data: rows_of(f"pretraining-{data}", "cpu", "validation") for data in ("mocap13", "lips")}
     cells: list[list[object]] = []
     for row in [*PAPER_TABLE_2, "moco"]:
