@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-import numpy  # noqa: F401  before torch, which would take Ctrl-C while it imports numpy for a numpy that is missing
+import numpy  # noqa: F401  before torch: Ctrl-C while torch imports it is lost, and torch goes on without numpy
 
 from cmpl_zoo.models import create_model as create_model
 from cmpl_zoo.models import list_models as list_models

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     videos = [video for word in args.videos for match in matches_of(word) for video in videos_of(match, root=".")]
     model = create_model(args.model, pretrained=True).eval()
     made = export_model(model, args.output, videos, half=args.half)
-    import torch
+    import torch  # after cmpl_zoo, which says why
 
     threads = torch.get_num_threads()
     print(f"{args.output}  {made.megabytes:.1f} MB")

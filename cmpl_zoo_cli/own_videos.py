@@ -50,8 +50,7 @@ def with_lists(line: CommandLine, begun: bool, until_end: ExitStack) -> Config:
         "seed": config.seed,
     }
     lock_own(run_folder, until_end)
-    if begun:
-        put_back_lists(run_folder)
+    put_back_lists(run_folder)
     if begun and (folder / RECORD).exists():
         before, after = former_words(folder / RECORD, made_from)
         return line.completed(before, without(after, "val") if line.val else after)
@@ -156,12 +155,11 @@ def steps_of(line: CommandLine, made: "MadeLists", recipe: dict[str, Any]) -> in
     if config.epochs is None and gives(line.words, "steps"):
         assert config.steps is not None
         return config.steps
-    both = made.unlabeled and config.scheme != "none"
     batches = {name: getattr(config, name) if gives(line.words, name) else recipe[name]
                for name in ("labeled_batch", "unlabeled_batch")}  # fmt: skip
-    if config.epochs is not None:
-        videos, batch = (made.unlabeled, "unlabeled_batch") if both else (made.labeled, "labeled_batch")
-        return math.ceil(config.epochs * videos / batches[batch])
+    if config.epochs is not None:  # as `number_of_steps` of training counts them
+        kind = "unlabeled" if made.unlabeled and config.scheme != "none" else "labeled"
+        return math.ceil(config.epochs * getattr(made, kind) / batches[f"{kind}_batch"])
     return max(math.ceil(PASSES * made.labeled / batches["labeled_batch"]), recipe["steps"])
 
 

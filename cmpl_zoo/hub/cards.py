@@ -171,9 +171,9 @@ def _license(summary: Summary | None) -> str:
     text = "No license is stated; that of the training videos decides what these weights may be used for."
     if license := config.get("license"):
         text = f"License of these weights: {license}. The terms of the training videos apply as well."
-    return text + (
-        f" Training started from {_code(without_folders(start))}, whose license applies, too." if start else ""
-    )
+    if start:
+        text += f" Training started from {_code(without_folders(start))}, whose license applies, too."
+    return text
 
 
 def _training(summary: Summary) -> list[str]:

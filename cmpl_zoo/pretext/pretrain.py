@@ -235,8 +235,8 @@ def listed(config: PretrainConfig, ranks: Ranks, until_end: ExitStack) -> Pretra
 
     def make() -> None:
         lock_own(folder.parent, until_end)
+        put_back_lists(folder.parent)
         if continues(config, ranks):
-            put_back_lists(folder.parent)
             if (folder / RECORD).read_text(encoding="utf-8") != made_from:
                 raise RunError(f"{folder} has the list of another folder; give the same, or another --output")
             return

@@ -17,7 +17,7 @@ from cmpl_zoo.distributed import Ranks
 from cmpl_zoo.models.labels import check_label_names
 from cmpl_zoo.records import TypicalVideo
 from cmpl_zoo.training.networks import training_clips
-from cmpl_zoo.training.run_folder import LISTS
+from cmpl_zoo.training.run_folder import lists_in
 from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.sampling import evenly, far_apart
 from cmpl_zoo.video.video import video_info
@@ -144,16 +144,12 @@ def check_some_readable(paths: Sequence[str], file: str, options: str) -> None:
 
 def class_warnings(config: Config, lists: TrainingLists) -> Iterator[str]:
     """Classes that may be one; of lists that the run has made of videos, that was said as they were made."""
-    for names in [] if is_made_here(config, "labeled") else alike(lists.classes):
+    made_here = "labeled" in lists_in(Path(config.output), config)
+    for names in [] if made_here else alike(lists.classes):
         yield (
             f"{config.classes or config.labeled}: the classes {' and '.join(map(repr, names))} differ in case, "
             "spaces, hyphens or underscores alone; if they are one class, write them alike"
         )
-
-
-def is_made_here(config: Config, option: str) -> bool:
-    """Whether a list is one that the run has made of videos."""
-    return Path(getattr(config, option) or "").parent == Path(config.output, LISTS)
 
 
 def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterator[str]:
@@ -165,10 +161,10 @@ def clip_warnings(config: Config, looked_at: dict[str, list[Length]]) -> Iterato
     """
     clips, _ = training_clips(config)
     frames, stride, _ = max(clips, key=lambda clip: clip.frames if config.spread else (clip.frames - 1) * clip.stride)
+    made_here = lists_in(Path(config.output), config)
     for option, videos in looked_at.items():
-        some = (
-            f"{option if is_made_here(config, option) else getattr(config, option)}: of {len(videos)} videos looked at,"
-        )
+        name = option if option in made_here else getattr(config, option)
+        some = f"{name}: of {len(videos)} videos looked at,"
         if config.spread:
             short = sum(video.frames < frames for video in videos)
             what, advice = f"have fewer than {frames} frames, and some repeat", "lower --frames"

@@ -20,7 +20,8 @@ def write_own_lists(files: Mapping[str, str], folder: Path, until_end: ExitStack
     Args:
         files: text by file name.
         folder: of the run.
-        until_end: closed when the run has ended, or could not begin.
+        until_end: closed when the run has ended, or could not begin. Such lists of a process that was killed have been
+            put back before.
 
     Raises:
         RunError: another process trains in the folder.
@@ -29,13 +30,12 @@ def write_own_lists(files: Mapping[str, str], folder: Path, until_end: ExitStack
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     until_end.enter_context(only_process(folder))
-    put_back_lists(folder)
     if is_begun(folder) and (folder / LISTS).exists():
         until_end.callback(put_back_unlocked_lists, folder)
         os.rename(folder / LISTS, folder / FORMER_LISTS)
     try:
         write_lists(files, folder / LISTS)
-    except OSError:
+    except BaseException:
         with suppress(OSError):
             for parent in made:
                 (parent / LOCK).unlink(missing_ok=True)

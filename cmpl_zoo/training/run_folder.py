@@ -77,9 +77,9 @@ def _open(config: Options, begun: bool, lock: ExitStack) -> None:
 
 
 def lock_own(folder: Path, until_end: ExitStack) -> None:
-    """Lock a folder until `until_end` is closed, as `only_process` does, if it has been locked by a run before.
+    """Lock the folder of a run until `until_end` is closed, as `only_process` does.
 
-    So another one's folder gets no lock before it is known whose it is.
+    A folder without a lock file is left alone: it may belong to somebody else, and then no file is added to it.
     """
     if (folder / LOCK).exists():
         until_end.enter_context(only_process(folder))

@@ -127,8 +127,8 @@ def test_what_is_saved_loads(tmp_path: Path) -> None:
         without = cmpl_zoo.create_model(tmp_path / str(channels), pretrained=False)
         assert len(without.fc.weight) == 2 and digest(without.state_dict()) != digest(model.state_dict())
     given = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
-    of_four = cmpl_zoo.create_model(tmp_path / "4", in_chans=3, pretrained_cfg_overlay=given)
-    assert {name: tuple(of_four.pretrained_cfg[name]) for name in given} == given
+    adapted = cmpl_zoo.create_model(tmp_path / "4", in_chans=3, pretrained_cfg_overlay=given)
+    assert {name: tuple(adapted.pretrained_cfg[name]) for name in given} == given
     card = Path(hub.save(model, tmp_path / "odd", ["*star*", "ti`ck"]), "README.md").read_text()
     assert card.endswith("## Classes\n\n`*star*`, `` ti`ck ``\n")
     with pytest.raises(ValueError, match="control characters"):
