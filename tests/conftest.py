@@ -1,6 +1,7 @@
 """Fixtures that every test module shares."""
 
 import os
+import shutil
 import signal
 import sys
 from functools import partial
@@ -52,6 +53,21 @@ def lists(videos, tmp_path_factory) -> Path:
     for name, part in {"labeled": slice(0, 3), "unlabeled": slice(3, 9), "val": slice(9, 12)}.items():
         of_class = ([row for row in rows if row["label"] == label][part] for label in CLASSES)
         write_rows(folder / f"{name}.csv", [row for some in of_class for row in some])
+    return folder
+
+
+@pytest.fixture
+def own(videos: Path, tmp_path: Path) -> Path:
+    """Three class folders of four videos, and two videos without a label, in an empty folder."""
+    folder = tmp_path / "own"
+    for row in read_rows(videos / "videos.csv"):
+        (folder / row["label"]).mkdir(parents=True, exist_ok=True)
+        if len(list((folder / row["label"]).iterdir())) < 4:
+            shutil.copy(videos / row["path"], folder / row["label"])
+    spare = [row["path"] for row in read_rows(videos / "videos.csv")][-2:]
+    (folder / "unlabeled").mkdir()
+    shutil.copy(videos / spare[0], folder / "unlabeled" / "spare_a.mp4")
+    shutil.copy(videos / spare[1], folder / "spare_b.mp4")
     return folder
 
 

@@ -145,6 +145,13 @@ def start_from(folder: Path, change: Callable[[torch.nn.Module], object]) -> Pat
     return hub.save(network, folder, CLASSES)
 
 
+def labels_of(own: Path) -> list[dict[str, str]]:
+    """What labels.csv would say of the class folders."""
+    return [
+        {"path": f"{name}/{file.name}", "label": name} for name in CLASSES for file in sorted((own / name).iterdir())
+    ]
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
