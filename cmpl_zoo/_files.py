@@ -1,6 +1,7 @@
 """Atomic writing of files: whole or not at all. And CSV text."""
 
 import csv
+import errno
 import hashlib
 import io
 import os
@@ -14,8 +15,10 @@ def atomic_write(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside the target to write to; at the end it replaces the target, or on error is removed.
 
     Raises:
-        OSError: the folder cannot be created, or the target cannot be written or replaced; it names a file.
+        OSError: the folder cannot be created, or the target cannot be written or replaced, as a device; it names a
+            file.
     """
+    check_replaceable(target)
     temporary = temporary_path(target)
     temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -37,6 +40,14 @@ def temporary_path(target: str | os.PathLike[str]) -> Path:
     if len(os.fsencode(name)) > 255:  # the longest name that file systems allow
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.part"
     return target.with_name(name)
+
+
+def check_replaceable(file: str | os.PathLike[str]) -> None:
+    """Raise OSError for what must not become a file: a folder, a device such as /dev/null, a pipe."""
+    if os.path.isdir(file):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", os.fspath(file))
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(file))
 
 
 def replace_text(file: str | os.PathLike[str], text: str) -> None:

@@ -1,7 +1,6 @@
 """Arguments that several verbs take."""
 
 import argparse
-import errno
 import math
 import tempfile
 from collections.abc import Callable
@@ -113,9 +112,10 @@ def check_writable(file: Path, named: str) -> None:
         file: the file, whose folder need not be there.
         named: how the message begins.
     """
+    from cmpl_zoo._files import check_replaceable
+
     try:
-        if file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        check_replaceable(file)
         folder = next(folder for folder in file.absolute().parents if folder.exists())
         with tempfile.TemporaryFile(dir=folder):
             pass

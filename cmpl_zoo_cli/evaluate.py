@@ -89,13 +89,15 @@ def run(args: argparse.Namespace) -> int:
             f"--card is for one model directory with a README.md; {' '.join(args.models)} is none, leave --card out"
         )
     folder = args.output or default_folder(args.models, args.data)
+    if str(args.json) == "-":
+        raise ValueError("--json -: scores go to a file; give its name, or leave --json out to see them")
     if args.json:
         check_output(str(args.json), args.data, option="--json")
         check_writable(args.json, f"--json {args.json}")
     else:
         if any((folder / name).exists() for name in ("config.yaml", "summary.json")):
             raise ValueError(f"--output {folder}: holds a run, whose report would be replaced; give another folder")
-        check_writable(page := folder / "report.html", f"--output {page}")
+        check_evaluation_folder(folder, args.data)
 
     from cmpl_zoo.distributed import Ranks, device_errors_explained, set_up_device
     from cmpl_zoo.evaluation import check_alike, check_finite, evaluate_ensembles, labeled_videos
@@ -147,6 +149,18 @@ def run(args: argparse.Namespace) -> int:
         classes = label_names(models[0])
         print(write_evaluation(folder, names, args.data, videos, classes, found, words, machine))
     return 0
+
+
+def check_evaluation_folder(folder: Path, data: str) -> None:
+    """Raise ValueError where the files of an evaluation cannot be written, or would replace others."""
+    from cmpl_zoo.report.evaluation_report import FILES
+
+    for name in FILES:
+        check_output(str(folder / name), data, what="this is the list that is read", option="--output")
+        check_writable(file := folder / name, f"--output {file}")
+    report, predictions, _ = (folder / name for name in FILES)
+    if predictions.exists() and not report.exists():
+        raise ValueError(f"{predictions}: is of no evaluation, and is kept; give --output another folder")
 
 
 def default_folder(models: Sequence[str], data: str) -> Path:

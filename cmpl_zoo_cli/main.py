@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 where a part of the work failed, 2 where the command cannot run, 130 after Ctrl-C.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by 2>&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A line is seen as soon as it is written, and a name that cannot be shown is spelled out: b'\\xff' as \\udcff.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
@@ -44,7 +47,10 @@ def _run(argv: list[str]) -> int:
         return pretrain.main(words)
     args, unknown = build_parser().parse_known_args(verb + with_dashes(words))
     if unknown:
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}; {args.parser.prog} --help lists what there is")
+        advice = f"{args.parser.prog} --help lists what there is"
+        if "videos" in args and not any(word.startswith("-") for word in unknown):
+            advice = "give all videos together, before the options"
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}; {advice}")
     return args.run(args)
 
 

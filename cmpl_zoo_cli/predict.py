@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     with without_garbage_collection():
         from cmpl_zoo.distributed import device_errors_explained
         from cmpl_zoo.prediction.loading import load_models
+        from cmpl_zoo.video.segments import split_fragment
 
     if args.resume and {args.csv, args.json} <= {None, "-"}:
         raise ValueError("--resume continues a file; give --csv FILE or --json FILE")
@@ -99,11 +100,16 @@ def run(args: argparse.Namespace) -> int:
     if args.csv == args.json == "-":
         raise ValueError("--csv - and --json - cannot both be the standard output; give one of them a file")
     files = [file for file in (args.csv, args.json, args.bouts) if file]
-    if twice := [file for file in files if files.count(file) > 1]:
+    places = [os.path.realpath(file) for file in files]
+    if twice := [file for file, place in zip(files, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[0]}: two outputs cannot go there; give each another file")
     streams = [word for word in args.videos if is_stream(word)]
     if streams and len(args.videos) > 1:
         raise ValueError(f"{streams[0]}: a stream is predicted alone; give the other videos to a command of their own")
+    if streams and split_fragment(streams[0])[1]:
+        raise ValueError(f"{streams[0]}: an address has no segments; save it as a file, and give the segment of that")
+    if streams and (there := [file for file in files if os.path.isfile(file)]):
+        raise ValueError(f"{there[0]}: is there already, and a stream cannot be resumed; give another file")
     if streams and args.windows:
         raise ValueError(f"{streams[0]}: a stream is predicted window by window as it is; leave out --windows")
     if streams and args.resume:

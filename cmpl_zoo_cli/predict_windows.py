@@ -73,6 +73,7 @@ def predict_windows(args: argparse.Namespace, models: "Sequence[VideoModel]", vi
     from cmpl_zoo.prediction.timelines import bouts, timeline
     from cmpl_zoo.video import VideoError
 
+    videos = list(dict.fromkeys(videos))
     overlays = overlay_files(videos, args.overlay) if args.overlay else {}
     failed = not_drawn = bout_count = 0
     with ExitStack() as stack:

@@ -85,6 +85,7 @@ class JsonRows:
         for number, line in enumerate(text.split("\n")[:-1], start=1):
             try:
                 row = Row(**json.loads(line))
+                row = row._replace(probabilities={name: float(p) for name, p in row.probabilities.items()})
                 if row.probabilities.keys() != self.classes:
                     raise ValueError(f"the classes are {', '.join(row.probabilities)[:80]}, and not the model's")
             except (ValueError, TypeError, AttributeError) as error:

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from os.path import realpath
+from os.path import exists, realpath
 
-from cmpl_zoo_cli.video_words import expanded, is_list, videos_of
+from cmpl_zoo_cli.prediction_text import report
+from cmpl_zoo_cli.video_words import expanded, file_of, is_list, videos_of
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,21 @@ def unlabeled_videos(words: Sequence[str], root: str) -> tuple[list[ListedVideo]
 
 
 def _listed(word: str, root: str) -> Iterator[ListedVideo]:
-    """The videos of a word; see `videos_of`."""
+    """The videos of a word; see `videos_of`. Labels of a list that lead to no file are told: they count for nothing."""
     from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.storage.remote import is_url
+    from cmpl_zoo.storage.shards import is_address
 
     if not is_list(word):
         yield from map(ListedVideo, videos_of(word, root))
         return
     listed = read_list(word, root, labeled=False)
+    labeled = [path for path, label in zip(listed.paths, listed.labels or (), strict=False) if label]
+    if lost := [path for path in labeled if not (is_url(path) or is_address(path) or exists(file_of(path)))]:
+        report(
+            f"{word}: {len(lost)} of {len(labeled)} labeled videos are not there (the first: {lost[0]}), so that these "
+            "labels count for none; give --root the folder that its paths start from"
+        )
     for path, row in zip(listed.paths, listed.rows, strict=True):
         columns = {name: cell for name, cell in row.items() if name not in ("path", "label", "start", "end")}
         yield ListedVideo(path, row.get("label", ""), columns)

@@ -21,7 +21,7 @@ CAMERA = "/dev/video"  # how Linux calls cameras
 
 def is_stream(word: str) -> bool:
     """Whether a word is the address of a stream, or a camera."""
-    return (word.partition("://")[0] in STREAMS and "://" in word) or word.startswith(CAMERA)
+    return (word.partition("://")[0].lower() in STREAMS and "://" in word) or word.startswith(CAMERA)
 
 
 def matches_of(word: str) -> list[str]:
@@ -54,15 +54,22 @@ def expanded(words: Iterable[str], found_in: Callable[[str], Iterable[Found]]) -
 
     Args:
         words: as `videos_of` takes them, and patterns.
-        found_in: what a path stands for; a `VideoError` where that is no video.
+        found_in: what a path stands for; a `VideoError` where that is no video, a `ListError` for a folder of none.
+
+    Raises:
+        ListError: a list cannot be used, or the only word is a folder without a video.
     """
+    from cmpl_zoo.datasets import ListError
     from cmpl_zoo.video import VideoError
 
     found, refused = list[Found](), 0
-    for path in chain.from_iterable(map(matches_of, words)):
+    paths = list(chain.from_iterable(map(matches_of, words)))
+    for path in paths:
         try:
             found.extend(found_in(path))
-        except VideoError as error:
+        except (VideoError, ListError) as error:
+            if isinstance(error, ListError) and not (isdir(path) and len(paths) > 1):
+                raise
             report(str(error))
             refused += 1
     return found, refused
@@ -82,11 +89,17 @@ def videos_of(path: str, root: str) -> Iterator[str]:
         StorageError: the index of a shard set cannot be read.
     """
     from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.storage.remote import is_url
     from cmpl_zoo.storage.shards import is_address, is_shard_set
+    from cmpl_zoo.tools.find_videos import VIDEO_SUFFIXES
+    from cmpl_zoo.video import VideoError
 
     suffix = splitext(path)[1].lower()
     if is_address(path):
         yield path
+    elif is_url(path) and suffix in VIDEO_SUFFIXES:
+        schemes = ", ".join(sorted(STREAMS))
+        raise VideoError(f"{path}: videos are read from {schemes} or a path; save it as a file, and give its path")
     elif is_shard_set(path):
         yield from _videos_in_shards(path)
     elif isdir(path):

@@ -62,6 +62,7 @@ BASE = {"schemes": "labels-alone", "sampling": "uniform", "transfer": "{part}, l
         "beyond": "cross",
         "plus": "cross", "knobs": "as the recipe", "fine-tuning-fights": "{part}, labels-alone",
         "fine-tuning-ut_interaction": "{part}, labels-alone", "lips-beyond": "{part}",
+        "starts-mocap13": f"{{part}}, {RANDOM}",
         **dict.fromkeys(LIPS, "fixmatch")}  # fmt: skip
 
 

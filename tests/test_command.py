@@ -90,6 +90,7 @@ def test_help_answers_without_torch_and_states_every_default(words: tuple[str, .
         ("predict m v --min-probability high", r"--min-probability: must be a number, not 'high'"),
         ("predict m v --device gpu", r"--device: invalid choice: 'gpu'"),
         ("predict m v --cvs p", r"unrecognized arguments: --cvs p"),
+        ("predict m v --top-k 1 w", r"unrecognized arguments: w; give all videos together, before the options"),
         ("features m", r"required: LIST, -o/--output"),
         ("features m l -o f --workers -1", r"--workers: must be at least 0, not -1"),
         ("probe f -o d --groups g", r"unrecognized arguments: --groups|--group"),

@@ -239,9 +239,16 @@ def test_folders_of_videos_have_evaluations_of_their_own(tmp_path, monkeypatch):
 
 
 def test_what_an_evaluation_would_overwrite_is_kept(trained, lists, tmp_path, capsys):
-    own = tmp_path / "val.csv"
+    own = tmp_path / "predictions.csv"
     shutil.copy(lists / "val.csv", own)
-    for output, message in ((["--json", own], r"val\.csv: this is the list that is read; give --json another name"),
-                            (["-o", trained], r"holds a run, whose report would be replaced")):  # fmt: skip
-        assert re.search(message, refused(capsys, "evaluate", trained, "--data", own, *output))
-    assert own.read_bytes() == (lists / "val.csv").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    for data, output, message in (
+        (own, ["--json", own], r"predictions\.csv: this is the list that is read; give --json another name"),
+        (own, ["-o", tmp_path], r"predictions\.csv: this is the list that is read; give --output another name"),
+        (lists / "val.csv", ["-o", tmp_path], r"predictions\.csv: is of no evaluation, and is kept"),
+        (own, ["-o", trained], r"holds a run, whose report would be replaced"),
+        (own, ["--json", tmp_path / "pipe"], r"pipe cannot be written \(it is no regular file\)"),
+        (own, ["--json", "-"], r"--json -: scores go to a file"),
+    ):
+        assert re.search(message, refused(capsys, "evaluate", trained, "--data", data, *output))
+    assert own.read_bytes() == (lists / "val.csv").read_bytes() and (tmp_path / "pipe").is_fifo()

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,8 @@ def here(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("model", r"model: this is a model; the first word is the model"),
         ("x" * 300 + ".mp4", r"x\.mp4: "),
         ("nowhere.mp4", r"nowhere\.mp4: there is no such file"),
+        ("empty", r"empty: holds no video"),
+        ("file:///v.mp4", r"file:///v\.mp4: videos are read from http, .* or a path; save it as a file"),
     ],
 )
 def test_a_word_that_is_no_video_costs_that_word(
@@ -46,6 +49,7 @@ def test_a_word_that_is_no_video_costs_that_word(
 ) -> None:
     (here / "notes.txt").write_text("v.avi\n")
     (here / "model").mkdir()
+    (here / "empty").mkdir()
     (here / "model" / "config.json").touch()
     assert main(["predict", DEMO, word, "v.avi"]) == 1
     out, err = capsys.readouterr()
@@ -82,6 +86,13 @@ def test_a_name_that_cannot_be_printed_is_spelled(
     assert shown == ["\\udcff.avi", umlaut, "two\\nlines\\x1b[2J.avi", "v.avi"]
     messages = capsys.readouterr().err
     assert messages.startswith("cmpl-zoo: broken\\udcff.mp4: ") and len(messages.splitlines()) == 1
+
+
+@pytest.mark.parametrize("shut", ["<&-", ">&-", "2>&-"])
+def test_a_closed_stream_is_no_error(shut: str, here: Path) -> None:
+    command = shlex.join([*COMMAND, "predict", DEMO, "v.avi", "v.avi", "--csv", "p.csv"])
+    subprocess.run(f"{command} {shut}", shell=True, check=True, timeout=100)
+    assert len((here / "p.csv").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("shut", ["stdout", pytest.param("both", marks=pytest.mark.slow)])

@@ -210,6 +210,10 @@ def test_words_stand_for_videos(
         (["shards"], r"shards/shards\.csv: not an index"),
         (["http://127.0.0.1:9/", "v.mp4"], r"http.*: a stream is predicted alone"),
         (["/dev/video77", "--csv", "p.csv", "--resume"], r"/dev/video77: a stream cannot be resumed"),
+        (["http://127.0.0.1:9/v.mp4#t=0,1"], r"v\.mp4#t=0,1: an address has no segments; save it as a file"),
+        (["http://127.0.0.1:9/", "--csv", "notes.md"], r"notes\.md: is there already, and a stream cannot be resumed"),
+        (["v.mp4", "--csv", "p.csv", "--json", "folder/../p.csv"], r"p\.csv: two outputs cannot go there"),
+        (["v.mp4", "--json", "text.json", "--resume"], r"text\.json: cannot be continued: line 1: .*'high'"),
         (["v.mp4", "--resume"], r"--resume .*--csv FILE or --json FILE"),
         (["v.mp4", "--csv", "-", "--json", "-"], r"--csv - and --json -"),
         (["v.mp4", "--csv", "folder"], r"folder.*[Ii]s a directory"),
@@ -241,6 +245,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence_and_leaves_nothing(
     Path("locked").touch()  # a file where a folder is wanted: root may write into any folder
     Path("list.csv").write_text("file,label\nv.mp4,x\n")
     Path("shards/shards.csv").write_text("nothing\n")
+    Path("text.json").write_text('{"path": "a", "label": "x", "probabilities": {"x": "high", "y": 0}}\n')
     Path("notes.md").write_text("# Notes")  # without a line's end
     if "other" in words:
         classifier(Path("other"), 1, ["x", "y", "z"])

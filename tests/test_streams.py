@@ -244,6 +244,7 @@ def test_a_password_is_not_shown() -> None:
         "rtsp://host/user=a&password=b": "rtsp://host/user=a&password=***",
         "http://host/live?user=a&pwd=b&size=3": "http://host/live?user=a&pwd=***&size=3",
         "http://host:80/a@b?monkey=1": "http://host:80/a@b?monkey=1",
+        "http://host/live?apikey=a&access_token=b": "http://host/live?apikey=***&access_token=***",
         "/dev/video0": "/dev/video0",
     }.items():
         assert without_password(address) == shown

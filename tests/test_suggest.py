@@ -454,6 +454,21 @@ def test_unreadable_videos_are_told_and_left_out(
     assert re.search(r"clips/gone\.mp4", capsys.readouterr().err)
 
 
+def test_labels_that_lead_to_no_file_are_told(
+    pool: Path, networks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows(
+        tmp_path / "few.csv", [{"path": "clips/run_1.mp4", "label": "run"}, {"path": "gone.mp4", "label": "run"}]
+    )
+    words = [*networks, pool / "clips", tmp_path / "few.csv"]
+    suggest(*words, "-n", 1, "-o", tmp_path / "a.csv")
+    assert re.search(
+        r"few\.csv: 2 of 2 labeled videos are not there .*clips/run_1\.mp4.*; give --root", capsys.readouterr().err
+    )
+    suggest(*words, "--root", pool, "-n", 1, "-o", tmp_path / "b.csv")
+    assert re.search(r"few\.csv: 1 of 2 labeled videos are not there .*gone\.mp4", capsys.readouterr().err)
+
+
 def bad_words(kind: str, pool: Path, networks: list[str], folder: Path) -> list[object]:
     """A command line with one thing wrong."""
     todo: Path = folder / "todo.csv"

@@ -223,9 +223,9 @@ def share_right(found: list[dict[str, str]], truth: list[tuple[str, float, float
 
 
 def test_the_command_finds_what_is_shown_when(recording, tmp_path):
-    """Windows half as long as each motion is shown."""
+    """Windows half as long as each motion is shown; a recording that is given twice counts once."""
     path, truth = recording
-    words = ["predict", DEMO, path, "--windows", "1", "--hop", "0.5", "--csv", "w.csv", "--json", "w.json"]
+    words = ["predict", DEMO, path, path, "--windows", "1", "--hop", "0.5", "--csv", "w.csv", "--json", "w.json"]
     words += ["--bouts", "b.csv", "--shortest", "1", "--overlay", "shown"]
     command = [sys.executable, "-m", "cmpl_zoo_cli", *map(str, words)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)

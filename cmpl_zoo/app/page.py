@@ -124,11 +124,12 @@ def serve(models: Iterable[str], host: str = "127.0.0.1", port: int = 7860) -> N
         KeyboardInterrupt: at the end.
     """
     check_port(host, port)
+    address = f"[{host}]" if ":" in host else host  # as URLs have IPv6
     networks = load_networks(models)
     with temporary_folder() as folder:
         page = build_page(networks, render_examples(folder / "examples"))
         page.launch(
-            server_name=host,
+            server_name=address,
             server_port=port,
             share=False,
             max_file_size=f"{MAX_MEGABYTES}mb",
@@ -142,7 +143,7 @@ def serve(models: Iterable[str], host: str = "127.0.0.1", port: int = 7860) -> N
         )
         logging.getLogger("uvicorn.error").addFilter(_is_fault)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        print(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}  Ctrl-C ends it")
+        print(f"http://{'127.0.0.1' if host == '0.0.0.0' else address}:{port}  Ctrl-C ends it")
         try:
             Event().wait()
         finally:

@@ -83,7 +83,9 @@ def without_password(address: str) -> str:
     """An address as it may be shown and written: without its user, and without what it names as a secret."""
     # Cameras take passwords with / and @ in them. host:8080/a@b is none.
     address = re.sub(r"(?<=://)([^/?#]*|[^/@:]+:(?!\d+/)[^@]*)@", "", address)
-    return re.sub(r"(?i)(?<![a-z])(pass|password|passwd|pwd|token|secret|key)=[^&]*", r"\1=***", address)
+    return re.sub(
+        r"(?i)(?<![a-z])((?:api|access|auth)?(?:pass|password|passwd|pwd|token|secret|key))=[^&]*", r"\1=***", address
+    )
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def bouts(windows: Iterable[Window], shortest: float = 0) -> Iterator[Bout]:
     overlap or leave a gap. Uncertain windows are in no bout.
 
     Args:
-        windows: of `timeline`, of one recording or of several, one after the other.
+        windows: of `timeline`, of one recording or of several, one after the other; of one segment of a recording.
         shortest: seconds; shorter bouts are left out, and then two of one label with less between them are joined.
     """
     seen = ((window.video, window.label, window.start, window.end, window.probability) for window in windows)

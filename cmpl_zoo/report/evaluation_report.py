@@ -14,6 +14,8 @@ from cmpl_zoo.report import sections
 from cmpl_zoo.report.pages import render, write_page
 from cmpl_zoo.report.predictions import write_predictions
 
+FILES = ("report.html", "predictions.csv", "scores.json")  # of an evaluation, in the order they are written
+
 
 def write_evaluation(
     folder: str | os.PathLike[str],
@@ -55,10 +57,11 @@ def write_evaluation(
         machine=machine,
         **sections.accuracy({name: evaluation}, videos, classes),
     )
-    write_page(folder / "report.html", page)  # the largest first: a disk that is full keeps the former evaluation
-    write_predictions(folder / "predictions.csv", videos, classes, {"model": evaluation})
-    write_scores(folder / "scores.json", models, list_file, evaluation.scores)
-    return folder / "report.html"
+    report, predictions, scores = (folder / name for name in FILES)
+    write_page(report, page)  # the largest first: a disk that is full keeps the former evaluation
+    write_predictions(predictions, videos, classes, {"model": evaluation})
+    write_scores(scores, models, list_file, evaluation.scores)
+    return report
 
 
 def write_scores(file: Path, models: Sequence[str], list_file: str, scores: Scores) -> None:
