@@ -45,7 +45,7 @@ def temporary_path(target: str | os.PathLike[str]) -> Path:
 def check_replaceable(file: str | os.PathLike[str]) -> None:
     """Raise OSError for what must not become a file: a folder, a device such as /dev/null, a pipe."""
     if os.path.isdir(file):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder", os.fspath(file))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(file))
     if os.path.exists(file) and not os.path.isfile(file):
         raise OSError(errno.EINVAL, "it is no regular file", os.fspath(file))
 

@@ -168,7 +168,8 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.tools.label_studio import label_studio
 
     if "file" in args:
-        check_output(args.output, *(args.file if args.kind == "boris" else [args.file]))
+        for output in (args.output, str(importing.left_out_file(args.output))):
+            check_output(output, *(args.file if args.kind == "boris" else [args.file]))
     match args.kind:
         case "ucf101" | "hmdb51":
             return import_split(args)

@@ -246,6 +246,10 @@ def test_segments(root, tmp_path, capsys):
         ("video,label,start,end\nfriday.mp4,sit,-1,1\n", r"line 2: .*at 0 s or later"),
         ("video,label,start,end\nfriday.mp4,sit,0,1,2,3\n", r"line 2: 6 cells under a header of 4"),
         ("video,label,start,end\ngone.mp4,sit,0,1\n", r"none of .*gone\.mp4"),
+        (
+            "video,label,start,end\nfriday.mp4,sit,0,1\nfriday.mp4,run,0,1\n",
+            r"none of the 2 labels can be used \(the first, of friday\.mp4: labeled run as well\)",
+        ),
         ('video,label,start,end,notes\nfriday.mp4,sit,0,1,"5 inch\nfriday.mp4,run,1,2,\n', r"line 3: not a CSV file"),
         (f'video,label,start,end,notes\nfriday.mp4,sit,0,1,"{"a" * 200_000}', r"line 2: not a CSV file .*limit"),
     ],
@@ -262,6 +266,19 @@ def test_segments_refuses(text, message, root, tmp_path, capsys):
 
 def tasks_of(file: Path) -> list[dict]:
     return json.loads(file.read_text())
+
+
+def test_a_name_with_a_percent_code_goes_and_comes_back(root, tmp_path, capsys):
+    encode(root / "my%20video.mp4", 10)
+    (tmp_path / "labels.csv").write_text("video;label;start;end;probability\nmy%20video.mp4;sit;;;0,9\n")
+    out = tmp_path / "tasks.json"
+    assert main(["labelstudio", str(tmp_path / "labels.csv"), "-o", str(out), "--root", str(root)]) == 0
+    [task] = tasks_of(out)
+    [prediction] = task.pop("predictions")
+    assert prediction["score"] == 0.9
+    out.write_text(json.dumps([task | {"id": 1, "annotations": [{"result": prediction["result"]}]}]))
+    assert run("labelstudio", out, root, "-o", tmp_path / "list.csv") == 0
+    assert [row[0] for row in made(tmp_path / "list.csv")] == ["my%20video.mp4"]
 
 
 def test_bouts_go_to_label_studio_and_come_back(root, tmp_path, capsys):
@@ -400,6 +417,10 @@ def test_an_imported_list_is_read_as_segments(root, tmp_path):
         ("video,label,start,end\n", r"names no video"),
         ("video,label,start,end\nfriday.mp4,sit,2,1\n", r"line 2: .*before it ends"),
         ("video,label,start,end\ngone.mp4,sit,0,1\n", r"gone\.mp4"),
+        (
+            "video,label,start,end,probability\nfriday.mp4,sit,0,1,high\n",
+            r"line 2: the probability 'high' is no number",
+        ),
         ('{"path": "a.mp4"}\n', r"line 1: is of an unknown form .*label|line 1: is of an unknown form .*probabilities"),
     ],
 )

@@ -325,6 +325,18 @@ def test_unreadable_lists_and_the_list_itself_as_output(tmp_path, capsys):
     file = write(tmp_path / "pairs.txt", "a.mp4 x\n")
     refused(capsys, "this is the list that is read", "pairs", file, root, "-o", root / ".." / "pairs.txt")
     assert file.read_text() == "a.mp4 x\n"
+    left_out = write(tmp_path / "list.left_out.csv", "path label\na.mp4 x\n")
+    refused(capsys, "this is the list that is read", "pairs", left_out, root, "-o", tmp_path / "list.csv")
+    refused(
+        capsys,
+        r"list\.left_out\.csv: is there already, and no import",
+        "pairs",
+        file,
+        root,
+        "-o",
+        tmp_path / "list.csv",
+    )
+    assert left_out.read_text() == "path label\na.mp4 x\n" and not (tmp_path / "list.csv").exists()
 
 
 # UCF-101

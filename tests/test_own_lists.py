@@ -116,6 +116,18 @@ def test_videos_of_a_group_stay_together(own: Path, tmp_path: Path) -> None:
     assert not make_lists(str(own), [str(tmp_path / "labels.csv")], group="day").doubts
 
 
+def test_a_video_whose_labels_contradict_each_other_keeps_its_recording(own: Path, tmp_path: Path) -> None:
+    """Else it would be learned from without a label, although its recording is held out."""
+    rows = [row | {"day": str(number % 4)} for number, row in enumerate(labels_of(own))]
+    write_rows(tmp_path / "labels.csv", [*rows, rows[0] | {"label": rows[-1]["label"]}])
+    for seed in range(8):
+        made = make_lists(str(own), [str(tmp_path / "labels.csv")], group="day", seed=seed)
+        learned = {row["path"]: row["day"] for row in csv.DictReader(made.files["unlabeled.csv"].splitlines())}
+        held_out = {row["day"] for row in csv.DictReader(made.files["val.csv"].splitlines())}
+        assert learned.get(rows[0]["path"]) == (None if "0" in held_out else "0")
+        assert [row["path"] for row in made.left_out] == [rows[0]["path"]] * 2
+
+
 def test_the_recordings_of_unlabeled_videos_are_kept(own: Path, tmp_path: Path) -> None:
     known = {row["path"]: str(number % 4) for number, row in enumerate(labels_of(own))}
     labeled = [row | {"day": known[row["path"]]} for row in labels_of(own)]
@@ -132,8 +144,8 @@ def test_the_recordings_of_unlabeled_videos_are_kept(own: Path, tmp_path: Path) 
 
     write_rows(more, [{"path": str(own / "spare_b.mp4"), "day": "2"}])
     made = make_lists(str(own), [str(file)], val_share=0, unlabeled=str(more), group="day")
-    last = list(csv.DictReader(made.files["unlabeled.csv"].splitlines()))[-1]
-    assert last == {"path": str(own / "spare_b.mp4"), "day": "2"}
+    unlabeled = list(csv.DictReader(made.files["unlabeled.csv"].splitlines()))
+    assert [row["day"] for row in unlabeled if row["path"].endswith("spare_b.mp4")] == ["2"]
     assert make_lists(str(own), [str(file)]).files["unlabeled.csv"].startswith("path\n")
 
     made = make_lists(str(own), [str(file)], val_share=0, group="folder")

@@ -203,8 +203,9 @@ def test_a_run_continues_with_other_videos_to_validate_on(own: Path, tmp_path: P
 
 
 def test_more_unlabeled_videos_come_from_a_folder_or_a_list(own: Path, videos: Path, tmp_path: Path) -> None:
-    made = make_lists(str(own), unlabeled=str(own))  # those with a label are skipped
-    assert made.unlabeled == 4 and made.files["unlabeled.csv"].count("spare_a.mp4") == 2
+    for folder in (own, own / "unlabeled"):  # those with a label are skipped, and each of the others counts once
+        made = make_lists(str(own), unlabeled=str(folder))
+        assert made.unlabeled == 2 and made.files["unlabeled.csv"].count("spare_a.mp4") == 1
     some = tmp_path / "more.csv"
     write_rows(some, [{"path": row["path"]} for row in read_rows(videos / "videos.csv")[:3]])
     made = make_lists(str(own), unlabeled=str(some), unlabeled_root=str(videos))
@@ -316,6 +317,11 @@ def damage(own: Path, kind: str) -> list[str]:
             file.unlink()
     elif kind == "no video of the file":
         rows = [row | {"path": f"elsewhere_{number}.mp4"} for number, row in enumerate(rows)]
+    elif kind == "one class found":
+        rows = [row | ({} if row["label"] == CLASSES[0] else {"path": "gone.mp4"}) for row in rows]
+    elif kind == "bad segment":
+        rows = [row | {"start": "", "end": ""} for row in rows]
+        rows[3] |= {"start": "-3", "end": "1"}
     elif kind == "no label":
         rows = [row | {"label": ""} for row in rows]
     elif kind == "no column":
@@ -326,7 +332,15 @@ def damage(own: Path, kind: str) -> list[str]:
         for file in own.rglob("*.mp4"):
             file.write_text("no video")
     write_rows(labels, rows)
-    given = {"no video of the file", "no label", "no column", "one group", "no such column"}
+    given = {
+        "one class found",
+        "bad segment",
+        "no video of the file",
+        "no label",
+        "no column",
+        "one group",
+        "no such column",
+    }
     more = {"one group": ["--group", "day"], "no such column": ["--group", "week"]}.get(kind, [])
     more += {"both": ["--labeled", "a.csv"], "root": ["--root", "a"], "share": ["--val-share", "20"]}.get(kind, [])
     return [str(own), *(["--labels", str(labels)] if kind in given else []), *more]
@@ -339,6 +353,8 @@ def damage(own: Path, kind: str) -> list[str]:
         ("no folder", r"own: there is no such folder"),
         ("no class folder", r"own: none of its videos is in a class folder \(the first, spare_b.mp4\).*--labels"),
         ("one class", r"own: all labeled videos are of one class, 'run'; label at least two"),
+        ("one class found", r"of one class, 'run' \(8 are left out; the first, gone\.mp4: not found\); label"),
+        ("bad segment", r"labels\.csv, line 5: .*from 0 on, not -3"),
         ("one video", r"own: class 'walk' has one video.*add videos"),
         ("no video of the file", r"own: holds none of the 12 videos .*elsewhere_0\.mp4: not found"),
         ("no label", r"labels\.csv: no row has a label"),

@@ -99,6 +99,15 @@ def test_moco_average_by_hand(moving_figures):
     assert any("running_mean" in name for name in moved) and any("conv1.weight" in name for name in moved)
 
 
+@pytest.mark.parametrize("name", ["moco", "tempo", "coclr"])
+def test_an_average_moves_as_far_in_a_step_of_several_parts(name, moving_figures, any_task):
+    task = any_task(name)
+    task.accumulation = 4
+    head = task.head(create_model("r3d50_eighth", num_classes=0))
+    averages = [module for module in head.modules() if isinstance(module, MomentumHead)]
+    assert [one.momentum**4 for one in averages] == pytest.approx([MOMENTUM] * len(averages), abs=1e-9)
+
+
 def test_moco_keys_do_not_depend_on_their_batch(moving_figures):
     _, _, head, clips, _ = moco_of(moving_figures, videos=6)
     head.train()

@@ -14,6 +14,7 @@ from cmpl_zoo.pretext.flow import read_with_flow, seen_together
 from cmpl_zoo.pretext.motion_statistics import patterns, statistics
 from cmpl_zoo.pretext.task import PretextClip
 from cmpl_zoo.tools.flow import flow_video
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.flow import in_pixels, to_the_other_side
 from cmpl_zoo.video.video import Video
 
@@ -64,6 +65,15 @@ def test_flow_is_of_the_same_frames_and_is_enlarged(tmp_path):
     assert counted(frames.transpose(0, 1)[None]) == [[3, 19, 4, 4]]
     assert flow.shape == frames.shape
     assert in_pixels(flow)[:, :, 0, 0].round().tolist() == [[3, 3], [19, 19], [4, 4], [4, 4]]
+
+
+def test_flow_of_another_video_is_refused(tmp_path):
+    clip = flowing(tmp_path / "flow.mkv", np.zeros((12, 16, 16, 2)))
+    with (
+        Video(counting(tmp_path / "a.mkv", 20)) as video,
+        pytest.raises(VideoError, match=r"flow\.mkv: has 12 frames, and .*a\.mkv has 20; .*again with cmpl-zoo flow"),
+    ):
+        read_with_flow(video, clip, [3])
 
 
 def test_flow_shares_the_view_and_is_mirrored_with_it():

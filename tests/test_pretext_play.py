@@ -9,8 +9,9 @@ import torch
 from pretext_clips import SMALL, WHOLE, batch_of, counted, counting, inputs, still, trained, write
 from torch import nn
 
-from cmpl_zoo.pretext import Arrow, Pace, Rotation, Speed
+from cmpl_zoo.pretext import Arrow, Pace, Rotation, Speed, Tempo
 from cmpl_zoo.pretext.arrow import without_borders
+from cmpl_zoo.pretext.steps import PretextSteps
 
 
 def test_rotation_turns_one_clip_counterclockwise(tmp_path):
@@ -140,6 +141,19 @@ def test_short_videos_start_again(tmp_path, task):
         for clip in counted(clips):
             assert set(clip) <= set(range(5))
             assert any(later < former for former, later in pairwise(clip))
+
+
+@pytest.mark.parametrize(("task", "least"), [(Pace, 13), (Speed, 7), (Tempo, 7), (Arrow, 7)])
+def test_a_video_in_which_nothing_is_to_be_seen_at_the_stride_is_named(tmp_path, task, least):
+    made = task(WHOLE._replace(frames=8, stride=3), 2)
+    made.jitter = made.colors = nn.Identity()
+    for seed in range(10):
+        clips = counted(inputs(made, counting(tmp_path / "a.mkv", least), seed)[0])
+        assert all(len(set(clip)) > 1 for clip in clips)
+    error = PretextSteps([str(counting(tmp_path / "b.mkv", least - 1))] * 2, made, batch=1, steps=1, seed=0)[0]
+    assert f"has {least - 1} frames, and the task needs at least {least}; give fewer --frames or a smaller" in str(
+        error
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))

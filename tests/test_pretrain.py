@@ -172,6 +172,8 @@ def test_mistakes_are_named_in_one_sentence(moco, videos, lists, tmp_path):
     one, empty = tmp_path / "one.csv", tmp_path / "empty"
     write_rows(one, read_rows(lists / "unlabeled.csv")[:1])
     empty.mkdir()
+    (nowhere := tmp_path / "nowhere").mkdir()
+    (nowhere / "flow.json").write_text("{}")
     gone = tmp_path / "gone.csv"
     write_rows(gone, [{"path": f"{number}.mp4"} for number in range(3)])
     cases = [
@@ -184,7 +186,10 @@ def test_mistakes_are_named_in_one_sentence(moco, videos, lists, tmp_path):
         ({}, ["--model", str(moco / "model")], r"give --model r3d50_eighth --init .*moco/model"),
         ({}, ["--init", str(moco / "model"), "--model", "r3d50_quarter"], r"start r3d50_quarter from .*r3d50_eighth"),
         ({}, ["--init", str(moco / "model"), "--normalize-clip"], r"model: that needs --normalize-clip false"),
-        ({}, ["--task", "motion", "--flow", str(empty)], rf"{re.escape(str(empty))}.*\.mp4.*cmpl-zoo flow"),
+        ({}, ["--task", "motion", "--flow", str(empty)], r"--flow .*empty holds no flow\.json, which `cmpl-zoo flow`"),
+        ({}, ["--task", "motion", "--flow", str(nowhere)], rf"{re.escape(str(nowhere))}.*\.mp4.*cmpl-zoo flow"),
+        ({}, ["--task", "arrow", "--frames", "1"], r"--task arrow asks for movement.*--frames 2"),
+        ({"unlabeled": videos, "output": moco}, ["--resume"], r"moco holds a run whose list was given; .*same --unlab"),
         ({}, ["--init", str(videos)], rf"{re.escape(str(videos))}"),
         ({}, ["--task", "dpc", "--model", "tv_mvit_v2_s", *LARGE], r"--task dpc needs a network.*--model r3d50"),
     ]

@@ -332,6 +332,18 @@ def test_the_same_label_twice_counts_once_and_another_is_refused(pool: Path, tmp
         make_lists(str(pool), files)
 
 
+def test_rows_of_one_video_with_one_label_are_one(pool: Path, tmp_path: Path) -> None:
+    """However they spell its path, and whatever else they say."""
+    files = two_files(pool, tmp_path, "run", "run")
+    rows = [row | {"by": "ann"} for row in read_rows(tmp_path / "labels.csv")]
+    write_rows(tmp_path / "labels.csv", rows)
+    before = make_lists(str(pool), files)
+    again = [rows[0] | {"by": "bob"}, rows[1] | {"path": Path(rows[1]["path"]).name}]
+    write_rows(tmp_path / "labels.csv", [*rows, *again, rows[2] | {"path": str(pool / rows[2]["path"])}])
+    made = make_lists(str(pool), files)
+    assert (made.files, made.left_out) == (before.files, [])
+
+
 def test_two_rows_of_a_file_that_differ_are_left_out_with_the_reason(pool: Path, tmp_path: Path) -> None:
     files = two_files(pool, tmp_path, "run", "run")
     rows = read_rows(tmp_path / "todo.csv")

@@ -209,14 +209,23 @@ def _finder(root: str) -> Callable[[str, str, str], str]:
         if start or end:
             if segment:
                 raise ValueError(f"{path} has its segment in the path and in start,end; delete one of them")
-            times = [_seconds(path, name, cell) for name, cell in (("start", start), ("end", end))]
-            try:
-                return with_fragment(file, *times)
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}; correct start and end, in seconds") from error
+            return with_times(path, file, start, end)
         return with_fragment(file, segment.start, segment.end) if segment else file
 
     return find
+
+
+def with_times(path: str, file: str, start: str, end: str) -> str:
+    """The path of a segment of a file, by the cells of the columns `start` and `end`.
+
+    Raises:
+        ValueError: they are no numbers, or no segment; the message begins with `path`.
+    """
+    times = [_seconds(path, name, cell) for name, cell in (("start", start), ("end", end))]
+    try:
+        return with_fragment(file, *times)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; correct start and end, in seconds") from error
 
 
 def _seconds(path: str, name: str, cell: str) -> float | None:

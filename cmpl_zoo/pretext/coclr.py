@@ -49,7 +49,7 @@ class CoCLR(MoCo):
         return torch.stack(views), torch.full((self.clips,), video_number(video.path))
 
     def head(self, network: VideoModel) -> "TwoStreams":
-        return TwoStreams(network, self.classes)
+        return TwoStreams(network, self.classes, self.momentum)
 
     def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:
         assert isinstance(head, TwoStreams)
@@ -75,12 +75,15 @@ class TwoStreams(nn.Module):
     Args:
         network: that learns from frames; that of flow starts as its copy.
         length: of the queues, in keys.
+        momentum: of the averages.
     """
 
-    def __init__(self, network: VideoModel, length: int) -> None:
+    def __init__(self, network: VideoModel, length: int, momentum: float) -> None:
         super().__init__()
         self.flow_network = copy.deepcopy(network)
-        self.frames, self.flow = (MomentumHead(network, two_layers(network.num_features), length) for _ in range(2))
+        self.frames, self.flow = (
+            MomentumHead(network, two_layers(network.num_features), length, momentum=momentum) for _ in range(2)
+        )
 
 
 def nearest(scores: Tensor, number: int) -> Tensor:

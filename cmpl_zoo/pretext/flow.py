@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from cmpl_zoo.pretext.task import PretextClip
 from cmpl_zoo.tools.copies import copy_path
+from cmpl_zoo.video.errors import VideoError
 from cmpl_zoo.video.flow import to_the_other_side
 from cmpl_zoo.video.video import Video
 
@@ -36,11 +37,16 @@ def read_with_flow(video: Video, clip: PretextClip, indices: Sequence[int]) -> t
         Both uint8 (len(indices), 3, H, W), the flow enlarged to the size of the frames.
 
     Raises:
-        VideoError: one of both cannot be read.
+        VideoError: one of both cannot be read, or the flow is that of another video.
     """
     assert clip.flow is not None
     frames = video.read(indices).permute(0, 3, 1, 2)
     with Video(clip.flow(video.path)) as flow:
+        if flow.num_frames != video.num_frames and not video.decode_error:
+            raise VideoError(
+                f"{flow.path}: has {flow.num_frames} frames, and {video.path} has {video.num_frames}; delete it, and "
+                "make it again with cmpl-zoo flow"
+            )
         colors = flow.read(indices).permute(0, 3, 1, 2)
     return frames, tv.resize(colors, list(frames.shape[-2:]), antialias=True)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from cmpl_zoo.models import VideoModel
-from cmpl_zoo.pretext.momentum import MomentumHead, two_layers, video_number
+from cmpl_zoo.pretext.momentum import MOMENTUM, MomentumHead, two_layers, video_number
 from cmpl_zoo.pretext.task import PretextClip, PretextLoss, Task
 from cmpl_zoo.video.sampling import random_clips
 from cmpl_zoo.video.video import Video
@@ -29,7 +29,6 @@ class MoCo(Task):
     """
 
     clips = 2
-    least_frames = 1
     queue: ClassVar[int] = 65536
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
@@ -51,7 +50,12 @@ class MoCo(Task):
         return torch.stack(views), torch.full((len(views),), video_number(video.path))
 
     def head(self, network: VideoModel) -> nn.Module:
-        return MomentumHead(network, two_layers(network.num_features), self.classes)
+        return MomentumHead(network, two_layers(network.num_features), self.classes, momentum=self.momentum)
+
+    @property
+    def momentum(self) -> float:
+        """Of the average, for each part of a step, so that it moves as far in a step of several."""
+        return MOMENTUM ** (1 / self.accumulation)
 
     def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:
         assert isinstance(head, MomentumHead)

@@ -29,6 +29,7 @@ class MomentumHead(nn.Module):
         projection: these to (N, *shape).
         length: of the queue, in keys.
         shape: of a key; its last dimension is compared.
+        momentum: how much of the average is kept each time that keys are made.
 
     Attributes:
         queue: the last keys, of length 1 (length, *shape).
@@ -41,9 +42,15 @@ class MomentumHead(nn.Module):
     updates: Tensor
 
     def __init__(
-        self, network: nn.Module, projection: nn.Module, length: int, shape: Sequence[int] = (CHANNELS,)
+        self,
+        network: nn.Module,
+        projection: nn.Module,
+        length: int,
+        shape: Sequence[int] = (CHANNELS,),
+        momentum: float = MOMENTUM,
     ) -> None:
         super().__init__()
+        self.momentum = momentum
         self.projection = projection
         self.average = copy.deepcopy(nn.Sequential(network, self.projection)).requires_grad_(False).eval()
         self.register_buffer("queue", torch.zeros(length, *shape))
@@ -65,9 +72,9 @@ class MomentumHead(nn.Module):
         """Projections of clips by its average, which first moves towards it, of length 1 (N, *shape)."""
         learned = nn.Sequential(network, self.projection)
         for weight, new_weight in zip(self.average.parameters(), learned.parameters(), strict=True):
-            weight.lerp_(new_weight, 1 - MOMENTUM)
+            weight.lerp_(new_weight, 1 - self.momentum)
         self.updates += 1
-        share = (1 / self.updates).clamp(min=1 - MOMENTUM)
+        share = (1 / self.updates).clamp(min=1 - self.momentum)
         for statistic, new in zip(self.average.buffers(), learned.buffers(), strict=True):
             statistic.lerp_(new, share) if statistic.is_floating_point() else statistic.copy_(new)
         return F.normalize(self.average(clips).float(), dim=-1)

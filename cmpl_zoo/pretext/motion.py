@@ -30,6 +30,7 @@ class Motion(Task):
     """
 
     classes = BLOCKS[0]
+    moves = 1
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
         [indices] = random_clips(video.num_frames, self.clip.frames, [self.clip.stride])

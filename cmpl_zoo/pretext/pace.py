@@ -24,7 +24,7 @@ class Pace(Task):
     """
 
     classes = 4
-    least_frames = 5  # fewer, and the fastest pace shows one frame again and again
+    moves = 4  # in a shorter video the fastest pace shows one frame again and again
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
         super().__init__(clip, videos)

@@ -135,8 +135,11 @@ def prepare(config: PretrainConfig, ranks: Ranks, until_end: ExitStack) -> Prepa
     clip = PretextClip(
         config.frames, config.stride, config.size, config.short_side, flow, one_color=config.subtract_mean_frame
     )
-    task = TASKS[config.task](clip, len(videos))
-    task.batches = steps * config.accumulation
+    try:
+        task = TASKS[config.task](clip, len(videos))
+    except ValueError as error:
+        raise RunError(f"--task {config.task} {error}") from error
+    task.batches, task.accumulation = steps * config.accumulation, config.accumulation
     config = replace(config, steps=steps, epochs=None)
     warn_of_warmup(config, ranks)
     return Prepared(config, videos, task)
@@ -237,6 +240,10 @@ def listed(config: PretrainConfig, ranks: Ranks, until_end: ExitStack) -> Pretra
         lock_own(folder.parent, until_end)
         put_back_lists(folder.parent)
         if continues(config, ranks):
+            if not (folder / RECORD).exists():
+                raise RunError(
+                    f"{folder.parent} holds a run whose list was given; continue it with the same --unlabeled"
+                )
             if (folder / RECORD).read_text(encoding="utf-8") != made_from:
                 raise RunError(f"{folder} has the list of another folder; give the same, or another --output")
             return
@@ -250,7 +257,9 @@ def listed(config: PretrainConfig, ranks: Ranks, until_end: ExitStack) -> Pretra
 
 
 def check_some_have_flow(videos: Sequence[str], flow: Callable[[str], str], folder: str, ranks: Ranks) -> None:
-    """Raise a VideoError where none of a few videos has flow that can be read."""
+    """Raise an error where a folder is none of flow, or where none of a few videos has flow that can be read."""
+    if not Path(folder, "flow.json").exists():  # as of the folder of the videos themselves
+        raise RunError(f"--flow {folder} holds no flow.json, which `cmpl-zoo flow` writes there; give its folder")
     tried = [flow(videos[index]) for index in range(0, len(videos), max(1, len(videos) // 10))]
     ranks.first_alone(lambda: check_some_readable(tried, folder, "--flow, which cmpl-zoo flow fills, and --root"))
 

@@ -20,7 +20,6 @@ class Rotation(Task):
 
     clips = 4
     classes = 4
-    least_frames = 1  # a picture has an upright side, too
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
         [indices] = random_clips(video.num_frames, self.clip.frames, [self.clip.stride])

@@ -25,7 +25,7 @@ class Speed(Task):
 
     clips = 2
     classes = 2
-    least_frames = 3  # fewer, and both speeds show the same frames
+    moves = 2  # in a shorter video both speeds show the same frames
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
         steps = self.clip.stride * torch.stack([self.kept(*rates) for rates in (NORMAL, DOUBLE)])

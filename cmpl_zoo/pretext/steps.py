@@ -80,6 +80,6 @@ class PretextSteps(Dataset[PretextBatch | VideoError | StorageError]):
             if video.num_frames < self.task.least_frames:
                 raise VideoError(
                     f"{path}: has {video.num_frames} frame{'s'[: video.num_frames > 1]}, and the task needs at least "
-                    f"{self.task.least_frames}"
+                    f"{self.task.least_frames}; give fewer --frames or a smaller --stride, or leave such videos out"
                 )
             return self.task.inputs(video)

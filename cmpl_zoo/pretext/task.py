@@ -58,21 +58,30 @@ class Task(ABC):
         clip: the clips to make.
         videos: how many videos are learned from.
 
+    Raises:
+        ValueError: the question makes no sense of such clips; the message follows the name of the task.
+
     Attributes:
         clips: how many clips are made of a video.
         classes: how many answers there are; by chance one in so many is right. Where that depends on the network, known
             once there is a head.
+        moves: strides from the first to the last of the frames that the question is about; 0: of any clip.
         least_frames: the fewest frames of a video of which the question makes sense.
         batches: how many batches, or with --accumulation parts of them, the loss is computed of; a run sets it.
+        accumulation: how many of these make a step; likewise.
         view: the random crop that frames are seen through, uint8 (n, 3, H, W) to (n, 3, size, size).
     """
 
     clips: ClassVar[int] = 1
+    moves: ClassVar[int] = 0
     classes: int
-    least_frames: int = 2
 
     def __init__(self, clip: PretextClip, videos: int) -> None:
-        self.clip, self.videos, self.batches = clip, videos, 1
+        if self.moves and clip.frames < 2:
+            raise ValueError("asks for movement, which one frame does not show; give --frames 2 or more")
+        self.least_frames = self.moves * clip.stride + 1
+        self.clip, self.videos = clip, videos
+        self.batches = self.accumulation = 1
         self.view: nn.Module = WeakView(clip.size, clip.short_side)
 
     @classmethod

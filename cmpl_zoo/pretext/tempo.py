@@ -31,7 +31,7 @@ class Tempo(MoCo):
     stages, and right is the answer of res5.
     """
 
-    least_frames = 3  # fewer, and both tempos show the same frames
+    moves = 2  # in a shorter video both tempos show the same frames
     queue = 16384
 
     def inputs(self, video: Video) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ class Tempo(MoCo):
         return self.views(video, clips[::-1] if torch.randint(2, ()) else clips)
 
     def head(self, network: VideoModel) -> MomentumHead:
-        return MomentumHead(Stages(network), Projections(network), self.classes, (STAGES, CHANNELS))
+        return MomentumHead(Stages(network), Projections(network), self.classes, (STAGES, CHANNELS), self.momentum)
 
     def loss(self, network: nn.Module, head: nn.Module, clips: Tensor, targets: Tensor) -> PretextLoss:
         assert isinstance(head, MomentumHead)

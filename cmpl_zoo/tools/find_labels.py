@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cmpl_zoo.datasets.csv_text import csv_rows
-from cmpl_zoo.datasets.lists import ListError, RealPaths, Videos
+from cmpl_zoo.datasets.lists import ListError, RealPaths, Videos, with_times
 from cmpl_zoo.models.labels import UNCERTAIN
 from cmpl_zoo.tools.find_videos import (
     UNLISTABLE_REASON,
@@ -96,7 +96,7 @@ def videos_of_folders(root: str, classes: Sequence[str]) -> Videos:
 def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -> tuple[FoundVideos, list[ListRow]]:
     """The videos of a folder that files label, and rows of the others.
 
-    A video or a segment that several files give the same label is taken once, with the columns of the first one.
+    A video or a segment that several rows give the same label is taken once, with the columns of the first one.
 
     Args:
         root: the folder; a video is found by its name, see `VideoFinder.find`, or outside of it by its absolute path.
@@ -117,7 +117,7 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
         instead = ", or leave the file out" if len(files) > 1 else ""
         raise ListError(f"{empty[0]}: no row has a label; fill in the column label{instead}")
     # A label that somebody corrected counts more than the folder that the video is in.
-    finder = VideoFinder(root, folders_are_classes=False)
+    finder = VideoFinder(root, published=False)
     found = videos_of_files(labeled, finder)
     rows = merged({file: of_file.rows for file, of_file in found.items()})
     left_out = [row for of_file in found.values() for row in of_file.left_out]
@@ -133,7 +133,7 @@ def labels_of_files(root: str, files: Sequence[str], group: str | None = None) -
     if group and any(group in row for row in rows):
         rows = [row | {group: row[group] or row["path"]} for row in rows]
         unlabeled = [row for file in files for row in all_rows[file] if not row["label"]]
-        group_of |= groups_told(unlabeled, group, finder)
+        group_of |= groups_told(unlabeled + left_out, group, finder)
     passed_over = found[files[0]].passed_over
     return FoundVideos(rows, left_out, passed_over, elsewhere), [
         without_label(path, group, group_of.get(path, "")) for path in others
@@ -258,6 +258,11 @@ def read_labels(file: str) -> list[ListRow]:
         row = dict(zip(columns, [*cells, *[""] * (len(columns) - len(cells))], strict=True))
         if not row["path"]:
             raise ListError(f"{file}, line {number}: the {path_column} is empty; fill it in or delete the line")
+        if row.get("start") or row.get("end"):
+            try:
+                with_times(row["path"], row["path"], row.get("start", ""), row.get("end", ""))
+            except ValueError as error:
+                raise ListError(f"{file}, line {number}: {error}") from error
         label = row.pop("label")
         rows.append({"path": row.pop("path"), "label": "" if label == UNCERTAIN else label} | row)
     if not rows:

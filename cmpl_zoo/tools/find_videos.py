@@ -108,7 +108,9 @@ class VideoFinder:
 
     Args:
         root: the folder; see `find_videos`.
-        folders_are_classes: never take a video that is in the folder of another class than a list says; see `find`.
+        published: the lists are published ones: a video in the folder of another class than a list says is never
+            meant, and rows of one video are left out. Of one's own labels, a label counts more than the folder, and
+            rows of one video with one label are one, the first; or rows without labels whose other columns are equal.
 
     Attributes:
         videos: paths of all videos below it, relative to it and sorted.
@@ -117,14 +119,15 @@ class VideoFinder:
         ListError: as `find_videos`.
     """
 
-    def __init__(self, root: str | os.PathLike[str], folders_are_classes: bool = True) -> None:
-        self.root, self.folders_are_classes = root, folders_are_classes
+    def __init__(self, root: str | os.PathLike[str], published: bool = True) -> None:
+        self.root, self.published = os.path.abspath(root), published
         self._by_name: dict[str, list[str]] = {}
         scan = find_videos(root)
         self.videos, self._paths = scan.videos, set(scan.videos)
         self._passed_over = scan.passed_over
-        for path in scan.videos:
-            self._by_name.setdefault(_reversed_parts(path)[0], []).append(path)
+        self._parts = {path: _reversed_parts(path) for path in scan.videos}
+        for path, parts in self._parts.items():
+            self._by_name.setdefault(parts[0], []).append(path)
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a video of this name at any depth, with any suffix."""
@@ -159,33 +162,41 @@ class VideoFinder:
         distinct = list({tuple(row.items()): row for row in rows}.values())
         candidates = [self._candidates(row, classes) for row in distinct]
         segments = [(row.get("start"), row.get("end")) for row in distinct]
-        times_found = Counter(
-            (paths[0], part) for paths, part in zip(candidates, segments, strict=True) if len(paths) == 1
-        )
+        rows_of: dict[object, list[ListRow]] = {}
+        for row, paths, part in zip(distinct, candidates, segments, strict=True):
+            rows_of.setdefault((*paths, part), []).append(row)
         found = FoundVideos([], [], self._passed_over)
         for row, paths, part in zip(distinct, candidates, segments, strict=True):
-            if len(paths) == 1 and times_found[paths[0], part] == 1:
+            same = rows_of[(*paths, part)]
+            if len(paths) != 1 or not (len(same) == 1 or self._are_one(same)):
+                found.left_out.append(row | {"reason": _reason(paths)})
+            elif row is same[0]:
                 found.rows.append(row | {"path": paths[0]})
                 if in_other_folder(row["path"], paths[0], row.get("label", "")):
                     found.elsewhere.append((row["path"], paths[0]))
-            else:
-                found.left_out.append(row | {"reason": _reason(paths)})
         return found
+
+    def _are_one(self, rows: list[ListRow]) -> bool:
+        """Whether rows of one video say the same of it; see `published`."""
+        said = {row["label"] if "label" in row else tuple((row | {"path": ""}).items()) for row in rows}
+        return not self.published and len(said) == 1
 
     def _candidates(self, row: ListRow, classes: set[str]) -> list[str]:
         """The paths that a row may mean: none, one, or several that match equally well."""
         if row["path"] in self._paths:
             return [row["path"]]
+        if os.path.isabs(row["path"]) and (below := os.path.relpath(row["path"], self.root)) in self._paths:
+            return [below]
         listed, label = _reversed_parts(row["path"]), row.get("label", "")
         of_that_name = self._by_name.get(listed[0], [])
         paths = [path for path in of_that_name if not in_other_class(path, label, classes)]
-        if not paths and not self.folders_are_classes:  # one of the two paths is then the end of the other
-            parts = [_reversed_parts(path) for path in of_that_name]
+        if not paths and not self.published:  # one of the two paths is then the end of the other
+            parts = [self._parts[path] for path in of_that_name]
             ends = [_matching_parts(listed, found) == min(len(listed), len(found)) for found in parts]
             paths = [path for path, whole in zip(of_that_name, ends, strict=True) if whole]
         if len(paths) < 2:
             return paths
-        matches = [_matching_parts(listed, _reversed_parts(path)) for path in paths]
+        matches = [_matching_parts(listed, self._parts[path]) for path in paths]
         return [path for path, count in zip(paths, matches, strict=True) if count == max(matches)]
 
 

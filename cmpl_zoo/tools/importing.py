@@ -237,16 +237,22 @@ def write_list(found: FoundVideos, file: StrPath) -> Path | None:
         The file of the videos left out, or None if there are none.
 
     Raises:
-        ListError: a file cannot be written.
+        ListError: a file cannot be written, or the second one is there already and no import has written it.
     """
-    file = Path(file)
-    left_out = file.with_name(f"{file.stem}.left_out.csv")
+    file, left_out = Path(file), left_out_file(file)
+    if left_out.exists() and "reason" not in read_text(left_out).partition("\n")[0].split(","):
+        raise ListError(f"{left_out}: is there already, and no import has written it; give -o another name")
     write_text(file, _csv(found.rows))
     if found.left_out:
         write_text(left_out, _csv(found.left_out))
         return left_out
     left_out.unlink(missing_ok=True)  # of an earlier import
     return None
+
+
+def left_out_file(file: StrPath) -> Path:
+    """Where the videos are that are left out of a list."""
+    return Path(file).with_name(f"{Path(file).stem}.left_out.csv")
 
 
 def write_classes(classes: list[str], file: StrPath) -> None:

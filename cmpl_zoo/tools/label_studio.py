@@ -168,7 +168,7 @@ def _ranges(value: dict[str, Any]) -> Iterator[tuple[float, float, str]]:
 def _is_video(address: object) -> bool:
     if not isinstance(address, str):
         return False
-    suffix = Path(unquote(_path(address))).suffix.lower()
+    suffix = Path(_path(address)).suffix.lower()
     return suffix in VIDEO_SUFFIXES
 
 
@@ -176,8 +176,8 @@ def _path(address: str) -> str:
     """The path in an address: of /data/local-files/?d=PATH, of a URL, or the address itself."""
     if address.startswith(("http://", "https://", "s3://", "gs://", "azure-blob://", "/data/local-files")):
         parts = urlsplit(address)
-        return parse_qs(parts.query).get("d", [parts.path])[0]
-    return address
+        return parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
+    return unquote(address)
 
 
 def _video_name(data: Mapping[str, Any], file: StrPath) -> str:
@@ -185,7 +185,7 @@ def _video_name(data: Mapping[str, Any], file: StrPath) -> str:
     addresses = [value for value in data.values() if _is_video(value)]
     if not addresses:
         raise ListError(f"{file}: a task has no video ({json.dumps(dict(data))[:80]}); give an export of videos")
-    path = unquote(_path(addresses[0]))
+    path = _path(addresses[0])
     # An upload has eight hexadecimal digits before its name.
     return re.sub(r"^.*data/upload/(\d+/)?([0-9a-f]{8}-)?", "", path)
 

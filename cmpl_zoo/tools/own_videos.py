@@ -14,7 +14,7 @@ from cmpl_zoo.datasets.classes import sorted_classes
 from cmpl_zoo.datasets.lists import ListError, RealPaths, read_list
 from cmpl_zoo.datasets.splits import split_list, split_texts
 from cmpl_zoo.tools.find_labels import labels_of_files, labels_of_folders, without_label
-from cmpl_zoo.tools.find_videos import ListRow, listable_videos
+from cmpl_zoo.tools.find_videos import FoundVideos, ListRow, listable_videos
 from cmpl_zoo.tools.importing import UNLABELED, folder_of
 from cmpl_zoo.tools.list_doubts import (
     classes_alike,
@@ -27,7 +27,7 @@ from cmpl_zoo.tools.list_doubts import (
     untold_recordings,
     untold_recordings_of_others,
 )
-from cmpl_zoo.video.segments import recording_of
+from cmpl_zoo.video.segments import recording_of, split_fragment
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def make_lists(
         others += more_videos(unlabeled, unlabeled_root or root, group)
     real = RealPaths()
     labeled_files = {file_of(row, root, real) for row in found.rows}
-    others = [row for row in others if file_of(row, root, real) not in labeled_files]
+    others = [row for row in each_once(others, root, group, real) if file_of(row, root, real) not in labeled_files]
     doubts = found_elsewhere(found.elsewhere)
     if val:
         val_share = 0
@@ -100,7 +100,7 @@ def make_lists(
         if not found.rows:
             raise ListError(f"{source}: all labeled videos are in {val}, or of recordings in it; label others")
         doubts += [of_videos_held_out(len(out), out[0], val)] if out else []
-    doubts += predicted_labels(found.rows) + check_classes(found.rows, source, val_share)
+    doubts += predicted_labels(found.rows) + check_classes(found, source, val_share)
     if group and group not in found.rows[0]:
         raise no_group(found.rows[0], source, group, labels)
     files, parts = split_rows(found.rows, root, source, val_share, group, seed)
@@ -121,20 +121,24 @@ def make_lists(
     return MadeLists(files, len(parts["labeled"]), len(learned), found.left_out, doubts)
 
 
-def check_classes(rows: list[ListRow], source: str, val_share: float) -> list[str]:
+def check_classes(found: FoundVideos, source: str, val_share: float) -> list[str]:
     """The doubts about the names of classes.
 
     Raises:
         ListError: there is one class alone, or one of a single video although some are to be held out.
     """
-    sizes = Counter(row["label"] for row in rows)
+    sizes = Counter(row["label"] for row in found.rows)
+    first = found.left_out[0] if found.left_out else None
+    without = f" ({len(found.left_out)} are left out; the first, {first['path']}: {first['reason']})" if first else ""
     if len(sizes) < 2:
-        raise ListError(f"{source}: all labeled videos are of one class, {next(iter(sizes))!r}; label at least two")
+        raise ListError(
+            f"{source}: all labeled videos are of one class, {next(iter(sizes))!r}{without}; label at least two"
+        )
     alike = classes_alike(sizes)
     if alone := [name for name in sorted_classes(sizes) if val_share and sizes[name] < 2]:
         raise ListError(
-            f"{source}: class {alone[0]!r} has one video, and one to learn from and one to validate on are needed; add "
-            f"videos, or leave the class out{''.join(f'; {doubt}' for doubt in alike)}"
+            f"{source}: class {alone[0]!r} has one video{without}, and one to learn from and one to validate on are "
+            f"needed; add videos, or leave the class out{''.join(f'; {doubt}' for doubt in alike)}"
         )
     return alike
 
@@ -173,6 +177,16 @@ def split_rows(
             raise ListError(str(error).replace(str(file), source)) from error
         parts = {name: [video_list.rows[i] for i in indices] for name, indices in split.items()}
         return split_texts(video_list, split, group=group), parts
+
+
+def each_once(rows: list[ListRow], root: str, group: str | None, real: RealPaths) -> list[ListRow]:
+    """The first row of each video or segment, with the group that one of its rows tells."""
+    first: dict[object, ListRow] = {}
+    for row in rows:
+        kept = first.setdefault((file_of(row, root, real), split_fragment(row["path"])[1]), row)
+        if group and not kept[group]:
+            kept[group] = row[group]
+    return list(first.values())
 
 
 def file_of(row: ListRow, root: str, real: RealPaths) -> str:

@@ -105,10 +105,13 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
         where = f"{file}, line {number}"
         label, probability = row.get("label", ""), row.get("probability", "")
         if "predicted" in row:  # of cmpl-zoo suggest; somebody may have typed the label
-            label, probability = (label, "") if label else (row["predicted"], probability.replace(",", "."))
+            label, probability = (label, "") if label else (row["predicted"], probability)
         elif "path" in row:
             probability = row.get(label, "")  # of cmpl-zoo predict, or of another column that is called like the class
             probability = probability if is_number(probability) else ""
+        probability = probability.replace(",", ".")
+        if probability and not is_number(probability):
+            raise ListError(f"{where}: the probability {probability!r} is no number; correct it or leave it empty")
         start, end = (seconds_of(row[name], where) if row.get(name) else None for name in ("start", "end"))
         if (start or 0) < 0 or (end is not None and end <= (start or 0)):
             raise ListError(f"{where}: a bout must start at 0 s or later and before it ends; correct its times")

@@ -53,7 +53,7 @@ def find_segments(segments: Iterable[LabeledSegment], root: StrPath) -> tuple[Fo
         The list, and the path of each video that is found by the name that the tool gives it.
 
     Raises:
-        ListError: none of the videos is found, or there is no such folder.
+        ListError: none of the videos is found, none of the segments can be used, or there is no such folder.
     """
     segments = [
         replace(segment, reason="uncertain is no class") if segment.label == UNCERTAIN else segment
@@ -76,6 +76,12 @@ def find_segments(segments: Iterable[LabeledSegment], root: StrPath) -> tuple[Fo
             listing.left_out.append(segment.row | {"reason": reason})
         else:
             listing.rows.append(segment.row | {"path": paths[segment.video]})
+    if not listing.rows:
+        first = listing.left_out[0]
+        raise ListError(
+            f"{root}: none of the {len(segments)} labels can be used (the first, of {first['path']}: "
+            f"{first['reason']}); correct them"
+        )
     return listing, paths
 
 
