@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 
 from cmpl_zoo_cli.arguments import Verbs, add_list, add_output, add_verb, number
 
@@ -26,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from cmpl_zoo.datasets import read_list
     from cmpl_zoo.tools.shard import write_shards
 
+    if os.path.realpath(args.output) == os.path.realpath(args.root):
+        raise ValueError(f"-o {args.output}: is the folder of the videos, which would become a shard set; give another")
     video_list = read_list(args.list, args.root, labeled=False)
     print(write_shards(video_list, args.output, round(args.shard_size * 1e6)))
     return 0

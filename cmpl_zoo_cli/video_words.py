@@ -122,13 +122,16 @@ def list_of(list_or_folder: str, root: str, output: str, verb: str) -> "tuple[Vi
 
     Raises:
         ListError: the list cannot be used, or the folder holds no video.
-        ValueError: there is a list that another has made.
+        ValueError: there is a list that another has made, or the folder is a shard set.
         OSError: the list cannot be written.
     """
     from cmpl_zoo._files import as_csv, replace_text
     from cmpl_zoo.datasets import read_list
+    from cmpl_zoo.storage.shards import is_shard_set
     from cmpl_zoo.tools.find_videos import listable_videos
 
+    if isdir(list_or_folder) and is_shard_set(list_or_folder):
+        raise ValueError(f"{list_or_folder}: is a shard set; give a list of its videos and --root {list_or_folder}")
     if not isdir(list_or_folder):
         return read_list(list_or_folder, root, labeled=False), root
     file = Path(output, "lists", "videos.csv")

@@ -353,7 +353,7 @@ def damage(own: Path, kind: str) -> list[str]:
         ("no folder", r"own: there is no such folder"),
         ("no class folder", r"own: none of its videos is in a class folder \(the first, spare_b.mp4\).*--labels"),
         ("one class", r"own: all labeled videos are of one class, 'run'; label at least two"),
-        ("one class found", r"of one class, 'run' \(8 are left out; the first, gone\.mp4: not found\); label"),
+        ("one class found", r"of one class, 'run' \(2 are left out; the first, gone\.mp4: not found\); label"),
         ("bad segment", r"labels\.csv, line 5: .*from 0 on, not -3"),
         ("one video", r"own: class 'walk' has one video.*add videos"),
         ("no video of the file", r"own: holds none of the 12 videos .*elsewhere_0\.mp4: not found"),

@@ -172,8 +172,10 @@ def test_segments_of_a_variable_rate(tmp_path, container: str) -> None:
         assert video.fps == pytest.approx(30, rel=0.01)  # 500, 533, 566 and 600 ms
 
 
-def test_a_late_segment_is_not_decoded_from_the_start(tmp_path, monkeypatch) -> None:
-    path = encode(tmp_path / "v.mkv", 600, g="20", bf="2")
+@pytest.mark.parametrize("container", ["mkv", "mp4", "ts"])
+def test_a_late_segment_is_not_decoded_from_the_start(tmp_path, monkeypatch, container: str) -> None:
+    """Transport streams list no packet in their header, and are searched by decoding timestamps."""
+    path = encode(tmp_path / f"v.{container}", 600, g="20", bf="2")
     decoded = []
     plain = seeking.decode_packets
 
@@ -189,6 +191,15 @@ def test_a_late_segment_is_not_decoded_from_the_start(tmp_path, monkeypatch) -> 
         assert video.read(range(9)).shape == (9, 48, 64, 3)
         assert sum(1 for _ in video.decode()) == 9
     assert 0 < len(decoded) < 60
+
+
+def test_frames_that_are_passed_on_the_way_are_told(tmp_path) -> None:
+    """Of interlaced video, which is decoded from the start: a sign of life, or its reader is given up."""
+    path = encode(tmp_path / "v.mp4", 100, g="20", flags="+ilme+ildct", **{"x264-params": "tff=1"})
+    passed: list[int] = []
+    with Video(f"{path}#t=2,2.4") as video:
+        assert sum(1 for _ in video.decode(lambda: passed.append(1))) == 10
+    assert len(passed) == 50
 
 
 def test_the_packets_of_a_file_are_read_once_for_its_segments(tmp_path, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """Shards: packed, read in place and over HTTP, by us and by the webdataset library."""
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -141,6 +142,28 @@ def test_shards_of_another_list_are_left_alone(videos, packed, tmp_path, capsys)
     assert {f.name: f.stat().st_mtime_ns for f in packed.iterdir() if f.suffix == ".tar"} == {
         name: at for name, at in before.items() if name.endswith(".tar")
     }
+
+
+def test_one_process_at_a_time_packs_into_a_folder(videos, tmp_path, capsys):
+    words = [videos / "videos.csv", tmp_path, videos, "--shard-size", SIZE]
+    assert shard(*words) == 0
+    writing = tmp_path / "shards.csv.writing"
+    (tmp_path / "shards.csv").rename(writing)
+    (tmp_path / "shard-000001.tar").unlink()
+    with writing.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert shard(*words) == 2
+    assert "another process is writing shards there; wait for its end" in capsys.readouterr().err
+    assert not (tmp_path / "shard-000001.tar").exists() and shard(*words) == 0
+
+
+def test_the_folder_of_the_videos_becomes_no_shard_set(videos, packed, tmp_path, capsys):
+    before = sorted(videos.iterdir())
+    assert shard(videos / "videos.csv", videos, videos) == 2
+    assert "is the folder of the videos, which would become a shard set" in capsys.readouterr().err
+    assert sorted(videos.iterdir()) == before
+    assert main(["check", str(packed), "-o", str(tmp_path / "checked")]) == 2
+    assert re.search(r"is a shard set; give a list of its videos and --root", capsys.readouterr().err)
 
 
 def test_a_shard_that_was_cut_off_is_packed_again(videos, tmp_path):

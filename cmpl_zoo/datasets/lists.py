@@ -156,7 +156,7 @@ def _paths(
         if column not in columns:
             header = ",".join(columns) or "nothing"
             raise ListError(f"{file}: no column {column!r} in its header ({header}); line 1 must be path,label")
-    for column in ("path", "label", "start", "end", "recording"):
+    for column in filter(None, columns):
         if columns.count(column) > 1:
             raise ListError(f"{file}: {columns.count(column)} columns {column!r} in its header; rename all but one")
     path_column = columns.index("path")

@@ -125,7 +125,7 @@ def _examine(video: Video, alive: Callable[[], None], min_frames: int) -> CheckR
     sizes: dict[tuple[int, int], int] = {}
     repaired = interlaced = 0
     orientation_flags, transfer, colors = (False, False, False), "", ""
-    for index, frame in enumerate(video.decode()):
+    for index, frame in enumerate(video.decode(alive)):
         if index == 0:
             orientation_flags, transfer = orientation(frame), hdr_transfer(frame)
             if (nearest := nearest_matrix(frame)) != int(frame.colorspace):

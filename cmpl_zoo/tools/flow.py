@@ -98,7 +98,7 @@ def flow_video(path: str, target: str, max_short_side: int, alive: Callable[[], 
     row: FlowRow
     try:
         with Video(path) as video, atomic_write(target) as temporary:
-            frames = write_video(str(temporary), map(as_color, flow_of(video, max_short_side)), alive)
+            frames = write_video(str(temporary), map(as_color, flow_of(video, max_short_side, alive)), alive)
             row = {"verdict": "made", "cause": video.decode_error, "frames": frames}
     except VideoError as error:
         row = {"verdict": "unreadable", "cause": cause_of(error, path)}
@@ -107,8 +107,13 @@ def flow_video(path: str, target: str, max_short_side: int, alive: Callable[[], 
     return {**row, "seconds": round(time.monotonic() - start, 3)}
 
 
-def flow_of(video: Video, max_short_side: int) -> Iterator[np.ndarray]:
+def flow_of(video: Video, max_short_side: int, passed: Callable[[], None] = lambda: None) -> Iterator[np.ndarray]:
     """The movement of each pixel of each frame to the next frame, by DIS (Kroeger et al., ECCV 2016).
+
+    Args:
+        video: open.
+        max_short_side: see `make_flow`.
+        passed: see `Video.decode`.
 
     Yields:
         In pixels to the right and down, float32 (height, width, 2), for each frame; for the last one that before again.
@@ -120,7 +125,7 @@ def flow_of(video: Video, max_short_side: int) -> Iterator[np.ndarray]:
     cv2.setNumThreads(1)
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     before = first = flow = None
-    for frame in video.decode():
+    for frame in video.decode(passed):
         first = first or frame
         rgb = video.as_shown(frame, first).numpy()
         scale = min(1.0, max_short_side / min(rgb.shape[:2]))

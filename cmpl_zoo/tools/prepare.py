@@ -212,7 +212,7 @@ def _count_if_prepared(video: Video, settings: PrepareSettings, alive: Callable[
 
 def _encode(video: Video, target: str, settings: PrepareSettings, alive: Callable[[], None]) -> tuple[int, str]:
     """Encode all frames; returns their number, and the error that ended the video early, "" for none."""
-    frames = deinterlaced(video.decode())
+    frames = deinterlaced(video.decode(alive))
     first = next(frames)  # raises before the file is created
     converter = FrameConverter(first, settings.max_short_side, video.pixel_shape)
     clock = _Clock(video)

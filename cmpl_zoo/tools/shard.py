@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cmpl_zoo._files import as_csv, atomic_write
+from cmpl_zoo._locks import locked_by_another
 from cmpl_zoo.datasets.lists import ListError, VideoList
 from cmpl_zoo.storage.remote import StorageError
 from cmpl_zoo.storage.shards import INDEX_COLUMNS, INDEX_FILE
@@ -56,7 +57,8 @@ def write_shards(video_list: VideoList, directory: str | os.PathLike[str], shard
     Raises:
         ListError: a video of the list is missing, or is a folder of frames or a `.npy` file.
         ValueError: a column of the list has the name of a column of the index, or `shard_bytes` is below 1.
-        StorageError: the folder holds shards of another list or cannot be written, or a video changed meanwhile.
+        StorageError: the folder holds shards of another list or cannot be written, another process is writing them, or
+            a video cannot be read or changed meanwhile.
     """
     if shard_bytes < 1:
         raise ValueError(f"a shard of {shard_bytes} bytes cannot hold a video; give a larger --shard-size")
@@ -70,10 +72,15 @@ def write_shards(video_list: VideoList, directory: str | os.PathLike[str], shard
             raise StorageError(f"{directory} holds shards of another list; give another folder, or delete it")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        plan.write_text(text, encoding="utf-8")
-        with tqdm(total=len(members), desc=directory.name, unit="video") as progress:
-            for shard, shard_members in groupby(members, key=lambda member: member.shard):
-                _write(directory / shard, list(shard_members), progress)
+        with plan.open("a", encoding="utf-8") as writing:
+            if locked_by_another(writing.fileno(), "flock"):
+                raise StorageError(f"{directory}: another process is writing shards there; wait for its end")
+            writing.truncate(0)
+            writing.write(text)
+            writing.flush()
+            with tqdm(total=len(members), desc=directory.name, unit="video") as progress:
+                for shard, shard_members in groupby(members, key=lambda member: member.shard):
+                    _write(directory / shard, list(shard_members), progress)
         os.replace(plan, index)
     except OSError as error:
         advice = "free some space" if error.errno == errno.ENOSPC else "check the folder"
@@ -159,7 +166,13 @@ def _write(file: Path, members: list[_Member], progress: tqdm) -> None:
         return
     with atomic_write(file) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
         for member in members:
-            with open(member.path, "rb") as video:
+            try:
+                content = open(member.path, "rb")  # noqa: SIM115
+            except OSError as error:
+                raise StorageError(
+                    f"{member.path} cannot be packed ({error.strerror}); repair that, and repeat the same command"
+                ) from error
+            with content as video:
                 _add(tar, f"{member.key}{Path(member.path).suffix.lower() or '.video'}", video, member.size)
             record = _record(member.rows)
             _add(tar, f"{member.key}.json", io.BytesIO(record), len(record))

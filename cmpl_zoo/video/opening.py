@@ -43,8 +43,12 @@ def open_video(path: str, content: bytes | None) -> tuple[InputContainer, VideoS
     """
     try:
         if content is None:
-            if not os.path.exists(path):
-                raise VideoError(f"{path}: there is no such file")
+            try:
+                os.stat(path)
+            except PermissionError as error:
+                raise VideoError(f"{path}: cannot be read: {error.strerror}; check the permissions") from error
+            except (OSError, ValueError) as error:
+                raise VideoError(f"{path}: there is no such file") from error
             if not os.path.isfile(path):
                 raise VideoError(f"{path}: is a pipe or a device, and a video is read from several places; save it")
             if os.path.getsize(path) == 0:
@@ -77,6 +81,8 @@ def open_video(path: str, content: bytes | None) -> tuple[InputContainer, VideoS
 
 def _why_not_open(path: str, content: bytes | None, error: Exception) -> str:
     """Why FFmpeg cannot open a file, in words, for which it gives this error."""
+    if isinstance(error, PermissionError):
+        return f"cannot be read: {error.strerror}; check its permissions"
     start = content or b""
     if content is None:
         with suppress(OSError), open(path, "rb") as file:

@@ -128,7 +128,7 @@ def saves_decoding(stream: VideoStream, wanted: list[int]) -> bool:
     count, entries = stream.frames, stream.index_entries
     least = max(MIN_SAVED_FRAMES, count // 50)
     gaps = list(zip([0, *wanted], wanted, strict=False))
-    if count != len(entries):
+    if not entries or count != len(entries):
         return any(b - a > least for a, b in gaps)
     if _h264_prefix(stream) and stream.codec_context.reorder_depth:
         return wanted[-1] + 1 - len(wanted) > least  # some of them are unreferenced
@@ -156,8 +156,10 @@ def decode_from_keyframe(
     missing = {key, *wanted}
     expected: list[int] = []
     decoded: list[int] = []
+    # In transport streams FFmpeg looks for decoding timestamps, and those of showing come later.
+    dts = seek_index.packets[key].dts if container.format.name == "mpegts" else None
     try:
-        container.seek(key, stream=stream, backward=True)
+        container.seek(key if dts is None else dts, stream=stream, backward=True)
     except FFmpegError as error:
         raise SeekError from error
     packets = _needed_packets(container, stream, missing, expected, seek_index)

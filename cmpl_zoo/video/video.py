@@ -246,18 +246,21 @@ class Video:
         found = [min(index, last) for index in wanted]
         return torch.stack([frames[index] for index in found]), found
 
-    def decode(self) -> Iterator[av.VideoFrame]:
+    def decode(self, passed: Callable[[], None] = lambda: None) -> Iterator[av.VideoFrame]:
         """All frames in presentation order, as FFmpeg decodes them, not yet RGB: the frames that `read` gives.
 
         Those of a folder, a `.npy` file or a WebP image come as RGB, without timestamps. If an error ends the frames
         early, `decode_error` holds it afterwards.
+
+        Args:
+            passed: called for each frame that is decoded on the way to the first one of a segment.
 
         Raises:
             VideoError: no frame can be decoded.
         """
         self.decode_error = ""
         if self.segment is not None:
-            frames = self._decode_segment()
+            frames = self._decode_segment(passed)
         else:
             frames = self._decode_file() if self.container else self._decode_one_by_one()
         first = next(frames, None)
@@ -272,17 +275,22 @@ class Video:
         if errors:
             self.decode_error = (errors[0].strerror or str(errors[0])).splitlines()[0]
 
-    def _decode_segment(self) -> Iterator[av.VideoFrame]:
+    def _decode_segment(self, passed: Callable[[], None]) -> Iterator[av.VideoFrame]:
         frames = self._segment_frames
         index = frames.start
-        if saves_decoding(self.stream, [index]) and (seek_index := self._seek_index):
+        seek = "_packets" in self.__dict__ or saves_decoding(self.stream, [index])
+        if seek and (seek_index := self._seek_index):
             self._at_start = False
             with suppress(SeekError):
                 for frame in decode_range(self.container, self.stream, seek_index, frames):  # type: ignore[arg-type]
                     yield frame
                     index += 1
         if index < frames.stop:
-            yield from islice(self._decode_file(), index, frames.stop)
+            for number, frame in enumerate(islice(self._decode_file(), frames.stop)):
+                if number < index:
+                    passed()
+                else:
+                    yield frame
 
     def _decode_one_by_one(self) -> Iterator[av.VideoFrame]:
         for index in range(self.num_frames):
