@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from training import run
 
 from cmpl_zoo.training.errors import RunError, StopRequested
 from cmpl_zoo_cli import recipes
@@ -267,15 +268,16 @@ def test_a_saved_config_repeats_the_run(tmp_path: Path) -> None:
         ("gradio", "app", "app"),
     ],
 )
-def test_a_missing_extra_is_named(package: str, extra: str, line: str) -> None:
-    code = f"""
+def test_a_missing_extra_is_named(package: str, extra: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "without.py").write_text(f"""
 import sys
+for name in [name for name in sys.modules if {package!r} in name.split(".")]:
+    del sys.modules[name]
 sys.modules[{package!r}] = None  # as if it were not installed
-from cmpl_zoo_cli.main import main, reporting
+from cmpl_zoo_cli.main import main
 sys.exit(main({line.split()!r}))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO)
-    assert done.returncode == 2
+""")
+    done = run([sys.executable, str(tmp_path / "without.py")], expect=2)
     expected = f"cmpl-zoo: the package {package} is not installed; pip install 'cmpl_zoo[{extra}]' installs it\n"
     assert done.stderr == expected
 

@@ -261,32 +261,40 @@ def test_a_queue_continues_from_its_state(moving_figures, task):
         assert value.equal(head.state_dict()[name]), name
 
 
-@pytest.mark.parametrize(("name", "length"), [("moco", 8), ("tempo", 8), ("coclr", 10)])  # of which one is a neighbor
-def test_a_queue_is_the_same_on_two_processes(name, length, moving_figures, any_task, tmp_path):
-    clips, targets = batch_of(any_task(name), moving_figures)
-    for rank in range(2):
-        torch.save((clips.chunk(2)[rank], targets.chunk(2)[rank]), tmp_path / f"batch{rank}.pt")
-    torch.save((clips, targets), tmp_path / "batch.pt")
-    spawn(_two_steps, (name, length, tmp_path), nprocs=2)
-    _two_steps(None, name, length, tmp_path)
-    (losses, state), *parts = (torch.load(tmp_path / f"{name}.pt") for name in ("all", 0, 1))
-    torch.testing.assert_close(sum(half for half, _ in parts) / 2, losses)
-    for _, half_state in parts:
-        torch.testing.assert_close(half_state, state)
-    queues = [videos for part, videos in state.items() if part.endswith("videos")]
-    assert queues and all(EMPTY not in videos for videos in queues)  # six keys a step
+QUEUES = {"moco": 8, "tempo": 8, "coclr": 10}  # of ten keys one is a neighbor
 
 
-def _two_steps(rank: int | None, name: str, length: int, folder: Path) -> None:
-    """The losses and the head after two steps of a process, or of one alone, with frozen batch norm."""
+def test_queues_are_the_same_on_two_processes(moving_figures, any_task, tmp_path):
+    for name in QUEUES:
+        clips, targets = batch_of(any_task(name), moving_figures)
+        for rank in range(2):
+            torch.save((clips.chunk(2)[rank], targets.chunk(2)[rank]), tmp_path / f"{name}{rank}.pt")
+        torch.save((clips, targets), tmp_path / f"{name}.pt")
+    spawn(_two_steps, (tmp_path,), nprocs=2)
+    _two_steps(None, tmp_path)
+    whole, *parts = (torch.load(tmp_path / f"made{rank}.pt") for rank in ("", 0, 1))
+    for name, (losses, state) in whole.items():
+        torch.testing.assert_close(sum(part[name][0] for part in parts) / 2, losses)
+        for part in parts:
+            torch.testing.assert_close(part[name][1], state)
+        queues = [videos for key, videos in state.items() if key.endswith("videos")]
+        assert queues and all(EMPTY not in videos for videos in queues)  # six keys a step
+
+
+def _two_steps(rank: int | None, folder: Path) -> None:
+    """The losses and the head of each task after two steps of a process, or of one alone, with frozen batch norm."""
+    number = "" if rank is None else str(rank)
     if rank is not None:
         torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
-    task = TASKS[name](SMALL, length)
-    model, head = network(task)
-    freeze_batch_norm(model)
-    freeze_batch_norm(head)
-    batch = torch.load(folder / ("batch.pt" if rank is None else f"batch{rank}.pt"))
-    losses = torch.stack([task.loss(model, head, *batch).total.detach() for _ in range(2)])
-    torch.save((losses, head.state_dict()), folder / ("all.pt" if rank is None else f"{rank}.pt"))
+    made = {}
+    for name, length in QUEUES.items():
+        task = TASKS[name](SMALL, length)
+        model, head = network(task)
+        freeze_batch_norm(model)
+        freeze_batch_norm(head)
+        batch = torch.load(folder / f"{name}{number}.pt")
+        losses = torch.stack([task.loss(model, head, *batch).total.detach() for _ in range(2)])
+        made[name] = losses, head.state_dict()
+    torch.save(made, folder / f"made{number}.pt")
     if rank is not None:
         torch.distributed.destroy_process_group()
