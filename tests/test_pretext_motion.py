@@ -71,7 +71,7 @@ def test_flow_of_another_video_is_refused(tmp_path):
     clip = flowing(tmp_path / "flow.mkv", np.zeros((12, 16, 16, 2)))
     with (
         Video(counting(tmp_path / "a.mkv", 20)) as video,
-        pytest.raises(VideoError, match=r"flow\.mkv: has 12 frames, and .*a\.mkv has 20; .*again with cmpl-zoo flow"),
+        pytest.raises(VideoError, match=r"flow\.mkv: has 12 frames, and .*a\.mkv has 20: .*again with cmpl-zoo flow"),
     ):
         read_with_flow(video, clip, [3])
 

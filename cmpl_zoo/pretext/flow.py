@@ -42,10 +42,10 @@ def read_with_flow(video: Video, clip: PretextClip, indices: Sequence[int]) -> t
     assert clip.flow is not None
     frames = video.read(indices).permute(0, 3, 1, 2)
     with Video(clip.flow(video.path)) as flow:
-        if flow.num_frames != video.num_frames and not video.decode_error:
+        if flow.num_frames != video.num_frames:
             raise VideoError(
-                f"{flow.path}: has {flow.num_frames} frames, and {video.path} has {video.num_frames}; delete it, and "
-                "make it again with cmpl-zoo flow"
+                f"{flow.path}: has {flow.num_frames} frames, and {video.path} has {video.num_frames}: it is of another "
+                "video, or that one is damaged; delete it, and make it again with cmpl-zoo flow"
             )
         colors = flow.read(indices).permute(0, 3, 1, 2)
     return frames, tv.resize(colors, list(frames.shape[-2:]), antialias=True)
