@@ -108,7 +108,7 @@ def test_flow_within_the_folder_of_the_videos_is_refused(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_a_run_that_was_killed_continues_and_keeps_what_is_there(tmp_path):
+def test_a_run_that_was_killed_continues_and_keeps_what_is_there(tmp_path, capsys):
     root, out = tmp_path / "videos", tmp_path / "flow"
     root.mkdir()
     encode(root / "0.mp4", 40, 160, 120)
@@ -123,9 +123,8 @@ def test_a_run_that_was_killed_continues_and_keeps_what_is_there(tmp_path):
     made = {path: path.stat().st_mtime_ns for path in out.glob("*.mp4")}
     assert 2 <= len(made) < 8
     (out / "report.csv").unlink()  # the flow itself is enough
-    process = start(*command)
-    output, error = process.communicate()
-    assert process.returncode == 0, error
+    assert main([str(word) for word in command]) == 0
+    output = capsys.readouterr().out
     verdicts = [row["verdict"] for row in rows_of(out / "report.csv")]
     assert verdicts.count("there") >= len(made) and verdicts[-1] == "made", output
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
