@@ -45,6 +45,12 @@ FROM_START = ALONE | LOW_RATE
 TOO_LONG_FOR_LIPS = {"order", "puzzle", "dpc"}
 # The two tasks that gained most over three seeds of `pretraining-mocap13`, on held-out recordings.
 BEST_STARTS = ("rotation", "motion")
+STARTED: dict[str, tuple[dict[str, Any], str]] = {
+    "5 labels": (FROM_START, "uniform-5"),
+    "10 labels": (FROM_START, "uniform-10"),
+    "all labels": (FROM_START, "all"),
+    "cmpl": (LOW_RATE, "uniform-10"),
+}
 CAUSES: dict[str, dict[str, Any]] = {
     "lr 0.02": LOW_RATE,
     "threshold 0.5": {"threshold": 0.5},
@@ -191,11 +197,7 @@ EXPERIMENTS: dict[str, dict[str, TableRow]] = {
     # Whether the best of these save labels, and whether they help CMPL; all at the rate that a start needs.
     "starts-mocap13": {
         f"{part}, {start or 'random weights'}": TableRow(options, lists, start=start)
-        for part, (options, lists) in {
-            **{f"{count} labels": (FROM_START, f"uniform-{count}") for count in (5, 10)},
-            "all labels": (FROM_START, "all"),
-            "cmpl": (LOW_RATE, "uniform-10"),
-        }.items()
+        for part, (options, lists) in STARTED.items()
         for start in (None, *BEST_STARTS)
     },
     # What else could help where labels are fewest.
