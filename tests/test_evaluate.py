@@ -61,7 +61,7 @@ def test_evaluate_agrees_with_the_run(trained, videos, lists, tmp_path):
             r"^.*val\.csv: .*no such file; none of the 9 videos tried .*check --data and --root$",
         ),
         (["--json", str(tmp_path / "scores.json" / "y.json")], r"--json .*y\.json .*Not a directory"),
-        (["--json", str(tmp_path)], rf"--json {tmp_path} .*folder"),
+        (["--json", str(tmp_path)], rf"--json {tmp_path} .*Is a directory"),
     ):
         error = run([*done.args, *mistake], expect=2).stderr
         assert re.search(message, error) and "Traceback" not in error

@@ -137,8 +137,8 @@ def check_classes(found: FoundVideos, source: str, val_share: float) -> list[str
     alike = classes_alike(sizes)
     if alone := [name for name in sorted_classes(sizes) if val_share and sizes[name] < 2]:
         raise ListError(
-            f"{source}: class {alone[0]!r} has one video{without}, and one to learn from and one to validate on are "
-            f"needed; add videos, or leave the class out{''.join(f'; {doubt}' for doubt in alike)}"
+            f"{source}: class {alone[0]!r} has one video, and one to learn from and one to validate on are needed; add "
+            f"videos, or leave the class out{''.join(f'; {doubt}' for doubt in alike)}{without}"
         )
     return alike
 
