@@ -8,7 +8,8 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-import numpy  # noqa: F401  before torch: Ctrl-C while torch imports it is lost, and torch goes on without numpy
+# Before torch: if Ctrl-C is pressed while torch itself imports numpy, it is ignored, and torch works without numpy.
+import numpy  # noqa: F401
 
 from cmpl_zoo.models import create_model as create_model
 from cmpl_zoo.models import list_models as list_models

@@ -342,7 +342,7 @@ def test_what_goes_wrong_while_stopping_is_a_stop(capsys: pytest.CaptureFixture[
     ["info r3d50", "env", "train --labeled a.csv --scheme none --auxiliary null --output o --steps 1", "export a -o b"],
 )
 def test_ctrl_c_is_not_lost_while_numpy_is_imported(line: str) -> None:
-    """If torch imports numpy first, it takes any error of that import for a missing numpy, and goes on."""
+    """Torch would ignore it, if it came while torch itself imports numpy, and would work without numpy."""
     code = """
 import sys
 from importlib.abc import MetaPathFinder

@@ -162,24 +162,25 @@ class VideoFinder:
         distinct = list({tuple(row.items()): row for row in rows}.values())
         candidates = [self._candidates(row, classes) for row in distinct]
         segments = [(row.get("start"), row.get("end")) for row in distinct]
-        rows_of: dict[object, list[ListRow]] = {}
+        rows_of: dict[object, dict[object, ListRow]] = {}  # by what they say, the first row that says it
         for row, paths, part in zip(distinct, candidates, segments, strict=True):
-            rows_of.setdefault((*paths, part), []).append(row)
+            rows_of.setdefault((*paths, part), {}).setdefault(self._said(row), row)
         found = FoundVideos([], [], self._passed_over)
         for row, paths, part in zip(distinct, candidates, segments, strict=True):
-            same = rows_of[(*paths, part)]
-            if len(paths) != 1 or not (len(same) == 1 or self._are_one(same)):
+            said = rows_of[(*paths, part)]
+            if len(paths) != 1 or len(said) != 1:
                 found.left_out.append(row | {"reason": _reason(paths)})
-            elif row is same[0]:
+            elif row is said[self._said(row)]:
                 found.rows.append(row | {"path": paths[0]})
                 if in_other_folder(row["path"], paths[0], row.get("label", "")):
                     found.elsewhere.append((row["path"], paths[0]))
         return found
 
-    def _are_one(self, rows: list[ListRow]) -> bool:
-        """Whether rows of one video say the same of it; see `published`."""
-        said = {row["label"] if "label" in row else tuple((row | {"path": ""}).items()) for row in rows}
-        return not self.published and len(said) == 1
+    def _said(self, row: ListRow) -> object:
+        """What rows of one video must agree in to be one; see `published`."""
+        if self.published:
+            return tuple(row.items())
+        return row["label"] if "label" in row else tuple((row | {"path": ""}).items())
 
     def _candidates(self, row: ListRow, classes: set[str]) -> list[str]:
         """The paths that a row may mean: none, one, or several that match equally well."""

@@ -237,9 +237,7 @@ class Video:
             frames = {i: transform(self._images.read(i)) for i in sorted({min(index, last) for index in distinct})}
         else:
             try:
-                packets_known = "_packets" in self.__dict__
-                seek = packets_known or saves_decoding(self.stream, distinct)
-                read_file = self._read_by_seek_index if seek else self._read_from_start
+                read_file = self._read_by_seek_index if self._should_seek(distinct) else self._read_from_start
                 frames, last = read_file(distinct, transform)
             except SeekError:
                 frames, last = self._read_from_start(distinct, transform)
@@ -278,8 +276,7 @@ class Video:
     def _decode_segment(self, passed: Callable[[], None]) -> Iterator[av.VideoFrame]:
         frames = self._segment_frames
         index = frames.start
-        seek = "_packets" in self.__dict__ or saves_decoding(self.stream, [index])
-        if seek and (seek_index := self._seek_index):
+        if self._should_seek([index]) and (seek_index := self._seek_index):
             self._at_start = False
             with suppress(SeekError):
                 for frame in decode_range(self.container, self.stream, seek_index, frames):  # type: ignore[arg-type]
@@ -291,6 +288,11 @@ class Video:
                     passed()
                 else:
                     yield frame
+
+    def _should_seek(self, wanted: list[int]) -> bool:
+        """Whether frames of these indices, increasing, are better read by the seek index than from the start."""
+        packets_known = "_packets" in self.__dict__
+        return packets_known or saves_decoding(self.stream, wanted)
 
     def _decode_one_by_one(self) -> Iterator[av.VideoFrame]:
         for index in range(self.num_frames):
